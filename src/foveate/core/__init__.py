@@ -1,0 +1,1 @@
+"""The nouns of the house: what a label, a row, a batch, a network's output and a prediction are."""

@@ -1,0 +1,31 @@
+"""Names of the files in a room with their first docstring line, without importing them."""
+
+from __future__ import annotations
+
+import ast
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+PACKAGE = Path(__file__).parent.parent
+
+
+def names(room: str) -> dict[str, str]:
+    """The files of a room (``"recipes"``, ``"models/baselines"``) -> first line of their docstring, sorted."""
+    found = {}
+    for path in sorted((PACKAGE / room).glob("*.py")):
+        if not path.stem.startswith("_"):
+            doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+            found[path.stem] = doc.partition("\n")[0]
+    return found
+
+
+def load(room: str, name: str) -> ModuleType:
+    """Import one file of a room by its name.
+
+    Raises:
+        ValueError: there is no such file; the message lists those there are.
+    """
+    if name not in names(room):
+        raise ValueError(f"{room}: {name!r} is none of {list(names(room))}")
+    return import_module(".".join(["foveate", *room.split("/"), name]))

@@ -1,0 +1,260 @@
+"""What is asked of an image and marked in it, and the only place where logits become probabilities and decisions.
+
+A schema holds *questions* about the whole image (exclusive answers, optionally ordered; or yes/no) and pixel
+*labels* (exclusive, with a background, or overlapping). Channel order follows from it and is known nowhere else:
+a network makes ``image_channels`` image logits and ``pixel_channels`` pixel logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+UNKNOWN = -1
+"""Index of an answer that nobody has given."""
+
+YES_NO = ("no", "yes")
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question about the whole image.
+
+    Args:
+        name: its key in manifests, logs and tables.
+        answers: exclusive answers in channel order; the default makes it a yes/no question (one logit).
+        ordered: the answers are grades; then kappa is weighted and neighbours may be merged.
+        evidence: labels whose pixels mean "yes" (yes/no questions only); ``check`` holds answers against them.
+        merged: for each answer the manifest's answers that it stands for, when answers were merged by `group`.
+
+    Raises:
+        ValueError: fewer than two answers, doubled answers, evidence for a question that is not yes/no.
+    """
+
+    name: str
+    answers: tuple[str, ...] = YES_NO
+    ordered: bool = False
+    evidence: tuple[str, ...] = ()
+    merged: tuple[tuple[str, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.answers) < 2 or len(set(self.answers)) < len(self.answers):
+            raise ValueError(f"question {self.name!r}: answers={list(self.answers)}; give at least two, all different")
+        if self.evidence and not self.yes_no:
+            raise ValueError(f"question {self.name!r}: evidence={list(self.evidence)} needs the answers 'no', 'yes'")
+
+    @property
+    def yes_no(self) -> bool:
+        """Whether one logit answers it."""
+        return self.answers == YES_NO
+
+    @property
+    def channels(self) -> int:
+        """Number of logits: 1 for yes/no, else one an answer."""
+        return 1 if self.yes_no else len(self.answers)
+
+    def index(self, answer: str | None) -> int:
+        """Position of an answer (its own name or one that was merged into it); `UNKNOWN` for None.
+
+        Raises:
+            ValueError: the answer is none of them.
+        """
+        if answer is None:
+            return UNKNOWN
+        if answer in self.answers:
+            return self.answers.index(answer)
+        for position, members in enumerate(self.merged):
+            if answer in members:
+                return position
+        raise ValueError(f"question {self.name!r}: answer {answer!r} is none of {list(self.answers)}; leave it out if unknown")
+
+    def group(self, grouping: str) -> Question:
+        """The same question with neighbouring answers merged, e.g. ``"012|3"`` or ``"0,1,2|3"``.
+
+        Args:
+            grouping: groups parted by ``|``; inside, answers parted by commas, or one character each.
+
+        Raises:
+            ValueError: an answer is missing or doubled, or a group joins answers that are not neighbours.
+        """
+        groups = tuple(tuple(part.split(",")) if "," in part or part in self.answers else tuple(part) for part in grouping.split("|"))
+        if tuple(answer for part in groups for answer in part) != self.answers:
+            raise ValueError(
+                f"grouping={grouping!r} must name every answer of {self.name!r} once and in order, "
+                f"like {'|'.join([','.join(self.answers[:-1]), self.answers[-1]])!r}"
+            )
+        if len(groups) < 2:
+            raise ValueError(f"grouping={grouping!r} leaves one group; part the answers with '|'")
+        names = tuple(part[0] if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in groups)
+        return replace(self, answers=names, merged=groups)
+
+
+@dataclass(frozen=True)
+class LabelSchema:
+    """The questions and labels of a data set or a run, and what their channels mean.
+
+    Args:
+        questions: about the whole image, in channel order.
+        labels: marked in pixels, in channel order, without the background.
+        exclusive: each pixel has one label or the background (softmax over ``1 + len(labels)`` channels, background
+            first); otherwise labels may overlap (one sigmoid a label).
+
+    Raises:
+        ValueError: names doubled, or a question names evidence that is no label.
+    """
+
+    questions: tuple[Question, ...] = ()
+    labels: tuple[str, ...] = ()
+    exclusive: bool = False
+
+    def __post_init__(self) -> None:
+        names = [q.name for q in self.questions]
+        if len(set(names)) < len(names) or len(set(self.labels)) < len(self.labels):
+            raise ValueError(f"questions={names} and labels={list(self.labels)}: a name is used twice; rename one")
+        for q in self.questions:
+            if strange := set(q.evidence) - set(self.labels):
+                raise ValueError(f"question {q.name!r}: evidence {sorted(strange)} is none of labels={list(self.labels)}")
+
+    # -- channels ----------------------------------------------------------------------------------------------------
+
+    @property
+    def image_channels(self) -> int:
+        """Number of image logits."""
+        return sum(q.channels for q in self.questions)
+
+    @property
+    def pixel_channels(self) -> int:
+        """Number of pixel logits, the background's included."""
+        return len(self.labels) + (1 if self.exclusive and self.labels else 0)
+
+    @property
+    def slices(self) -> dict[str, slice]:
+        """Image logits of each question."""
+        out, at = {}, 0
+        for q in self.questions:
+            out[q.name] = slice(at, at + q.channels)
+            at += q.channels
+        return out
+
+    def question(self, name: str) -> Question:
+        """The question of that name; ValueError names those there are."""
+        for q in self.questions:
+            if q.name == name:
+                return q
+        raise ValueError(f"question {name!r} is none of {[q.name for q in self.questions]}")
+
+    def channel(self, question: str, answer: str) -> tuple[int, float]:
+        """Image logit that speaks for an answer, and its sign (-1 for the "no" of a yes/no question)."""
+        q, position = self.question(question), self.question(question).index(answer)
+        start = self.slices[question].start
+        return (start, 1.0 if position else -1.0) if q.yes_no else (start + position, 1.0)
+
+    # -- variations --------------------------------------------------------------------------------------------------
+
+    def select(self, *, questions: Sequence[str] | None = None, labels: Sequence[str] | None = None) -> LabelSchema:
+        """The schema with only these questions and labels (None = all); evidence that is left out is dropped."""
+        kept = self.labels if labels is None else tuple(labels)
+        if strange := set(kept) - set(self.labels):
+            raise ValueError(f"labels={sorted(strange)} are none of {list(self.labels)}")
+        asked = self.questions if questions is None else tuple(self.question(name) for name in questions)
+        asked = tuple(replace(q, evidence=tuple(e for e in q.evidence if e in kept)) for q in asked)
+        return replace(self, questions=asked, labels=kept)
+
+    def group(self, question: str, grouping: str) -> LabelSchema:
+        """The schema with neighbouring answers of one question merged (`Question.group`)."""
+        merged = self.question(question).group(grouping)
+        return replace(self, questions=tuple(merged if q.name == question else q for q in self.questions))
+
+    # -- logits -> probabilities -> decisions ------------------------------------------------------------------------
+
+    def image_probability(self, logits: Float[Tensor, "b c"]) -> dict[str, Float[Tensor, "b _"]]:
+        """Probability of every answer of every question, ``(b, answers)`` each; a yes/no question gives (1 - p, p)."""
+        out = {}
+        for q in self.questions:
+            part = logits[:, self.slices[q.name]]
+            out[q.name] = torch.cat([torch.sigmoid(-part), torch.sigmoid(part)], 1) if q.yes_no else part.softmax(1)
+        return out
+
+    def pixel_probability(self, logits: Float[Tensor, "b c h w"]) -> Float[Tensor, "b l h w"]:
+        """Probability of every label at every pixel (no background channel)."""
+        return logits.softmax(1)[:, 1:] if self.exclusive else torch.sigmoid(logits)
+
+    def pixel_log_probability(self, logits: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Log of the softmax over background and labels (exclusive schemas): what a pixel cross entropy needs."""
+        return logits.log_softmax(1)
+
+    def decide(self, probability: Mapping[str, np.ndarray], *, thresholds: Mapping[str, float] | None = None) -> dict[str, np.ndarray]:
+        """Position of the answer given for each image: the likeliest, or "yes" from the threshold (0.5) on."""
+        cut = thresholds or {}
+        return {
+            q.name: (probability[q.name][..., 1] >= cut.get(q.name, 0.5)).astype(np.int64)
+            if q.yes_no
+            else probability[q.name].argmax(-1)
+            for q in self.questions
+        }
+
+    def masks(self, probability: Float[Tensor, "*b l h w"], *, threshold: float = 0.5) -> Bool[Tensor, "*b l h w"]:
+        """Pixels given each label: the likeliest of background and labels, or every label from the threshold on."""
+        if not self.exclusive:
+            return probability >= threshold
+        best, where = probability.max(-3, keepdim=True)
+        won = best > 1 - probability.sum(-3, keepdim=True)
+        return torch.zeros_like(probability, dtype=torch.bool).scatter_(-3, where, won)
+
+    # -- truth -------------------------------------------------------------------------------------------------------
+
+    def answer_indices(self, answers: Mapping[str, str]) -> Int[np.ndarray, " q"]:
+        """Positions of a row's answers in question order, `UNKNOWN` where it has none."""
+        return np.array([q.index(answers.get(q.name)) for q in self.questions], dtype=np.int64)
+
+    def possible(self, masks: Bool[Tensor, "b l h w"], known: Bool[Tensor, "b l h w"]) -> Bool[Tensor, "b c h w"]:
+        """Classes that a pixel may still have, background first (exclusive schemas).
+
+        A pixel known to bear a label can be nothing else; otherwise it may be the background or any label that is
+        not known to be absent there. All-true means that nothing is known of the pixel.
+        """
+        present = masks & known
+        marked = present.any(1, keepdim=True)
+        return torch.where(marked, torch.cat([torch.zeros_like(marked), present], 1), torch.cat([torch.ones_like(marked), ~known], 1))
+
+    # -- on paper ----------------------------------------------------------------------------------------------------
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for manifests and run folders; `from_json` reads it back."""
+        questions = []
+        for q in self.questions:
+            item: dict[str, Any] = {"name": q.name}
+            if not q.yes_no:
+                item |= {"answers": list(q.answers), "ordered": q.ordered}
+            if q.evidence:
+                item["evidence"] = list(q.evidence)
+            if q.merged:
+                item["merged"] = [list(m) for m in q.merged]
+            questions.append(item)
+        return {"questions": questions, "labels": list(self.labels), "exclusive": self.exclusive}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> LabelSchema:
+        """Inverse of `to_json`; ValueError for unknown keys."""
+        if strange := set(data) - {"questions", "labels", "exclusive"}:
+            raise ValueError(f"schema: unknown key {sorted(strange)}; known are questions, labels, exclusive")
+        questions = []
+        for item in data.get("questions", ()):
+            if strange := set(item) - {"name", "answers", "ordered", "evidence", "merged"}:
+                raise ValueError(f"schema, question {item.get('name')!r}: unknown key {sorted(strange)}")
+            questions.append(
+                Question(
+                    item["name"],
+                    tuple(item.get("answers", YES_NO)),
+                    bool(item.get("ordered", False)),
+                    tuple(item.get("evidence", ())),
+                    tuple(tuple(m) for m in item.get("merged", ())),
+                )
+            )
+        return cls(tuple(questions), tuple(data.get("labels", ())), bool(data.get("exclusive", False)))

@@ -1,0 +1,107 @@
+"""Geometry of the image plane: frames and their undo, ellipse and polygon to mask. Positions are (row, col) in pixels.
+
+Pixel centres lie at whole numbers: the first pixel covers -0.5 to 0.5. Resizing keeps the outer edges in place, as
+``cv2.resize`` and ``interpolate(align_corners=False)`` do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+Box = tuple[int, int, int, int]
+"""(top, left, height, width) in whole pixels."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How a prepared frame lies in its original image: a crop of it, resized, padded on the outside.
+
+    Args:
+        source: (rows, cols) of the original image.
+        crop: part of the original that the frame shows.
+        inner: where that part lies in the frame.
+        size: (rows, cols) of the frame; outside ``inner`` it is padding.
+    """
+
+    source: tuple[int, int]
+    crop: Box
+    inner: Box
+    size: tuple[int, int]
+
+    @classmethod
+    def whole(cls, shape: tuple[int, int]) -> Geometry:
+        """The frame that is the original image."""
+        box = (0, 0, *shape)
+        return cls(shape, box, box, shape)
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Frame pixels per original pixel, (rows, cols)."""
+        return self.inner[2] / self.crop[2], self.inner[3] / self.crop[3]
+
+    def undo(self, maps: Float[Tensor, "k h w"]) -> Float[Tensor, "k H W"]:
+        """Maps of the frame on the original pixel grid (bilinear); 0 outside the crop."""
+        top, left, height, width = self.inner
+        part = maps[:, top : top + height, left : left + width]
+        if (height, width) != self.crop[2:]:
+            shrinking = self.crop[2] < height or self.crop[3] < width
+            part = F.interpolate(part[None], self.crop[2:], mode="bilinear", align_corners=False, antialias=shrinking)[0]
+        top, left, height, width = self.crop
+        rows, cols = self.source
+        return F.pad(part, (left, cols - left - width, top, rows - top - height))
+
+    def to_frame(self, point: tuple[float, float]) -> tuple[float, float]:
+        """A position of the original image in the frame."""
+        (sr, sc), c, i = self.scale, self.crop, self.inner
+        return (point[0] - c[0] + 0.5) * sr - 0.5 + i[0], (point[1] - c[1] + 0.5) * sc - 0.5 + i[1]
+
+    def to_source(self, point: tuple[float, float]) -> tuple[float, float]:
+        """Inverse of `to_frame`."""
+        (sr, sc), c, i = self.scale, self.crop, self.inner
+        return (point[0] - i[0] + 0.5) / sr - 0.5 + c[0], (point[1] - i[1] + 0.5) / sc - 0.5 + c[1]
+
+
+def ellipse(
+    shape: tuple[int, int], centre: tuple[float, float], radii: tuple[float, float], angle: float = 0.0
+) -> Bool[np.ndarray, "h w"]:
+    """Pixels whose centres lie inside an ellipse.
+
+    Args:
+        shape: (rows, cols) of the mask.
+        centre: (row, col).
+        radii: half-axes in pixels, along the rows and the columns before turning.
+        angle: turn in radians, from the column axis towards growing rows.
+    """
+    rows, cols = np.ogrid[: shape[0], : shape[1]]
+    dr, dc = rows - centre[0], cols - centre[1]
+    u, v = dc * np.cos(angle) + dr * np.sin(angle), dr * np.cos(angle) - dc * np.sin(angle)
+    inside: Bool[np.ndarray, "h w"] = (v / max(radii[0], 1e-9)) ** 2 + (u / max(radii[1], 1e-9)) ** 2 <= 1
+    return inside
+
+
+def polygon(shape: tuple[int, int], corners: Sequence[tuple[float, float]]) -> Bool[np.ndarray, "h w"]:
+    """Pixels whose centres lie inside a closed polygon (even-odd rule).
+
+    Args:
+        shape: (rows, cols) of the mask.
+        corners: (row, col) each, at least three; the last is joined to the first.
+
+    Raises:
+        ValueError: fewer than three corners.
+    """
+    if len(corners) < 3:
+        raise ValueError(f"corners has {len(corners)} points; a polygon needs at least three")
+    rows, cols = np.arange(shape[0])[:, None], np.arange(shape[1])[None]
+    inside = np.zeros(shape, bool)
+    for (r0, c0), (r1, c1) in zip(corners, [*corners[1:], corners[0]], strict=True):
+        if r0 == r1:
+            continue
+        crosses = (np.minimum(r0, r1) <= rows) & (rows < np.maximum(r0, r1))
+        inside ^= crosses & (cols < c0 + (rows - r0) * (c1 - c0) / (r1 - r0))
+    return inside
