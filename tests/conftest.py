@@ -10,7 +10,8 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
-install_import_hook(["foveate.core", "foveate.losses", "foveate.models"], "beartype.beartype")
+CHECK = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"  # an int is a float
+install_import_hook(["foveate.core", "foveate.losses", "foveate.models"], CHECK)
 
 NEXT_DOOR = Path(__file__).parent.parent.parent / "shared"
 

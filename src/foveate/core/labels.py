@@ -72,7 +72,9 @@ class Question:
         for position, members in enumerate(self.merged):
             if answer in members:
                 return position
-        raise ValueError(f"question {self.name!r}: answer {answer!r} is none of {list(self.answers)}; leave it out if unknown")
+        raise ValueError(
+            f"question {self.name!r}: answer {answer!r} is none of {list(self.answers)}; leave out unknown ones"
+        )
 
     def group(self, grouping: str) -> Question:
         """The same question with neighbouring answers merged, e.g. ``"012|3"`` or ``"0,1,2|3"``.
@@ -83,7 +85,10 @@ class Question:
         Raises:
             ValueError: an answer is missing or doubled, or a group joins answers that are not neighbours.
         """
-        groups = tuple(tuple(part.split(",")) if "," in part or part in self.answers else tuple(part) for part in grouping.split("|"))
+        groups = tuple(
+            tuple(part.split(",")) if "," in part or part in self.answers else tuple(part)
+            for part in grouping.split("|")
+        )
         if tuple(answer for part in groups for answer in part) != self.answers:
             raise ValueError(
                 f"grouping={grouping!r} must name every answer of {self.name!r} once and in order, "
@@ -119,7 +124,9 @@ class LabelSchema:
             raise ValueError(f"questions={names} and labels={list(self.labels)}: a name is used twice; rename one")
         for q in self.questions:
             if strange := set(q.evidence) - set(self.labels):
-                raise ValueError(f"question {q.name!r}: evidence {sorted(strange)} is none of labels={list(self.labels)}")
+                raise ValueError(
+                    f"question {q.name!r}: evidence {sorted(strange)} is none of labels={list(self.labels)}"
+                )
 
     # -- channels ----------------------------------------------------------------------------------------------------
 
@@ -189,7 +196,9 @@ class LabelSchema:
         """Log of the softmax over background and labels (exclusive schemas): what a pixel cross entropy needs."""
         return logits.log_softmax(1)
 
-    def decide(self, probability: Mapping[str, np.ndarray], *, thresholds: Mapping[str, float] | None = None) -> dict[str, np.ndarray]:
+    def decide(
+        self, probability: Mapping[str, np.ndarray], *, thresholds: Mapping[str, float] | None = None
+    ) -> dict[str, np.ndarray]:
         """Position of the answer given for each image: the likeliest, or "yes" from the threshold (0.5) on."""
         cut = thresholds or {}
         return {
@@ -221,7 +230,9 @@ class LabelSchema:
         """
         present = masks & known
         marked = present.any(1, keepdim=True)
-        return torch.where(marked, torch.cat([torch.zeros_like(marked), present], 1), torch.cat([torch.ones_like(marked), ~known], 1))
+        return torch.where(
+            marked, torch.cat([torch.zeros_like(marked), present], 1), torch.cat([torch.ones_like(marked), ~known], 1)
+        )
 
     # -- on paper ----------------------------------------------------------------------------------------------------
 

@@ -51,7 +51,9 @@ class Geometry:
         part = maps[:, top : top + height, left : left + width]
         if (height, width) != self.crop[2:]:
             shrinking = self.crop[2] < height or self.crop[3] < width
-            part = F.interpolate(part[None], self.crop[2:], mode="bilinear", align_corners=False, antialias=shrinking)[0]
+            part = F.interpolate(part[None], self.crop[2:], mode="bilinear", align_corners=False, antialias=shrinking)[
+                0
+            ]
         top, left, height, width = self.crop
         rows, cols = self.source
         return F.pad(part, (left, cols - left - width, top, rows - top - height))

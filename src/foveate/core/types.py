@@ -42,7 +42,9 @@ class MaskSource:
     def __post_init__(self) -> None:
         ways = [n for n in ("index", "bit", "above", "below") if getattr(self, n) is not None]
         if len(ways) != (0 if self.path is None else 1):
-            raise ValueError(f"mask {self.path!r}: give exactly one of index, bit, above, below with a path (given: {ways})")
+            raise ValueError(
+                f"mask {self.path!r}: give exactly one of index, bit, above, below with a path (given: {ways})"
+            )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,64 @@
+"""Outputs to Predictions: probabilities, answers and masks of each image, on its own pixel grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from foveate.core.labels import LabelSchema
+from foveate.core.shapes import Geometry
+from foveate.core.types import Outputs, Prediction
+
+
+def read_out(
+    outputs: Outputs,
+    *,
+    schema: LabelSchema,
+    ids: Sequence[str],
+    geometries: Sequence[Geometry],
+    thresholds: Mapping[str, float] | None = None,
+) -> list[Prediction]:
+    """What a network's logits say of each image of a batch.
+
+    Args:
+        outputs: logits; where the network has no pixel (or image) logits the predictions have no masks (or answers).
+        schema: what the channels mean.
+        ids: one an image.
+        geometries: how each frame lies in its original image; masks are decided after the undo.
+        thresholds: question -> probability from which the answer is "yes" (0.5).
+    """
+    answers = image_probabilities(outputs, schema)
+    decided = schema.decide(answers, thresholds=thresholds) if answers else {}
+    pixel = None if outputs.pixel is None else schema.pixel_probability(outputs.pixel)
+    predictions = []
+    for i, (name, geometry) in enumerate(zip(ids, geometries, strict=True)):
+        maps = empty(geometry) if pixel is None else geometry.undo(pixel[i]).clamp(0, 1)
+        predictions.append(
+            Prediction(
+                id=name,
+                probabilities={
+                    q: dict(zip(schema.question(q).answers, p[i].tolist(), strict=True)) for q, p in answers.items()
+                },
+                answers={q: schema.question(q).answers[index[i]] for q, index in decided.items()},
+                probability=maps.cpu().numpy(),
+                masks=schema.masks(maps).cpu().numpy(),
+                labels=schema.labels if pixel is not None else (),
+            )
+        )
+    return predictions
+
+
+def image_probabilities(outputs: Outputs, schema: LabelSchema) -> dict[str, Float[np.ndarray, "b _"]]:
+    """Probability of every answer of every question; empty without image logits."""
+    if outputs.image is None:
+        return {}
+    return {q: p.cpu().numpy() for q, p in schema.image_probability(outputs.image).items()}
+
+
+def empty(geometry: Geometry) -> Float[Tensor, "0 h w"]:
+    """No maps, of the size of the original image."""
+    return torch.zeros(0, *geometry.source)

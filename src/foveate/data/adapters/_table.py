@@ -1,0 +1,115 @@
+"""Csv files of a data set: lines by image, each value with the place it was read at."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from foveate.data.adapters._description import Table
+
+DELIMITERS = (",", ";", "\t", "|")
+
+
+@dataclass
+class Record:
+    """All columns of one image: those of its csv lines, and the parts of its file name.
+
+    Args:
+        path: image file, relative to the data set.
+        values: column -> (text, where it was read).
+    """
+
+    path: str
+    values: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    def add(self, column: str, text: str, where: str) -> None:
+        """Note a value; an empty one, or the same again, changes nothing.
+
+        Raises:
+            ValueError: it says something else elsewhere.
+        """
+        old = self.values.get(column, ("", ""))
+        if old[0] and text and old[0] != text:
+            raise ValueError(
+                f"{where}: {column} of {self.path} is {text!r}, but {old[0]!r} in {old[1]}; correct one of them"
+            )
+        if not old[0]:
+            self.values[column] = (text, where)
+
+
+def lines(path: Path, delimiter: str | None) -> Iterator[tuple[int, dict[str, str]]]:
+    """(line number, column -> text) of a csv file; the delimiter is the likeliest in the header if None is given.
+
+    Raises:
+        ValueError: no such file, not UTF-8, a column twice, a line with more or fewer fields than the header.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ValueError(f"{path}: there is no such file; correct table.file") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: byte {error.start} is not UTF-8; save the table as 'CSV UTF-8'") from None
+    rows = text.splitlines(keepends=True)
+    head = rows[0] if rows else ""
+    reader = csv.reader(rows, delimiter=delimiter or max(DELIMITERS, key=head.count))
+    names = [name.strip() for name in next(reader, [])]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{path}, line 1: column {name!r} is there twice; rename one")
+    for fields in reader:
+        if not any(text.strip() for text in fields):
+            continue
+        if len(fields) != len(names):
+            raise ValueError(
+                f"{path}, line {reader.line_num}: {len(fields)} fields, but the header has {len(names)}; "
+                "put text with a delimiter in quotes, or say which delimiter it is (table.delimiter)"
+            )
+        yield reader.line_num, dict(zip(names, (text.strip() for text in fields), strict=True))
+
+
+def join(records: Mapping[str, Record], table: Table, root: Path) -> list[str]:
+    """Put a table's lines to their images, found by relative path, file name, or name without ending.
+
+    Args:
+        records: by relative path; their values are filled.
+        table: file and id column.
+        root: the data set's folder.
+
+    Returns:
+        warnings: lines without an image, images without a line.
+
+    Raises:
+        ValueError: no id column, an id that several images have or several lines speak of, or no line fits any image.
+    """
+    path, warnings = root / table.file, []
+    names: dict[str, list[str]] = {}
+    for image in records:
+        pure = PurePosixPath(image)
+        for key in dict.fromkeys((image, pure.name, pure.stem, str(pure.with_suffix("")))):
+            names.setdefault(key, []).append(image)
+    seen: dict[str, int] = {}
+    number = 1
+    for number, fields in lines(path, table.delimiter):
+        where = f"{path}, line {number}"
+        if table.id not in fields:
+            raise ValueError(f"{path}, line 1: no column {table.id!r}; table.id must be one of {list(fields)}")
+        key = fields[table.id]
+        found = names.get(key) or names.get(PurePosixPath(key).stem, []) if key else []
+        if len(found) > 1:
+            raise ValueError(f"{where}: {key!r} may be {' or '.join(found[:3])}; write the path there")
+        if not found:
+            warnings.append(f"{where}: there is no image {key!r}")
+            continue
+        if found[0] in seen:
+            raise ValueError(f"{where}: image {key!r} is that of line {seen[found[0]]} too; keep one line an image")
+        seen[found[0]] = number
+        for column, text in fields.items():
+            records[found[0]].add(column, text, where)
+    if records and not seen:
+        raise ValueError(
+            f"{path}: none of {number - 1} lines fits an image by column {table.id!r}; "
+            f"it should hold names like {PurePosixPath(next(iter(records))).name!r}"
+        )
+    return warnings + [f"{image}: there is no line in {table.file}" for image in records if image not in seen]

@@ -1,0 +1,174 @@
+"""One line of a manifest: row or header to JSON and back, strictly; and what is wrong with a row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from typing import Any, Literal, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from foveate.core.labels import YES_NO, LabelSchema
+from foveate.core.types import MaskSource, Row
+
+LATERALITIES = ("OD", "OS")
+SPLITS = ("train", "val", "test")
+ABSENT = (MaskSource(),)
+"""Masks of a label that is known to be nowhere in the image; written ``"absent"``."""
+
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class _Question(BaseModel):
+    model_config = STRICT
+    name: str
+    answers: tuple[str, ...] = YES_NO
+    ordered: bool = False
+    evidence: tuple[str, ...] = ()
+    merged: tuple[tuple[str, ...], ...] = ()
+
+
+class _Schema(BaseModel):
+    model_config = STRICT
+    questions: tuple[_Question, ...] = ()
+    labels: tuple[str, ...] = ()
+    exclusive: bool = False
+
+
+class _Header(BaseModel):
+    model_config = STRICT
+    foveate: Literal[1]
+    schema_: _Schema = Field(alias="schema")
+    info: dict[str, Any] = {}
+
+
+def _model(noun: type, **instead: Any) -> type[BaseModel]:
+    """A strict model with the fields of a dataclass, so that a field is written down once, in the noun."""
+    hints: dict[str, Any] = get_type_hints(noun) | instead
+    defaults = {
+        f.name: Field(default_factory=f.default_factory)
+        if f.default_factory is not MISSING
+        else ...
+        if f.default is MISSING
+        else f.default
+        for f in fields(noun)
+    }
+    make: Any = create_model
+    model: type[BaseModel] = make(noun.__name__, __config__=STRICT, **{k: (hints[k], v) for k, v in defaults.items()})
+    return model
+
+
+_Source = _model(MaskSource)
+_Row = _model(Row, masks=dict[str, Literal["absent"] | list[_Source]])  # type: ignore[valid-type]
+
+
+def row_from_line(text: str) -> Row:
+    """The row that a line describes.
+
+    Raises:
+        ValueError: not JSON, unknown key, wrong type, a mask that cannot be; the message names value and remedy.
+    """
+    data = _checked(_Row, text).model_dump()
+    masks = {}
+    for label, sources in data["masks"].items():
+        if sources == []:
+            raise ValueError(f'masks.{label}=[]: leave the label out where it is unknown, or write "absent"')
+        masks[label] = ABSENT if sources == "absent" else tuple(MaskSource(**source) for source in sources)
+    return Row(**{**data, "masks": masks})
+
+
+def row_to_line(row: Row) -> str:
+    """The line of a row, compact: what is empty is left out; fields in the order of the noun."""
+    data = _filled(row)
+    if row.masks:
+        data["masks"] = {
+            k: "absent" if m == ABSENT else [_filled(source) for source in m] for k, m in row.masks.items()
+        }
+    return _dumps(data)
+
+
+def header_from_line(text: str) -> tuple[LabelSchema, dict[str, Any]]:
+    """Schema and info of a manifest's first line; ValueError if it is none."""
+    header = _checked(_Header, text)
+    data = header.model_dump(by_alias=True)
+    return LabelSchema.from_json(data["schema"]), data["info"]
+
+
+def header_to_line(schema: LabelSchema, info: Mapping[str, Any]) -> str:
+    """A manifest's first line; TypeError if info holds what JSON cannot."""
+    return _dumps({"foveate": 1, "schema": schema.to_json(), "info": dict(info)})
+
+
+def problem(row: Row, schema: LabelSchema) -> str | None:
+    """What is wrong with a row under a schema, and the remedy; None if nothing is."""
+    for name in ("id", "image"):
+        if not getattr(row, name).strip():
+            return f"{name}={getattr(row, name)!r} is empty; give the image a name and a file"
+    try:
+        for question, answer in row.answers.items():
+            schema.question(question).index(answer)
+    except ValueError as error:
+        return f"answers: {error}"
+    if strange := sorted(set(row.masks) - set(schema.labels)):
+        return f"masks: label {strange[0]!r} is none of {list(schema.labels)}; add it to the schema or leave it out"
+    if row.laterality not in (None, *LATERALITIES):
+        return f"laterality={row.laterality!r}: write 'OD' for a right eye, 'OS' for a left one, or leave it out"
+    if row.split not in (None, *SPLITS):
+        return f"split={row.split!r} is none of {list(SPLITS)}; rename it or leave it out"
+    if row.fold is not None and row.fold < 0:
+        return f"fold={row.fold}: folds count from 0"
+    if row.spacing is not None and min(row.spacing) <= 0:
+        return f"spacing={list(row.spacing)}: millimetres a row and a column, both above 0"
+    return None
+
+
+def _checked(model: type[BaseModel], text: str) -> BaseModel:
+    try:
+        json.loads(text, object_pairs_hook=_once)
+        return model.model_validate_json(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON at character {error.pos + 1} ({error.msg}): {text.strip()[:60]!r}") from None
+    except ValidationError as error:
+        raise ValueError(explain(error, model)) from None
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """The most specific thing wrong with data of a user: key, value and remedy."""
+    first = max(error.errors(), key=lambda e: len(e["loc"]))  # of a choice, the one that came furthest
+    key = ".".join(str(part) for part in first["loc"] if not isinstance(part, str) or "[" not in part) or "the line"
+    if first["type"] == "extra_forbidden":
+        known = [f.alias or name for name, f in model.model_fields.items()]
+        there = f"; known are {known}" if len(first["loc"]) == 1 else ""
+        return f"unknown key {key!r} (value {_short(first['input'])}){there}; correct the spelling or leave it out"
+    if first["type"] == "missing":
+        return f"key {key!r} is missing; add it"
+    said = first["msg"].removeprefix("Value error, ")
+    return f"{key}={_short(first['input'])}: {said[0].lower() + said[1:]}; correct it or leave it out"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        names = [key for key, _ in pairs]
+        raise ValueError(f"key {next(k for k in names if names.count(k) > 1)!r} is there twice; keep one")
+    return data
+
+
+def _filled(noun: Row | MaskSource) -> dict[str, Any]:
+    """Fields that differ from their default, and are not empty."""
+    out = {}
+    for f in fields(noun):
+        value = getattr(noun, f.name)
+        if value not in (None, (), {}) and value != f.default:
+            out[f.name] = value if f.name == "masks" else dict(value) if isinstance(value, Mapping) else value
+    return out
+
+
+def _dumps(data: Mapping[str, Any]) -> str:
+    return json.dumps(data, ensure_ascii=False, allow_nan=False)

@@ -1,0 +1,78 @@
+"""Files of a run that must be whole or absent: weights, training state, JSON; all written aside and renamed."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+
+def write_aside(path: Path, write: Callable[[Path], None]) -> None:
+    """Let ``write`` make a file beside ``path``, flush it to disk, then rename it onto ``path``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    aside = Path(name)
+    try:
+        write(aside)
+        with aside.open("rb+") as file:
+            os.fsync(file.fileno())
+        aside.chmod(0o644)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write JSON, readable and whole."""
+    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=True) + "\n"
+
+    def write(aside: Path) -> None:
+        aside.write_text(text, encoding="utf-8")
+
+    write_aside(path, write)
+
+
+def save_weights(path: Path, network: nn.Module) -> None:
+    """Parameters and buffers as safetensors."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    write_aside(path, lambda aside: save_file(tensors, aside))
+
+
+def load_weights(path: Path, network: nn.Module) -> None:
+    """Fill a network from `save_weights`; every tensor must match.
+
+    Raises:
+        ValueError: the file is missing, or was saved from another network.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path}: no weights there; the stage has not been trained to its first validation")
+    try:
+        network.load_state_dict(load_file(path))
+    except RuntimeError as error:
+        raise ValueError(f"{path}: these weights are of another network: {str(error)[:300]}") from error
+
+
+def part_weights(path: Path, network: nn.Module, part: str) -> None:
+    """Fill one part of a network from the weights of a whole stage."""
+    load_weights(path, network.get_submodule(part))
+
+
+def save_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Training state: tensors and plain values only."""
+    write_aside(path, lambda aside: torch.save(dict(state), aside))
+
+
+def load_state(path: Path) -> dict[str, Any] | None:
+    """What `save_state` wrote, or None; unpickles nothing but tensors and plain values."""
+    if not path.is_file():
+        return None
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state

@@ -1,0 +1,169 @@
+"""Counts before numbers: validation in the network's frame while training, evaluation in the original pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.progress import track
+from torch import Tensor, nn
+
+from foveate.core.labels import LabelSchema
+from foveate.core.reading import image_probabilities, read_out
+from foveate.core.types import Batch, Outputs, Prediction, Row
+from foveate.data import read
+from foveate.data.cache import cache_at
+from foveate.data.loader import Dataset, batches
+from foveate.data.manifest import Manifest
+from foveate.engine.checkpoint import write_json
+from foveate.engine.recipe import Loss, Recipe
+from foveate.engine.run import Run, forward, pick_device
+from foveate.metrics.counts import Counts
+from foveate.metrics.summary import estimates, summary
+
+
+def validate(
+    network: nn.Module, data: Dataset, *, loss: Loss, recipe: Recipe, device: torch.device
+) -> dict[str, float]:
+    """Figures of `metrics.summary` and the mean loss, in the network's frame (no undo), for choosing weights."""
+    network.eval()
+    parts, totals, images = [], 0.0, 0
+    groups = {row.id: row.group for row in data.rows}
+    for batch in batches(data, batch=recipe.batch, seed=0, epoch=0, shuffle=False):
+        batch = batch.to(device)
+        outputs = forward(network, batch, precision=recipe.precision)
+        totals += float(sum(loss(outputs, batch).values())) * len(batch)
+        images += len(batch)
+        parts.append(_count_batch(outputs, batch, groups))
+    return {"loss": totals / images, **summary(Counts.join(parts))}
+
+
+def evaluate(
+    run: Run,
+    rows: Manifest,
+    *,
+    device: str | torch.device = "auto",
+    graders: str | None = None,
+    out: str | Path | None = None,
+    absent: str = "one",
+    intervals: bool = True,
+    cache: str | Path | None = None,
+    quiet: bool = True,
+    each: Callable[[Row, Prediction], None] | None = None,
+) -> Counts:
+    """Hold a run against the truth of these rows, pixel by pixel in the original images.
+
+    Writes ``counts.csv`` (image x label), ``scores.csv`` (image x answer) and ``metrics.json`` (figures with
+    patient-clustered bootstrap intervals) to the run folder.
+
+    Args:
+        run: from `fit` or `load_run`.
+        rows: for instance ``manifest.where(split="test")``.
+        device: where the networks run.
+        graders: rule or grader to hold it against (None: the recipe's).
+        out: another folder for the three files.
+        absent: policy for images without the label, in ``metrics.json``.
+        intervals: leave them out to save time.
+        cache: folder for prepared images.
+        quiet: no progress on the terminal.
+        each: called with every row and its prediction.
+
+    Raises:
+        ValueError: no rows, a stage without weights.
+    """
+    if not isinstance(run, Run):
+        raise ValueError(f"run={run!r} is no Run; open a folder with foveate.load_run(folder)")
+    if not len(rows):
+        raise ValueError("rows: none to evaluate; does the manifest have the split that was asked for?")
+    recipe, place = run.recipe, pick_device(device)
+    rule = graders or recipe.prepare.graders
+    reader = run.reader(device=place)
+    data = Dataset(rows.rows, rows.root, recipe.schema, recipe.prepare, cache=cache_at(cache))
+    by_id = {row.id: row for row in rows.rows}
+    parts = []
+    stream = batches(data, batch=recipe.batch, seed=0, epoch=0, shuffle=False)
+    for batch in track(stream, "evaluate", total=-(-len(rows) // recipe.batch), disable=quiet, transient=True):
+        outputs = reader(batch.to(place))
+        found = read_out(outputs, schema=recipe.schema, ids=batch.ids, geometries=batch.geometries)
+        for i, prediction in enumerate(found):
+            row = by_id[prediction.id]
+            parts.append(_count_one(prediction, row, rows.root, recipe.schema, batch.answers[i : i + 1].numpy(), rule))
+            if each is not None:
+                each(row, prediction)
+    counts = Counts.join(parts)
+    folder = Path(out) if out is not None else run.folder
+    counts.write(folder)
+    figures: Mapping[str, Any] = summary(counts, absent=absent)
+    if intervals:
+        figures = {name: _plain(e) for name, e in estimates(counts, absent=absent).items()}
+    about = {
+        "manifest": str(rows.path) if rows.path else None,
+        "images": len(rows),
+        "groups": len({row.group for row in rows.rows}),
+        "splits": sorted({row.split for row in rows.rows if row.split}),
+        "graders": rule,
+        "absent": absent,
+        "averaging": "per-image figures averaged over images, then over labels; answers pooled over images",
+        "interval": "95 % percentile bootstrap over patients, 1000 repeats" if intervals else None,
+    }
+    write_json(folder / "metrics.json", {"about": about, "figures": figures})
+    return counts
+
+
+def _plain(estimate: Any) -> dict[str, Any]:
+    return {name: getattr(estimate, name) for name in ("value", "low", "high", "images", "groups")}
+
+
+def _count_batch(outputs: Outputs, batch: Batch, groups: Mapping[str, str]) -> Counts:
+    """Counts of a batch in the network's frame."""
+    schema = batch.schema
+    answers = image_probabilities(outputs, schema)
+    masks, known = batch.masks, batch.known
+    if outputs.pixel is None:
+        probability: Tensor = masks[:, :0].float()
+        masks, known = masks[:, :0], known[:, :0]
+        schema = schema.select(labels=())
+    else:
+        probability = schema.pixel_probability(outputs.pixel)
+    if outputs.image is None:
+        schema = replace(schema, questions=())
+    return Counts.of(
+        schema,
+        images=batch.ids,
+        groups=[groups[i] for i in batch.ids],
+        probability=probability.cpu().numpy(),
+        predicted=schema.masks(probability).cpu().numpy() if schema.labels else masks.cpu().numpy(),
+        masks=masks.cpu().numpy(),
+        known=known.cpu().numpy(),
+        answer_probability=answers,
+        given=schema.decide(answers) if answers else {},
+        answers=batch.answers.cpu().numpy() if answers else np.zeros((len(batch), 0), np.int64),
+    )
+
+
+def _count_one(
+    prediction: Prediction, row: Row, root: Path, schema: LabelSchema, answers: np.ndarray, rule: str
+) -> Counts:
+    """Counts of one image in its own pixels."""
+    shape = prediction.masks.shape[1:]
+    seen = schema.select(labels=prediction.labels)
+    if not prediction.answers:
+        seen, answers = replace(seen, questions=()), answers[:, :0]
+    masks, known = read.masks(row, root, seen, graders=rule, shape=(shape[0], shape[1]))
+    probability = {q: np.array([list(p.values())]) for q, p in prediction.probabilities.items()}
+    return Counts.of(
+        seen,
+        images=[row.id],
+        groups=[row.group],
+        probability=prediction.probability[None],
+        predicted=prediction.masks[None],
+        masks=masks[None].astype(bool),
+        known=known[None].astype(bool),
+        answer_probability=probability,
+        given={q: np.array([schema.question(q).index(a)]) for q, a in prediction.answers.items()},
+        answers=answers,
+    )

@@ -1,0 +1,195 @@
+"""The grammar of methods: a Recipe is preparation, schedule and stages; a Stage is a network and its loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from foveate.core.labels import LabelSchema
+from foveate.core.types import Batch, Outputs, Row
+from foveate.data.augment import Augment
+from foveate.data.prepare import Prepare
+from foveate.engine.schedule import Schedule, constant
+
+Loss = Callable[[Outputs, Batch], Mapping[str, Tensor]]
+"""(outputs, batch) -> weighted scalars by name; the training loss is their sum."""
+
+Maps = Callable[[nn.Module, Batch], Tensor]
+"""(network, batch) -> maps ``(b, k, h, w)`` that a later stage reads."""
+
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
+
+
+ADAM = partial(torch.optim.Adam, lr=1e-3)
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Which validation figure chooses the weights. ``figure`` is a name of `metrics.summary`, or "loss"."""
+
+    figure: str
+    highest: bool = True
+
+    def turned(self, value: float) -> float:
+        """The figure turned so that more is better."""
+        return value if self.highest else -value
+
+
+def best(figure: str) -> Keep:
+    """Keep the weights with the highest figure ("dice", "auc/grade", ...)."""
+    return Keep(figure)
+
+
+def lowest(figure: str) -> Keep:
+    """Keep the weights with the lowest figure ("loss")."""
+    return Keep(figure, highest=False)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One network trained on its own loss.
+
+    Args:
+        name: folder of the stage in the run.
+        network: makes the network with random weights; touches neither disk nor hub.
+        loss: terms by name, see `losses.weigh`.
+        keep: validation figure that chooses the weights.
+        start: fills the new network from outside (pretrained weights); called once, never on resume or at prediction.
+        starts_from: part of the network -> earlier stage whose kept weights fill it.
+        frozen: parts of the network that are not trained (and stay in evaluation mode).
+        rows: which rows it trains and validates on; None = all.
+        reads: Batch field -> "stage/map" written by an earlier stage; only "prior" is read today.
+        writes: map name -> function of network and batch; kept by image id for every row of the manifest.
+        after_drop: loss from the first drop of the learning rate on.
+        epochs: instead of the recipe's.
+    """
+
+    name: str
+    network: Callable[[], nn.Module]
+    loss: Loss
+    keep: Keep = field(default_factory=lambda: lowest("loss"))
+    start: Callable[[nn.Module], None] | None = None
+    starts_from: Mapping[str, str] = field(default_factory=dict)
+    frozen: tuple[str, ...] = ()
+    rows: Callable[[Row], bool] | None = None
+    reads: Mapping[str, str] = field(default_factory=dict)
+    writes: Mapping[str, Maps] = field(default_factory=dict)
+    after_drop: Loss | None = None
+    epochs: int | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole method.
+
+    Args:
+        schema: what is learnt; may merge answers of the manifest's schema or leave questions and labels out.
+        prepare: file to frame.
+        stages: in order; a later one may read what an earlier one wrote.
+        augment: steps for training images.
+        optimizer: parameters -> optimizer.
+        batch: images a step, over all processes.
+        accumulate: each batch is taken in this many pieces.
+        epochs: passes over the training rows.
+        schedule: learning rate over time.
+        validate_every: steps between validations; None = once an epoch.
+        patience: stop after so many validations without gain; None = never.
+        precision: "fp32" or "bf16" (autocast; weights and losses stay float32).
+        clip: largest norm of the gradient; None = as it is.
+        balance: draw training images so that the answers of this question come equally often.
+        name, keywords, asked: filled in by `load_recipe`: what was asked for, and the manifest's schema.
+    """
+
+    schema: LabelSchema
+    prepare: Prepare
+    stages: tuple[Stage, ...]
+    augment: Augment = field(default_factory=lambda: Augment(()))
+    optimizer: Callable[[Iterable[Any]], torch.optim.Optimizer] = ADAM
+    batch: int = 8
+    accumulate: int = 1
+    epochs: int = 50
+    schedule: Schedule = field(default_factory=constant)
+    validate_every: int | None = None
+    patience: int | None = None
+    precision: str = "fp32"
+    clip: float | None = None
+    balance: str | None = None
+    name: str = ""
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+    asked: LabelSchema | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "accumulate", "epochs"):
+            if (value := getattr(self, name)) < 1:
+                raise ValueError(f"recipe {self.name!r}: {name}={value}; give a whole number from 1 on")
+        if self.batch % self.accumulate:
+            raise ValueError(f"recipe {self.name!r}: accumulate={self.accumulate} does not divide batch={self.batch}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"recipe {self.name!r}: precision={self.precision!r} is none of {list(PRECISIONS)}")
+        if self.balance is not None:
+            self.schema.question(self.balance)
+        _check_order(self.stages)
+
+    def stage(self, name: str) -> Stage:
+        """The stage of that name; ValueError names those there are."""
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        raise ValueError(f"recipe {self.name!r}: stage {name!r} is none of {[s.name for s in self.stages]}")
+
+    def with_(self, **changes: Any) -> Recipe:
+        """The recipe with fields replaced."""
+        return replace(self, **changes)
+
+    def __str__(self) -> str:
+        lines = [f"recipe {self.name}" + "".join(f"\n  {k} = {v!r}" for k, v in self.keywords.items())]
+        for part in fields(self):
+            if part.name not in ("name", "keywords", "asked", "stages", "schema"):
+                lines.append(f"{part.name}: {say(getattr(self, part.name))}")
+        questions = ", ".join(f"{q.name} ({' / '.join(q.answers)})" for q in self.schema.questions)
+        kind = "exclusive" if self.schema.exclusive else "overlapping"
+        lines.append(f"questions: {questions or 'none'}; labels: {', '.join(self.schema.labels) or 'none'} ({kind})")
+        for stage in self.stages:
+            lines.append(f"stage {stage.name}")
+            lines += [
+                f"  {part.name}: {say(value)}"
+                for part in fields(stage)
+                if part.name != "name" and (value := getattr(stage, part.name)) not in (None, (), {})
+            ]
+        return "\n".join(lines)
+
+
+def say(value: Any) -> str:
+    """A setting as text that names every number: partials by their function and keywords, functions by their name."""
+    if isinstance(value, partial):
+        given = [say(a) for a in value.args] + [f"{k}={say(v)}" for k, v in value.keywords.items()]
+        return f"{getattr(value.func, '__name__', value.func)}({', '.join(given)})"
+    if isinstance(value, LabelSchema):
+        return "schema"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{k}: {say(v)}" for k, v in value.items()) + "}"
+    return getattr(value, "__name__", None) or repr(value)
+
+
+def _check_order(stages: Sequence[Stage]) -> None:
+    """Every map that is read and every stage started from comes earlier."""
+    written: set[str] = set()
+    seen: set[str] = set()
+    for stage in stages:
+        if stage.name in seen:
+            raise ValueError(f"stages: the name {stage.name!r} is used twice; rename one")
+        for batch_field, source in stage.reads.items():
+            if batch_field != "prior" or source not in written:
+                raise ValueError(
+                    f"stage {stage.name!r} reads {batch_field}={source!r}; earlier stages write {sorted(written)}"
+                )
+        for part, source in stage.starts_from.items():
+            if source not in seen:
+                raise ValueError(f"stage {stage.name!r} starts {part!r} from {source!r}, which is no earlier stage")
+        seen.add(stage.name)
+        written |= {f"{stage.name}/{name}" for name in stage.writes}

@@ -1,0 +1,176 @@
+"""A run folder: what was asked, what was learnt, and the stages put together as one reader of images."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from foveate.core.types import Batch, Outputs
+from foveate.data.manifest import Manifest
+from foveate.engine.checkpoint import load_weights
+from foveate.engine.recipe import PRECISIONS, Recipe, Stage
+
+LIBRARIES = (
+    "foveate",
+    "torch",
+    "torchvision",
+    "timm",
+    "segmentation-models-pytorch",
+    "opencv-python-headless",
+    "numpy",
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A folder and the recipe that made it (`fit` returns one, `load_run` opens one)."""
+
+    folder: Path
+    recipe: Recipe
+
+    def stage_folder(self, stage: str) -> Path:
+        """Folder of a stage."""
+        return self.folder / stage
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What stands in ``recipe.json``."""
+        data: dict[str, Any] = json.loads((self.folder / "recipe.json").read_text(encoding="utf-8"))
+        return data
+
+    def log(self, stage: str) -> list[dict[str, Any]]:
+        """One dict a validation: stage, epoch, step, lr, train terms, validation figures, best."""
+        path = self.stage_folder(stage) / "log.jsonl"
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+
+    def network(self, stage: str, *, device: torch.device | str = "cpu") -> nn.Module:
+        """The kept network of a stage, in evaluation mode.
+
+        Raises:
+            ValueError: the stage has no weights yet.
+        """
+        network = self.recipe.stage(stage).network()
+        load_weights(self.stage_folder(stage) / "weights.safetensors", network)
+        return network.to(device).eval()
+
+    def reader(self, *, device: torch.device | str = "cpu") -> Reader:
+        """All stages as one."""
+        return Reader(self.recipe, {s.name: self.network(s.name, device=device) for s in self.recipe.stages})
+
+
+class Reader:
+    """The stages of a recipe in their order: a later stage reads the maps of an earlier one, and its answer counts."""
+
+    def __init__(self, recipe: Recipe, networks: Mapping[str, nn.Module]) -> None:
+        self.recipe, self.networks = recipe, networks
+
+    def __call__(self, batch: Batch) -> Outputs:
+        """Pixel and image logits, each from the last stage that gives them, in float32."""
+        maps: dict[str, Tensor] = {}
+        merged = Outputs()
+        for stage in self.recipe.stages:
+            network = self.networks[stage.name]
+            seen = with_maps(batch, stage, maps)
+            out = forward(network, seen, precision=self.recipe.precision)
+            merged = Outputs(
+                pixel=merged.pixel if out.pixel is None else out.pixel,
+                image=merged.image if out.image is None else out.image,
+                activation=merged.activation if out.activation is None else out.activation,
+                features=out.features or merged.features,
+                aux=out.aux or merged.aux,
+            )
+            maps |= {f"{stage.name}/{name}": write(network, seen) for name, write in stage.writes.items()}
+        return merged
+
+
+def with_maps(batch: Batch, stage: Stage, maps: Mapping[str, Tensor]) -> Batch:
+    """The batch with the maps that a stage reads, brought to the size of the image."""
+    for source in stage.reads.values():
+        full = F.interpolate(maps[source].float(), batch.image.shape[-2:], mode="bilinear", align_corners=False)
+        batch = replace(batch, prior=full)
+    return batch
+
+
+def forward(network: nn.Module, batch: Batch, *, precision: str = "fp32") -> Outputs:
+    """One pass without gradient; logits come back as float32."""
+    with torch.inference_mode():
+        return cast_up(autocast_forward(network, batch, precision=precision))
+
+
+def autocast_forward(network: nn.Module, batch: Batch, *, precision: str) -> Outputs:
+    """Forward pass under the recipe's precision."""
+    dtype = PRECISIONS[precision]
+    with torch.autocast(batch.image.device.type, dtype=dtype, enabled=dtype is not None):
+        out: Outputs = network(batch.image, batch.prior)
+    return out
+
+
+def cast_up(outputs: Outputs) -> Outputs:
+    """Logits as float32, for losses and decisions (features stay as they are)."""
+
+    def up(value: Tensor | None) -> Tensor | None:
+        return value if value is None else value.float()
+
+    return Outputs(
+        up(outputs.pixel),
+        up(outputs.image),
+        up(outputs.activation),
+        outputs.features,
+        tuple(a.float() for a in outputs.aux),
+    )
+
+
+def pick_device(name: str | torch.device) -> torch.device:
+    """``"auto"`` is the first accelerator, else the CPU.
+
+    Raises:
+        ValueError: the device asked for is not there.
+    """
+    if name == "auto":
+        found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        return found or torch.device("cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device={str(name)!r}: no CUDA device is there; say device='cpu' or 'auto'")
+    return device
+
+
+def describe(recipe: Recipe, manifest: Manifest, *, seed: int) -> dict[str, Any]:
+    """The record of a run: everything that is needed to make it again."""
+    asked = recipe.asked or recipe.schema
+    return {
+        "name": recipe.name,
+        "keywords": dict(recipe.keywords),
+        "schema": asked.to_json(),
+        "text": str(recipe),
+        "seed": seed,
+        "manifest": {
+            "path": str(manifest.path) if manifest.path else None,
+            "hash": manifest.hash,
+            "info": dict(manifest.info),
+        },
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
+        "git": git_state(),
+    }
+
+
+def git_state() -> dict[str, Any] | None:
+    """Commit of the working folder and whether it is clean; None outside git."""
+
+    def ask(*words: str) -> str:
+        return subprocess.run(["git", *words], capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        return {"commit": ask("rev-parse", "HEAD"), "clean": not ask("status", "--porcelain", "--untracked-files=no")}
+    except (OSError, subprocess.SubprocessError):
+        return None

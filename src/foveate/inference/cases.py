@@ -1,0 +1,55 @@
+"""The images of an evaluated run that a report shows: best, median and worst, read again with their CAMs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from foveate.core.types import Case, Row
+from foveate.data import read
+from foveate.data.manifest import Manifest
+from foveate.inference.predictor import Predictor
+from foveate.metrics.counts import Counts
+
+
+def score_images(counts: Counts) -> dict[str, float]:
+    """One number an image for ranking: the mean Dice of its labels (empty and found empty = 1) where it has masks, else
+    the probability given to the true answers."""
+    pixels, answers = counts.pixels, counts.answers
+    values: dict[str, list[float]] = {}
+    both = 2 * pixels["tp"] + pixels["fp"] + pixels["fn"]
+    for image, tp, size in zip(pixels["image"], pixels["tp"], both, strict=True):
+        values.setdefault(str(image), []).append(2 * tp / size if size else 1.0)
+    if not values:
+        for image, probability, truth in zip(answers["image"], answers["probability"], answers["truth"], strict=True):
+            if truth == 1:
+                values.setdefault(str(image), []).append(float(probability))
+    return {image: float(np.mean(v)) for image, v in values.items()}
+
+
+def pick(scores: dict[str, float], *, each: int = 3) -> list[str]:
+    """Ids of the best, the median and the worst, best first, none twice."""
+    order = sorted(scores, key=lambda image: -scores[image])
+    if len(order) <= 3 * each:
+        return order
+    middle = (len(order) - each) // 2
+    return [*order[:each], *order[middle : middle + each], *order[-each:]]
+
+
+def make_cases(predictor: Predictor, rows: Manifest, ids: Sequence[str], *, scores: dict[str, float]) -> list[Case]:
+    """Read these images again and put their truth beside the prediction, in original pixels."""
+    by_id = {row.id: row for row in rows.rows}
+    return [make_case(predictor, rows, by_id[i], score=scores.get(i)) for i in ids if i in by_id]
+
+
+def make_case(predictor: Predictor, rows: Manifest, row: Row, *, score: float | None = None) -> Case:
+    """One image with truth, prediction and a CAM an answer."""
+    schema = predictor.recipe.schema
+    pixels = read.image(rows.root / row.image)
+    found = predictor(pixels, cam=bool(schema.questions), name=row.id, spacing=row.spacing)
+    shape = (pixels.shape[0], pixels.shape[1])
+    seen = schema.select(labels=found.labels)
+    masks, known = read.masks(row, rows.root, seen, graders=predictor.recipe.prepare.graders, shape=shape)
+    answers = {q.name: q.answers[q.index(row.answers[q.name])] for q in schema.questions if q.name in row.answers}
+    return Case(pixels, masks, known, answers, found, score)

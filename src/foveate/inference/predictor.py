@@ -1,0 +1,174 @@
+"""A run folder and an image -> what is there and where, in the image's own pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+
+from foveate.core.reading import read_out
+from foveate.core.types import Batch, Prediction, Sample
+from foveate.data import read
+from foveate.data.loader import collate
+from foveate.engine.run import Run, pick_device, with_maps
+from foveate.models.cam import grad_cam, normalise, of_answer, on_image
+from foveate.recipes import load_run
+from foveate.report.overlay import overlay
+
+
+@dataclass(frozen=True)
+class Reading(Prediction):
+    """A prediction with the image it was made of.
+
+    Args:
+        image: RGB, original size.
+        spacing: mm a pixel (rows, cols), where known.
+    """
+
+    image: UInt8[np.ndarray, "h w 3"] = field(default_factory=lambda: np.zeros((1, 1, 3), np.uint8))
+    spacing: tuple[float, float] | None = None
+
+    def overlay(self, *, width: int | None = None) -> Image.Image:
+        """The image with the masks found in it, and their names below."""
+        return overlay(self.image, masks=self.masks, labels=self.labels, width=width)
+
+    def to_json(self) -> dict[str, Any]:
+        """Answers, probabilities and areas as plain data."""
+        return {
+            "id": self.id,
+            "size": list(self.image.shape[:2]),
+            "answers": dict(self.answers),
+            "probabilities": {q: {a: round(p, 6) for a, p in ps.items()} for q, ps in self.probabilities.items()},
+            "areas": self.areas(self.spacing),
+            "presence": {
+                label: round(float(p.max()), 6) for label, p in zip(self.labels, self.probability, strict=True)
+            },
+            **({"spacing_mm": list(self.spacing)} if self.spacing else {}),
+        }
+
+
+@dataclass(frozen=True)
+class Unread:
+    """An image that could not be read, and why."""
+
+    path: Path
+    reason: str
+
+
+class Predictor:
+    """Reads images with a trained run.
+
+    Args:
+        run: from `fit` or `load_run`.
+        device: "auto", "cpu", "cuda", ...
+        thresholds: question -> probability from which the answer is "yes".
+    """
+
+    def __init__(
+        self, run: Run, *, device: str | torch.device = "auto", thresholds: Mapping[str, float] | None = None
+    ) -> None:
+        self.run, self.recipe, self.thresholds = run, run.recipe, thresholds
+        self.device = pick_device(device)
+        self.reader = run.reader(device=self.device)
+
+    @classmethod
+    def load(cls, folder: str | Path, *, device: str | torch.device = "auto") -> Predictor:
+        """Open a run folder; ValueError where there is no finished run."""
+        return cls(load_run(folder), device=device)
+
+    def __call__(
+        self,
+        image: str | Path | UInt8[np.ndarray, "h w 3"],
+        *,
+        cam: bool = False,
+        spacing: tuple[float, float] | None = None,
+        name: str | None = None,
+    ) -> Reading:
+        """Read one image.
+
+        Args:
+            image: a file, or RGB uint8 (row, col, 3).
+            cam: also where each answer was seen (Grad-CAM; one backward pass an answer).
+            spacing: mm a pixel (rows, cols), for areas in mm2.
+            name: the reading's id; None = the file's stem.
+
+        Raises:
+            Unreadable: the file is no image.
+            ValueError: the array is not RGB uint8.
+        """
+        pixels = image if isinstance(image, np.ndarray) else read.image(Path(image))
+        called = name or ("image" if isinstance(image, np.ndarray) else Path(image).stem)
+        sample = self.recipe.prepare.image_only(pixels, schema=self.recipe.schema, id=called)
+        return self.read_sample(sample, pixels, cam=cam, spacing=spacing)
+
+    def read_sample(
+        self,
+        sample: Sample,
+        pixels: UInt8[np.ndarray, "h w 3"],
+        *,
+        cam: bool = False,
+        spacing: tuple[float, float] | None = None,
+    ) -> Reading:
+        """Read an image that is prepared already."""
+        batch = collate([sample], self.recipe.schema).to(self.device)
+        outputs = self.reader(batch)
+        found = read_out(
+            outputs,
+            schema=self.recipe.schema,
+            ids=[sample.row.id],
+            geometries=[sample.geometry],
+            thresholds=self.thresholds,
+        )[0]
+        if cam and outputs.image is not None:
+            found = Prediction(**{**_shallow(found), "cam": self._cams(batch, sample)})
+        return Reading(**_shallow(found), image=pixels, spacing=spacing)
+
+    def many(self, images: Sequence[str | Path], *, cam: bool = False) -> Iterator[Reading | Unread]:
+        """Read images one after the other; what cannot be read becomes an `Unread`, and the rest goes on."""
+        for path in images:
+            try:
+                yield self(path, cam=cam)
+            except (read.Unreadable, OSError) as error:
+                reason = error.reason if isinstance(error, read.Unreadable) else str(error)
+                yield Unread(Path(path), reason)
+
+    def _cams(self, batch: Batch, sample: Sample) -> dict[str, dict[str, np.ndarray]]:
+        """Grad-CAM of every answer in the original pixels, each divided by its maximum."""
+        network, seen = self._answering(batch)
+        size = (batch.image.shape[2], batch.image.shape[3])
+        maps: dict[str, dict[str, np.ndarray]] = {}
+        for question in self.recipe.schema.questions:
+            maps[question.name] = {}
+            for answer in question.answers:
+                channel, sign = self.recipe.schema.channel(question.name, answer)
+                raw = grad_cam(network, seen.image, target=of_answer(channel, sign=sign), prior=seen.prior)
+                # encoders pad to a power of two; the next one above size / map is what a map pixel covers
+                reduction = 1 << int(np.ceil(np.log2(size[0] / raw.shape[1])))
+                full = on_image(normalise(raw), size=size, reduction=reduction)
+                maps[question.name][answer] = sample.geometry.undo(full)[0].cpu().numpy()
+        return maps
+
+    def _answering(self, batch: Batch) -> tuple[torch.nn.Module, Batch]:
+        """The network whose answers count (the last that gives any), and the batch as it sees it."""
+        found = None
+        maps: dict[str, torch.Tensor] = {}
+        for stage in self.recipe.stages:
+            network, seen = self.reader.networks[stage.name], with_maps(batch, stage, maps)
+            with torch.inference_mode():
+                answers = network(seen.image, seen.prior).image is not None
+            if answers:
+                found = (network, seen)
+            maps |= {f"{stage.name}/{name}": write(network, seen) for name, write in stage.writes.items()}
+        if found is None:
+            raise ValueError("the run answers no question; there is nothing for a CAM to explain")
+        return found
+
+
+def _shallow(prediction: Prediction) -> dict[str, Any]:
+    return {f.name: getattr(prediction, f.name) for f in fields(Prediction)}

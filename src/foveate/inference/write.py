@@ -1,0 +1,62 @@
+"""Readings as files: a JSON, a mask PNG a label and an overlay for each image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from foveate.engine.checkpoint import write_aside, write_json
+from foveate.inference.predictor import Reading
+from foveate.report.overlay import activation
+
+IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".ppm", ".pgm")
+
+
+def write_reading(reading: Reading, folder: Path, *, name: str | None = None) -> Path:
+    """Write one reading; returns its JSON.
+
+    Files: ``NAME.json``, ``NAME_<label>.png`` (0 and 255, original size), ``NAME_overlay.png``, and for each CAM
+    ``NAME_cam_<question>_<answer>.png``.
+    """
+    stem = name or reading.id
+    masks = {}
+    for label, mask in zip(reading.labels, reading.masks, strict=True):
+        masks[label] = _png(Image.fromarray(mask.astype(np.uint8) * 255), folder / f"{stem}_{label}.png")
+    cams = {
+        question: {
+            answer: _png(activation(reading.image, cam=cam), folder / f"{stem}_cam_{question}_{answer}.png")
+            for answer, cam in answers.items()
+        }
+        for question, answers in reading.cam.items()
+    }
+    files = {"masks": masks, "overlay": _png(reading.overlay(), folder / f"{stem}_overlay.png")}
+    path = folder / f"{stem}.json"
+    write_json(path, {**reading.to_json(), "files": {**files, **({"cam": cams} if cams else {})}})
+    return path
+
+
+def list_images(paths: list[Path]) -> list[Path]:
+    """The files named, and those in the folders named (by their ending, sorted).
+
+    Raises:
+        ValueError: a path is not there, or nothing is left.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found += sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGES and p.is_file())
+        else:
+            found.append(path)
+    if not found:
+        raise ValueError(f"{', '.join(map(str, paths))}: no image there; known endings are {' '.join(IMAGES)}")
+    return found
+
+
+def _png(picture: Image.Image, path: Path) -> str:
+    def save(aside: Path) -> None:
+        picture.save(aside, format="PNG")
+
+    write_aside(path, save)
+    return path.name

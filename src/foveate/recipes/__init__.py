@@ -1,0 +1,85 @@
+"""One paper's method, one readable file; `load_recipe` finds it by name, or takes a file of your own."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from foveate.core import find
+from foveate.core.labels import LabelSchema
+from foveate.engine.recipe import Recipe
+from foveate.engine.run import Run
+
+
+def load_recipe(name: str, schema: LabelSchema, /, **keywords: Any) -> Recipe:
+    """A recipe by the name of its file in this room, or by the path of your own ``.py`` file.
+
+    Args:
+        name: "image_quality", ... or "path/to/mine.py" with a function ``recipe(schema, *, ...) -> Recipe``.
+        schema: the manifest's.
+        keywords: of the recipe; plain JSON values, so that the run folder can record them.
+
+    Raises:
+        ValueError: no such recipe, a file without a ``recipe`` function, or an unknown keyword.
+    """
+    module = _own(Path(name)) if name.endswith(".py") else find.load("recipes", name)
+    make = getattr(module, "recipe", None)
+    if make is None:
+        raise ValueError(f"{name}: has no function recipe(schema, *, ...); see the recipes of foveate for the form")
+    known = {k: p.default for k, p in inspect.signature(make).parameters.items() if p.kind is p.KEYWORD_ONLY}
+    if strange := set(keywords) - set(known):
+        raise ValueError(f"recipe {name!r}: unknown keyword {sorted(strange)}; it knows {sorted(known)}")
+    recipe: Recipe = make(schema, **keywords)
+    return replace(recipe, name=name, keywords={**known, **keywords}, asked=schema)
+
+
+def load_run(folder: str | Path, *, recipe: Recipe | None = None) -> Run:
+    """Open a run folder made by `fit`.
+
+    Args:
+        folder: holds ``recipe.json``.
+        recipe: the recipe itself, where the file it came from is not at hand.
+
+    Raises:
+        ValueError: no run is there, or it came from a recipe file of your own that has changed since.
+    """
+    run = Run(Path(folder), recipe)  # type: ignore[arg-type]
+    if not (run.folder / "recipe.json").is_file():
+        raise ValueError(
+            f"{folder}: no run there (recipe.json is missing); name the folder that `foveate fit -o` wrote"
+        )
+    if recipe is None:
+        record = run.record
+        recipe = load_recipe(record["name"], LabelSchema.from_json(record["schema"]), **record["keywords"])
+        if str(recipe) != record["text"]:
+            raise ValueError(
+                f"{folder}: recipe {record['name']!r} has changed since the run was made; {_diff(record, recipe)}"
+            )
+    return replace(run, recipe=recipe)
+
+
+def _own(path: Path) -> ModuleType:
+    """Import a user's own recipe file."""
+    if not path.is_file():
+        raise ValueError(f"recipe {str(path)!r}: no such file")
+    tag = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
+    spec = spec_from_file_location(f"_foveate_own_{path.stem}_{tag}", path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"recipe {str(path)!r}: not a Python file")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _diff(record: Mapping[str, Any], recipe: Recipe) -> str:
+    """The first line in which the two texts part."""
+    for old, new in zip(record["text"].splitlines(), str(recipe).splitlines(), strict=False):
+        if old != new:
+            return f"then {old.strip()!r}, now {new.strip()!r}"
+    return "one of them is longer"

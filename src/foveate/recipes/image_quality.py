@@ -1,0 +1,137 @@
+"""Joint classification and segmentation (Wu et al.): one encoder, a mask decoder, an answer head; for image quality.
+
+The paper grades OCT en-face images of the nerve head (0 to 3) while marking nerve head, shadows and motion; the method
+serves any schema. ``classify`` is the share of the answers in the loss: 1 leaves the decoder out (the paper's
+single-task classifier), 0 the answer head.
+
+Where the paper is silent
+  losses: cross entropy for answers; for masks cross entropy (BCE where labels overlap) plus soft Dice, equal weights.
+  schedule: Adam with decoupled weight decay, half a cosine after a short warm-up.
+  fine-tuning: ``weights="hub"`` (or a file) fills the encoder with ImageNet weights; all layers are trained.
+  F1: macro over the grades; it chooses the weights where answers are learnt, the Dice where they are not.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from torch.optim import AdamW
+
+from foveate.core.labels import LabelSchema
+from foveate.data.augment import Augment, brightness, contrast, flip_horizontal, flip_vertical, rotate, zoom
+from foveate.data.prepare import Prepare
+from foveate.engine.recipe import Recipe, Stage, best
+from foveate.engine.schedule import cosine
+from foveate.losses.answer import cross_entropy
+from foveate.losses.overlap import dice
+from foveate.losses.pixel import bce, pixel_cross_entropy
+from foveate.losses.weigh import Weigh
+from foveate.models.joint import Joint
+from foveate.models.parts.decoders import FPN, MakeDecoder, UNet
+from foveate.models.parts.encoders import pretrain
+
+
+def unet(width: int) -> MakeDecoder:
+    """U-Net decoder whose finest map has so many channels, each coarser one twice as many."""
+    return partial(UNet, widths=[width * 2**n for n in reversed(range(5))])
+
+
+def fpn(width: int) -> MakeDecoder:
+    """FPN decoder with eight times the width at its finest map, as usual at a width of 16."""
+    return partial(FPN, pyramid=16 * width, width=8 * width)
+
+
+DECODERS = {"unet": unet, "fpn": fpn}
+
+
+def recipe(
+    schema: LabelSchema,
+    *,
+    encoder: str = "resnet18",
+    decoder: str = "unet",
+    weights: str = "none",
+    classify: float = 0.5,
+    grouping: str | None = None,
+    question: str | None = None,
+    size: int = 512,
+    grey: bool = False,
+    crop_field: bool = False,
+    fill_white: bool = False,
+    clahe: float | None = None,
+    graders: str = "union",
+    epochs: int = 50,
+    batch: int = 8,
+    lr: float = 3e-4,
+    weight_decay: float = 1e-2,
+    width: int = 16,
+    dropout: float = 0.2,
+    rotation: float = 15.0,
+    balance: bool = False,
+    keep: str | None = None,
+    precision: str = "fp32",
+) -> Recipe:
+    """See the text above; keywords are the paper's choices and the usual ones where it is silent.
+
+    Args:
+        schema: the manifest's.
+        encoder: any timm network with feature maps ("resnet18", "efficientnet_b0", "resnext101_32x8d").
+        decoder: "unet" or "fpn".
+        weights: "none", "hub", or a file of encoder weights.
+        classify: share of the answers in the loss, 0 to 1.
+        grouping: merge neighbouring grades, e.g. "012|3".
+        question: the question that is grouped and balanced; None = the first ordered one, else the first.
+        size: frame in pixels.
+        grey: one channel.
+        crop_field: crop to the lit field of a fundus photograph first.
+        fill_white: fill white edges of OCT B-scans first.
+        clahe: clip limit; None = leave the contrast.
+        graders: how several graders' masks are merged.
+        epochs, batch, lr, weight_decay, precision: of the training.
+        width: channels of a U-Net's finest map (FPN: an eighth of its finest).
+        dropout: before the answer head.
+        rotation: largest turn in degrees.
+        balance: draw the question's answers equally often.
+        keep: validation figure that chooses the weights.
+    """
+    if not 0 <= classify <= 1:
+        raise ValueError(f"classify={classify}; give a share from 0 (masks only) to 1 (answers only)")
+    if decoder not in DECODERS:
+        raise ValueError(f"decoder={decoder!r} is none of {list(DECODERS)}")
+    asked = question or next((q.name for q in sorted(schema.questions, key=lambda q: not q.ordered)), None)
+    if grouping is not None and asked is not None:
+        schema = schema.group(asked, grouping)
+    learnt = schema.select(labels=() if classify == 1 else None, questions=() if classify == 0 else None)
+    masks = pixel_cross_entropy if learnt.exclusive else bce
+    share = (1 - classify) / 2
+    terms = {"answers": (classify, cross_entropy), "pixels": (share, masks), "overlap": (share, dice)}
+    channels = 1 if grey else 3
+    stage = Stage(
+        "joint",
+        network=partial(Joint, encoder, learnt, decoder=DECODERS[decoder](width), channels=channels, dropout=dropout),
+        loss=Weigh(**{name: term for name, term in terms.items() if term[0] > 0}),
+        start=partial(pretrain, weights=weights) if weights != "none" else None,
+        keep=best(keep or ("f1" if learnt.questions else "dice")),
+    )
+    return Recipe(
+        schema=learnt,
+        prepare=Prepare(
+            size=size, grey=grey, crop_field=crop_field, fill_white=fill_white, clahe=clahe, graders=graders
+        ),
+        augment=Augment(
+            (
+                flip_horizontal(0.5),
+                flip_vertical(0.5),
+                rotate(rotation),
+                zoom(0.9, 1.1),
+                brightness(0.15),
+                contrast(0.15),
+            )
+        ),
+        optimizer=partial(AdamW, lr=lr, weight_decay=weight_decay),
+        schedule=cosine(warmup=0.05),
+        batch=batch,
+        epochs=epochs,
+        balance=asked if balance else None,
+        precision=precision,
+        stages=(stage,),
+    )

@@ -1,0 +1,270 @@
+"""The loop: it learns, keeps, hands maps on, refuses what is wrong, and resumes to the bit."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from engine_toys import CLASSES, Nested, tiny_recipe, toy_manifest
+from safetensors.torch import load_file
+
+from foveate.data.loader import Dataset, batches
+from foveate.data.manifest import Manifest
+from foveate.engine.artifacts import read_map
+from foveate.engine.evaluate import evaluate
+from foveate.engine.fit import fit
+from foveate.engine.recipe import Recipe, Stage, best
+from foveate.engine.schedule import divide_when_flat
+from foveate.losses.pixel import bce
+from foveate.losses.weigh import Weigh
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    return toy_manifest(tmp_path_factory.mktemp("toys"))
+
+
+def test_it_learns_and_writes_what_it_says(rows: Manifest, tmp_path: Path) -> None:
+    run = fit(tiny_recipe(epochs=12), rows, out=tmp_path / "run", device="cpu", quiet=True, cache=tmp_path / "c")
+    log = run.log("tiny")
+    assert len(log) == 12
+    assert log[-1]["train"]["pixels"] < 0.5 * log[0]["train"]["pixels"]
+    assert [entry["best"] for entry in log].count(True) >= 1
+    assert set(log[0]) == {"stage", "epoch", "step", "lr", "train", "val", "best"}
+    assert run.record["versions"]["torch"]
+    assert run.record["manifest"]["hash"] == rows.hash
+    kept = max(log, key=lambda e: e["val"]["dice"])
+    assert json.loads((run.folder / "tiny/done.json").read_text())["best"] == kept["val"]["dice"]
+    counts = evaluate(run, rows.where(split="test"), device="cpu", cache=tmp_path / "c", intervals=False)
+    assert counts.labels["blob"].tp.sum() > 0
+    figures = json.loads((run.folder / "metrics.json").read_text())["figures"]
+    assert figures["dice"] > 0.6
+    assert figures["auc/blob_present"] > 0.7
+
+
+def test_first_losses_do_not_change(rows: Manifest, tmp_path: Path) -> None:
+    """Same seed, same numbers; another seed, others."""
+    logs = [
+        fit(
+            tiny_recipe(epochs=1),
+            rows,
+            out=tmp_path / str(i),
+            device="cpu",
+            seed=seed,
+            quiet=True,
+            cache=tmp_path / "c",
+        ).log("tiny")
+        for i, seed in enumerate((0, 0, 1))
+    ]
+    assert logs[0] == logs[1]
+    assert logs[0] != logs[2]
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {tests!r})
+import torch
+torch.set_num_threads(1)
+from engine_toys import tiny_recipe
+from foveate.data.manifest import Manifest
+from foveate.engine.fit import fit
+if __name__ == "__main__":
+    fit(tiny_recipe(epochs=6, dropout=0.3), Manifest.read({manifest!r}), out={out!r}, device="cpu", resume=True,
+        quiet=True, cache={cache!r})
+"""
+
+
+def test_killed_at_any_moment_it_ends_with_the_same_bits(rows: Manifest, tmp_path: Path) -> None:
+    manifest = rows.write(rows.root / "kill.jsonl").path
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    def script(out: Path) -> list[str]:
+        file = tmp_path / f"{out.name}.py"
+        file.write_text(
+            SCRIPT.format(
+                tests=str(Path(__file__).parent), manifest=str(manifest), out=str(out), cache=str(tmp_path / "c")
+            )
+        )
+        return [sys.executable, str(file)]
+
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    subprocess.run(script(whole), check=True, env=env, timeout=120)
+    log = broken / "tiny" / "log.jsonl"
+    kills = 0
+    for lines, delay in ((0, 0.05), (1, 0.0), (2, 0.03), (4, 0.01)):
+        process = subprocess.Popen(script(broken), env=env)
+        deadline = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < deadline:
+            if log.is_file() and log.read_bytes().count(b"\n") >= lines:
+                time.sleep(delay)
+                break
+            time.sleep(0.002)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        process.wait(timeout=60)
+    assert kills >= 3
+    subprocess.run(script(broken), check=True, env=env, timeout=120)
+    assert log.read_bytes() == (whole / "tiny" / "log.jsonl").read_bytes()
+    a, b = (load_file(folder / "tiny" / "weights.safetensors") for folder in (whole, broken))
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_stages_hand_maps_on_and_start_from_one_another(rows: Manifest, tmp_path: Path) -> None:
+    first = tiny_recipe(epochs=2).stages[0]
+    writes = {"cam": lambda net, batch: net(batch.image).features[-1].mean(1, keepdim=True)}
+    second = Stage(
+        "second",
+        network=Nested,
+        loss=Weigh(pixels=(1.0, bce)),
+        keep=best("dice"),
+        rows=lambda row: row.answers.get("blob_present") == "yes",
+        reads={"prior": "tiny/cam"},
+        starts_from={"inner": "tiny"},
+        frozen=("inner",),
+    )
+    with pytest.raises(ValueError, match="no earlier stage"):
+        replace(tiny_recipe(), stages=(replace(second, reads={}),))
+    recipe = replace(tiny_recipe(epochs=2), stages=(replace(first, writes=writes), second))
+    run = fit(recipe, rows, out=tmp_path / "run", device="cpu", quiet=True, cache=tmp_path / "c")
+    written = read_map(run.folder / "tiny/maps/cam", rows.rows[0].id)
+    assert written.dtype == np.float32
+    assert written.shape == (1, 32, 32)
+    assert all((run.folder / "tiny/maps/cam" / f"{row.id}.npy").is_file() for row in rows.rows)
+    inner, alone = run.network("second").get_submodule("inner").state_dict(), run.network("tiny").state_dict()
+    assert all(torch.equal(inner[k], alone[k]) for k in alone)
+    counts = evaluate(run, rows.where(split="test"), device="cpu", cache=tmp_path / "c", intervals=False)
+    assert len(counts) == len(rows.where(split="test"))
+
+
+def test_in_one_go_the_later_stage_sees_what_it_saw_in_training(rows: Manifest, tmp_path: Path) -> None:
+    writes = {"cam": lambda net, batch: net(batch.image).features[-1].mean(1, keepdim=True)}
+    first = replace(tiny_recipe(epochs=1).stages[0], writes=writes)
+    second = Stage("second", network=Nested, loss=Weigh(pixels=(1.0, bce)), reads={"prior": "tiny/cam"})
+    run = fit(
+        replace(tiny_recipe(epochs=1), stages=(first, second)),
+        rows,
+        out=tmp_path / "run",
+        device="cpu",
+        quiet=True,
+        cache=tmp_path / "c",
+    )
+    recipe = run.recipe
+    priors = partial(read_map, run.folder / "tiny/maps/cam")
+    data = Dataset(rows.rows, rows.root, recipe.schema, recipe.prepare, priors=priors)
+    batch = next(iter(batches(data, batch=4, shuffle=False)))
+    with torch.inference_mode():
+        stored = run.network("second")(batch.image, batch.prior).pixel
+    at_once = run.reader()(replace(batch, prior=None)).pixel
+    torch.testing.assert_close(stored, at_once, atol=1e-5, rtol=1e-5)
+
+
+def test_frozen_parts_stay(rows: Manifest, tmp_path: Path) -> None:
+    recipe = tiny_recipe(epochs=1)
+    stage = replace(recipe.stages[0], frozen=("trunk",))
+    kept: dict[str, torch.Tensor] = {}
+
+    def start(network: torch.nn.Module) -> None:
+        kept.update({k: v.clone() for k, v in network.state_dict().items()})
+
+    recipe = replace(recipe, stages=(replace(stage, start=start),))
+    run = fit(recipe, rows, out=tmp_path / "run", device="cpu", quiet=True, cache=tmp_path / "c")
+    after = run.network("tiny").state_dict()
+    changed = {k for k in after if not torch.equal(after[k], kept[k])}
+    assert changed
+    assert not any(k.startswith("trunk") for k in changed)
+
+
+def test_loss_changes_at_the_first_drop(rows: Manifest, tmp_path: Path) -> None:
+    recipe = tiny_recipe(epochs=6)
+    stage = replace(recipe.stages[0], keep=replace(best("dice"), figure="loss"), after_drop=Weigh(later=(1.0, bce)))
+    recipe = replace(recipe, stages=(stage,), schedule=divide_when_flat(patience=1))
+    log = fit(recipe, rows, out=tmp_path / "run", device="cpu", quiet=True, cache=tmp_path / "c").log("tiny")
+    names = [tuple(entry["train"]) for entry in log]
+    assert names[0] == ("answers", "pixels")
+    assert names[-1] == ("later",)
+    first = names.index(("later",))
+    assert log[first]["lr"] == pytest.approx(log[0]["lr"] / 10)
+
+
+def test_accumulated_pieces_are_one_step(rows: Manifest, tmp_path: Path) -> None:
+    settings = {"device": "cpu", "quiet": True, "cache": tmp_path / "c"}
+    recipes = [replace(tiny_recipe(epochs=1), accumulate=n) for n in (1, 2)]
+    logs = [fit(r, rows, out=tmp_path / str(r.accumulate), **settings).log("tiny") for r in recipes]
+    assert logs[0][0]["step"] == logs[1][0]["step"]
+    assert logs[0][0]["train"]["pixels"] == pytest.approx(logs[1][0]["train"]["pixels"], rel=0.2)
+
+
+def test_it_stops_early(rows: Manifest, tmp_path: Path) -> None:
+    recipe = replace(tiny_recipe(epochs=50, lr=0.0), patience=2)
+    log = fit(recipe, rows, out=tmp_path / "run", device="cpu", quiet=True, cache=tmp_path / "c").log("tiny")
+    values = [entry["val"]["dice"] for entry in log]
+    assert len(log) < 50
+    assert max(values[-2:]) <= max(values[:-2])
+
+
+def test_validations_within_an_epoch(rows: Manifest, tmp_path: Path) -> None:
+    recipe = replace(tiny_recipe(epochs=2), validate_every=1)
+    log = fit(recipe, rows, out=tmp_path / "run", device="cpu", quiet=True, cache=tmp_path / "c").log("tiny")
+    assert [entry["step"] for entry in log] == list(range(1, len(log) + 1))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"seed": 1}, "another seed"),
+        ({"recipe": tiny_recipe(epochs=3)}, "another text"),
+        ({"resume": False}, "holds a run already"),
+    ],
+)
+def test_a_folder_belongs_to_one_run(rows: Manifest, tmp_path: Path, change: dict[str, object], words: str) -> None:
+    settings = {"out": tmp_path / "run", "device": "cpu", "quiet": True, "cache": tmp_path / "c", "resume": True}
+    fit(tiny_recipe(epochs=1), rows, **settings)
+    recipe = change.pop("recipe", tiny_recipe(epochs=1))
+    with pytest.raises(ValueError, match=words):
+        fit(recipe, rows, **{**settings, **change})
+
+
+def test_what_is_wrong_is_said(rows: Manifest, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no row has split 'val'"):
+        fit(tiny_recipe(), rows.where(split="train"), out=tmp_path / "a", device="cpu", quiet=True)
+    leaky = rows.with_rows([replace(row, patient="same") for row in rows.rows])
+    with pytest.raises(ValueError, match="split by patient"):
+        fit(tiny_recipe(), leaky, out=tmp_path / "b", device="cpu", quiet=True)
+    stage = replace(tiny_recipe().stages[0], keep=best("nonsense"))
+    with pytest.raises(ValueError, match="nonsense"):
+        fit(replace(tiny_recipe(epochs=1), stages=(stage,)), rows, out=tmp_path / "c", device="cpu", quiet=True)
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="no CUDA device"):
+            fit(tiny_recipe(), rows, out=tmp_path / "d", device="cuda", quiet=True)
+    with pytest.raises(RuntimeError, match="not finite"):
+        fit(tiny_recipe(epochs=3, lr=1e30), rows, out=tmp_path / "e", device="cpu", quiet=True)
+
+
+def test_a_recipe_says_every_number(rows: Manifest) -> None:
+    text = str(tiny_recipe(epochs=7, lr=0.0125))
+    for part in ("epochs: 7", "lr=0.0125", "pixels", "TinyNet", "blob_present (no / yes)"):
+        assert part in text
+    assert CLASSES
+
+
+def test_recipes_are_checked() -> None:
+    stage = tiny_recipe().stages[0]
+    with pytest.raises(ValueError, match="used twice"):
+        replace(tiny_recipe(), stages=(stage, stage))
+    with pytest.raises(ValueError, match="earlier stages write"):
+        replace(tiny_recipe(), stages=(replace(stage, reads={"prior": "none/cam"}),))
+    with pytest.raises(ValueError, match="accumulate"):
+        replace(tiny_recipe(), accumulate=3)
+    with pytest.raises(ValueError, match="precision"):
+        replace(tiny_recipe(), precision="fp8")
+    assert isinstance(tiny_recipe(), Recipe)
