@@ -1,0 +1,123 @@
+"""Losses of the answers about the whole image: cross entropy and focal, for questions of any kind.
+
+Each question is averaged over the images whose answer is known, then the questions that have any are averaged. A
+yes/no question is a choice between the logits 0 and z, which makes its cross entropy the binary one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from foveate.core.labels import UNKNOWN, Question
+from foveate.core.types import Batch, Outputs
+from foveate.losses.known import image_logits, known_mean, unsure
+
+Weights = Mapping[str, Sequence[float]]
+"""Question -> one weight an answer, in the order of its answers."""
+
+
+def cross_entropy(
+    outputs: Outputs,
+    batch: Batch,
+    *,
+    questions: Sequence[str] | None = None,
+    weights: Weights | None = None,
+    smoothing: float = 0.0,
+) -> Float[Tensor, ""]:
+    """Cross entropy of the answers, -sum_c y_c ln p_c, binary for yes/no (Diao et al. 2023, eq. 1).
+
+    Args:
+        outputs: image logits ``(b, image_channels)``.
+        batch: answers; a question that nobody has answered is left out of the mean, 0 where all are.
+        questions: those that count; None = all of the schema.
+        weights: question -> one weight >= 0 an answer, in their order (yes/no: ``(no, yes)``); the mean over images
+            divides by the sum of the weights of their answers. A question that is not named weighs all the same.
+        smoothing: share in [0, 1) of each target that is spread evenly over all answers.
+
+    Raises:
+        ValueError: the network has no image logits; a question is not the schema's; weights or smoothing out of range.
+    """
+    if not 0 <= smoothing < 1:
+        raise ValueError(f"smoothing={smoothing} must lie in [0, 1); 0 leaves the targets as they are")
+
+    def loss(logits: Float[Tensor, "b a"], answer: Int[Tensor, " b"], weight: Float[Tensor, " a"]) -> Tensor:
+        return F.cross_entropy(
+            logits, answer, weight, ignore_index=UNKNOWN, reduction="none", label_smoothing=smoothing
+        )
+
+    return _over_questions(outputs, batch, loss, questions=questions, weights=weights, term="cross_entropy")
+
+
+def answer_focal(
+    outputs: Outputs,
+    batch: Batch,
+    *,
+    questions: Sequence[str] | None = None,
+    weights: Weights | None = None,
+    gamma: float = 2.0,
+) -> Float[Tensor, ""]:
+    """Focal loss of the answers, -(1 - p)^gamma ln p with p the probability of the true one (Lin et al. 2017, eq. 5).
+
+    Args:
+        outputs: image logits ``(b, image_channels)``.
+        batch: answers; a question that nobody has answered is left out of the mean, 0 where all are.
+        questions: those that count; None = all of the schema.
+        weights: as for `cross_entropy`; they are the source's alpha.
+        gamma: how much what is already learnt is turned down, >= 0; 0 = cross entropy.
+
+    Raises:
+        ValueError: the network has no image logits; a question is not the schema's; weights or gamma out of range.
+    """
+
+    def loss(logits: Float[Tensor, "b a"], answer: Int[Tensor, " b"], weight: Float[Tensor, " a"]) -> Tensor:
+        ce = F.cross_entropy(logits, answer, ignore_index=UNKNOWN, reduction="none")
+        return weight[answer.clamp(min=0)] * unsure(ce, gamma=gamma) * ce
+
+    return _over_questions(outputs, batch, loss, questions=questions, weights=weights, term="answer_focal")
+
+
+def _over_questions(
+    outputs: Outputs,
+    batch: Batch,
+    loss: Callable[[Tensor, Tensor, Tensor], Tensor],
+    *,
+    questions: Sequence[str] | None,
+    weights: Weights | None,
+    term: str,
+) -> Float[Tensor, ""]:
+    """Mean over images, then over questions; ``loss`` gives one weighted value an image, anything finite if unknown."""
+    asked = batch.schema.questions if questions is None else [batch.schema.question(name) for name in questions]
+    if not asked:
+        raise ValueError(
+            f"{term}: questions={questions} leaves none to answer; drop the term or give the schema questions"
+        )
+    if strange := set(weights or {}) - {q.name for q in asked}:
+        raise ValueError(f"weights: {sorted(strange)} are none of the questions asked, {[q.name for q in asked]}")
+    logits = image_logits(outputs, batch, term=term)
+    values, any_known = [], []
+    for q in asked:
+        part = logits[:, batch.schema.slices[q.name]]
+        part = torch.cat([torch.zeros_like(part), part], 1) if q.yes_no else part
+        answer = batch.answer(q.name)
+        known = answer != UNKNOWN
+        weight = part.new_tensor(_weights(q, weights))
+        amount = torch.where(known, weight[answer.clamp(min=0)], 0).sum()
+        # Divided by the sum of the weights, as torch does for reduction="mean".
+        values.append((loss(part, answer, weight) * known).sum() / torch.where(amount > 0, amount, 1))
+        any_known.append(known.any())
+    return known_mean(torch.stack(values), torch.stack(any_known))
+
+
+def _weights(question: Question, given: Weights | None) -> list[float]:
+    found = list((given or {}).get(question.name, [1.0] * len(question.answers)))
+    if len(found) != len(question.answers) or not all(0 <= w < float("inf") for w in found):
+        raise ValueError(
+            f"weights[{question.name!r}]={found}: give {len(question.answers)} numbers, 0 or positive, "
+            f"for {list(question.answers)}"
+        )
+    return found
