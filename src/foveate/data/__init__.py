@@ -1,0 +1,1 @@
+"""File -> Row -> Sample -> Batch: manifests, preparation, augmentation, loading."""
