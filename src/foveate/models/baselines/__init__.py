@@ -1,0 +1,1 @@
+"""The networks that the papers compare themselves with, one file each."""

@@ -1,0 +1,143 @@
+"""Grad-CAM as a pure function, its closed form for a linear head on a mean, and its way onto the image.
+
+Selvaraju et al. 2017: L = ReLU(sum_k alpha_k A_k), alpha_k = mean over positions of d target / d A_k (eqs 1, 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from foveate.core.types import Outputs
+
+Target = Callable[[Outputs], Tensor]
+"""What a map explains: a network's outputs -> one number an image, ``(b,)``."""
+
+
+def of_answer(channel: int | Int[Tensor, " b"], *, sign: float | Float[Tensor, " b"] = 1.0) -> Target:
+    """Explain an image logit; `LabelSchema.channel` tells channel and sign of an answer.
+
+    Args:
+        channel: of the image logits; a tensor gives each image its own (its predicted class).
+        sign: -1 explains the "no" of a yes/no question; a tensor gives each image its own.
+
+    Raises:
+        ValueError: (from the target) the network gives no image logits or has no such channel.
+    """
+
+    def target(outputs: Outputs) -> Tensor:
+        logits = outputs.image
+        if logits is None:
+            raise ValueError("of_answer: the network gives no image logits; explain a label with of_label")
+        if isinstance(channel, int):
+            if not 0 <= channel < logits.shape[1]:
+                raise ValueError(
+                    f"channel={channel} is none of the {logits.shape[1]} image logits; see LabelSchema.channel"
+                )
+            return logits[:, channel] * sign
+        return logits.gather(1, channel.to(logits.device)[:, None])[:, 0] * sign
+
+    return target
+
+
+def of_label(channel: int, *, where: Bool[Tensor, "b h w"] | None = None) -> Target:
+    """Explain a label: the mean of its pixel logits (Vinogradova et al. 2020, Seg-Grad-CAM, up to a factor).
+
+    Args:
+        channel: of the pixel logits (0 is the background when labels are exclusive).
+        where: pixels that count, those predicted to bear the label, say; None = all. An image without any gets 0.
+
+    Raises:
+        ValueError: (from the target) the network gives no pixel logits or has no such channel.
+    """
+
+    def target(outputs: Outputs) -> Tensor:
+        if outputs.pixel is None or not 0 <= channel < outputs.pixel.shape[1]:
+            count = 0 if outputs.pixel is None else outputs.pixel.shape[1]
+            raise ValueError(f"channel={channel} is none of the {count} pixel logits; explain an answer with of_answer")
+        logits = outputs.pixel[:, channel]
+        counts = torch.ones_like(logits) if where is None else where.to(logits)
+        return (logits * counts).sum((1, 2)) / counts.sum((1, 2)).clamp_min(1)
+
+    return target
+
+
+def grad_cam(
+    network: nn.Module,
+    image: Float[Tensor, "b c h w"],
+    *,
+    target: Target,
+    layer: int = -1,
+    prior: Float[Tensor, "b k h w"] | None = None,
+) -> Float[Tensor, "b i j"]:
+    """Map of what speaks for the target, >= 0, unscaled, at the resolution of the feature map, on the image's device.
+
+    Works for callers under ``no_grad`` or ``inference_mode`` and with frozen parameters; leaves no gradient, hook or
+    state behind.
+
+    Args:
+        network: in evaluation mode, so that images do not influence each other.
+        image: as the network reads it.
+        target: `of_answer`, `of_label`, or your own function of the outputs.
+        layer: which of ``Outputs.features``; -1 = the coarsest.
+        prior: handed to the network.
+
+    Raises:
+        ValueError: the network is in training mode, has no such layer, or the target does not depend on it.
+    """
+    if network.training:
+        raise ValueError("network is in training mode, where images of a batch mix; call network.eval() first")
+    with torch.inference_mode(False), torch.enable_grad():
+        # a fresh leaf that asks for its gradient puts every later map on the tape, parameters frozen or not
+        outputs: Outputs = network(
+            image.detach().clone().requires_grad_(), None if prior is None else prior.detach().clone()
+        )
+        if not -len(outputs.features) <= layer < len(outputs.features):
+            raise ValueError(
+                f"layer={layer}: the network gives {len(outputs.features)} feature maps; -1 is the coarsest"
+            )
+        feature = outputs.features[layer]
+        (gradient,) = torch.autograd.grad(target(outputs).sum(), feature, allow_unused=True)
+    if gradient is None:
+        raise ValueError(f"layer={layer}: the target does not depend on this feature map; explain another layer")
+    alpha = gradient.detach().float().mean((2, 3))
+    return torch.einsum("bk,bkij->bij", alpha, feature.detach().float()).relu()
+
+
+def closed_form(
+    feature: Float[Tensor, "b k i j"], *, weight: Float[Tensor, " k"] | Float[Tensor, "b k"]
+) -> Float[Tensor, "b i j"]:
+    """`grad_cam` of a logit that is linear in the map's mean: alpha_k = w_k / (i j); no backward pass, differentiable.
+
+    Args:
+        feature: the map that the head reads, ``Outputs.features[-1]``.
+        weight: of the logit, one number a channel (``ImageHead.weight[channel] * sign``), or a row for each image.
+    """
+    alpha = weight.expand(feature.shape[0], -1) / (feature.shape[2] * feature.shape[3])
+    return torch.einsum("bk,bkij->bij", alpha, feature).relu()
+
+
+def normalise(cam: Float[Tensor, "*b i j"]) -> Float[Tensor, "*b i j"]:
+    """Each map divided by its maximum: [0, 1]; 0 everywhere where the maximum is 0."""
+    top = cam.amax((-2, -1), keepdim=True)
+    return cam / torch.where(top > 0, top, torch.ones_like(top))
+
+
+def on_image(
+    cam: Float[Tensor, "b i j"], *, size: tuple[int, int], reduction: int | None = None
+) -> Float[Tensor, "b h w"]:
+    """A map on the image's pixels: enlarged bilinearly, then cut, as the encoder padded the image.
+
+    Args:
+        cam: from `grad_cam` or `closed_form`.
+        size: (rows, cols) of the image, 32 or more.
+        reduction: image pixels per map pixel (``Encoder.reductions[layer]``); None = the next power of two, which is
+            exact for every encoder whose reductions are powers of two.
+    """
+    covers = reduction or 1 << (-(-size[0] // cam.shape[1]) - 1).bit_length()
+    large = F.interpolate(cam[:, None], scale_factor=float(covers), mode="bilinear", align_corners=False)[:, 0]
+    return large[:, : size[0], : size[1]]

@@ -1,0 +1,69 @@
+"""Heads: pixel logits at the size of the image; image logits, one linear head a question."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from foveate.core.labels import LabelSchema
+
+
+class PixelHead(nn.Module):
+    """A convolution to the pixel logits, enlarged bilinearly and cut to the image (the encoder padded it).
+
+    Args:
+        channels: of the decoder's map.
+        out: number of logits, ``schema.pixel_channels``.
+        reduction: image pixels per pixel of the decoder's map.
+        kernel: of the convolution, odd.
+
+    Raises:
+        ValueError: kernel is even.
+    """
+
+    def __init__(self, channels: int, *, out: int, reduction: int, kernel: int = 1) -> None:
+        super().__init__()
+        if kernel % 2 == 0:
+            raise ValueError(f"kernel={kernel} is even; take {kernel + 1}")
+        self.conv, self.reduction = nn.Conv2d(channels, out, kernel, padding=kernel // 2), reduction
+
+    def forward(self, decoded: Float[Tensor, "b d i j"], *, size: tuple[int, int]) -> Float[Tensor, "b c h w"]:
+        """Logits at ``size`` (rows, cols), the size of the image."""
+        logits: Tensor = self.conv(decoded)
+        if self.reduction > 1:
+            logits = F.interpolate(logits, scale_factor=float(self.reduction), mode="bilinear", align_corners=False)
+        return logits[:, :, : size[0], : size[1]]
+
+
+class ImageHead(nn.Module):
+    """Mean over the map, dropout, and one linear head a question, side by side in schema order.
+
+    A linear head on a mean keeps Grad-CAM in closed form (`foveate.models.cam.closed_form` with `weight`).
+
+    Args:
+        channels: of the map it reads.
+        schema: its questions give the number of logits.
+        dropout: probability that a channel's mean is dropped in training.
+
+    Raises:
+        ValueError: the schema asks no question.
+    """
+
+    def __init__(self, channels: int, *, schema: LabelSchema, dropout: float = 0.0) -> None:
+        super().__init__()
+        if not schema.questions:
+            raise ValueError("schema asks no question; an image head needs one")
+        self.dropout = nn.Dropout(dropout)
+        self.questions = nn.ModuleList(nn.Linear(channels, q.channels) for q in schema.questions)
+
+    @property
+    def weight(self) -> Float[Tensor, "c k"]:
+        """Weights of all the logits, in channel order."""
+        return torch.cat([question.weight for question in self.questions if isinstance(question, nn.Linear)])
+
+    def forward(self, feature: Float[Tensor, "b k i j"]) -> Float[Tensor, "b c"]:
+        """Image logits in schema order."""
+        means = self.dropout(feature.mean((2, 3)))
+        return torch.cat([question(means) for question in self.questions], 1)
