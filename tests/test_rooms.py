@@ -57,7 +57,7 @@ def test_files_are_short() -> None:
 
 
 def test_only_the_schema_decides() -> None:
-    """Sigmoid and softmax of logits stand in core/labels.py alone (attention and gates inside networks are no decisions)."""
+    """Sigmoid and softmax of logits stand in core/labels.py alone (gates inside networks decide nothing)."""
     for path in FILES:
         room = path.relative_to(PACKAGE).parts[0]
         if room in ("losses", "metrics", "engine", "report", "recipes", "inference"):

@@ -139,7 +139,7 @@ class _Trainer:
         state = load_state(self.folder / "state.pt")
         if state is None:
             self._fill(network)
-        network.to(self.processes.device)
+        place(network, self.processes.device)
         for part in self.stage.frozen:
             network.get_submodule(part).requires_grad_(False)
         optimizer = self.recipe.optimizer([p for p in network.parameters() if p.requires_grad])
@@ -290,7 +290,7 @@ class _Trainer:
     def _finish(self, network: nn.Module, step: int, values: list[float]) -> None:
         """Reload the best weights, write the maps of every row, and say that the stage is done."""
         load_weights(self.folder / "weights.safetensors", network)
-        network.to(self.processes.device).eval()
+        place(network, self.processes.device).eval()
         if self.stage.writes:
             self._write_maps(network)
         if self.processes.first:

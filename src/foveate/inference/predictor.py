@@ -148,9 +148,7 @@ class Predictor:
             for answer in question.answers:
                 channel, sign = self.recipe.schema.channel(question.name, answer)
                 raw = grad_cam(network, seen.image, target=of_answer(channel, sign=sign), prior=seen.prior)
-                # encoders pad to a power of two; the next one above size / map is what a map pixel covers
-                reduction = 1 << int(np.ceil(np.log2(size[0] / raw.shape[1])))
-                full = on_image(normalise(raw), size=size, reduction=reduction)
+                full = on_image(normalise(raw), size=size)
                 maps[question.name][answer] = sample.geometry.undo(full)[0].cpu().numpy()
         return maps
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +15,11 @@ from foveate.data.manifest import Manifest
 from foveate.engine.checkpoint import write_json
 from foveate.engine.evaluate import evaluate
 from foveate.engine.fit import fit
-from foveate.engine.recipe import Recipe
 from foveate.engine.study import Study, StudyTable, run_name
 from foveate.metrics.counts import Counts
+from foveate.recipes import load_run
+from foveate.report.study import comparison
 from foveate.report.table import Table
-from foveate.report.tables import comparison
 
 
 def load_study(name: str, schema: LabelSchema, /, **keywords: Any) -> Study:
@@ -76,23 +77,45 @@ def run_study(
                 say(f"[{number}/{len(jobs)}] {row}, {fold}")
                 run = fit(recipe, part, out=place, device=device, seed=seed, resume=True, quiet=quiet)
                 evaluate(run, part.where(split="test"), device=device, intervals=False)
-    made = {}
-    for title, table in wanted.items():
-        counts = {row: pooled(folder, row, recipe, list(parts)) for row, recipe in table.items()}
-        made[title] = comparison(
-            f"{study.name}, {title}", counts, figures=table.figures, paper=table.paper, reference=table.reference
-        )
-        note = (*made[title].note, *([table.note] if table.note else []))
-        made[title] = replace(made[title], note=note)
-        made[title].write(folder / "tables", title.lower().replace(" ", "_"))
     write_json(folder / "study.json", _record(study, wanted, list(parts), rows))
+    return study_tables(folder)
+
+
+def study_tables(folder: str | Path) -> dict[str, Table]:
+    """The tables of a study folder, made anew from its counts and written to ``tables/`` as text, CSV and LaTeX.
+
+    A row's folds are pooled image by image. ValueError where the folder holds no study.
+    """
+    folder = Path(folder)
+    made = {}
+    record = study_record(folder)
+    for title, table in record["tables"].items():
+        counts = {row: pooled(folder, name, record["folds"]) for row, name in table["rows"].items()}
+        found = comparison(
+            f"{record['name']}, {title}",
+            counts,
+            figures=table["figures"],
+            paper=table["paper"],
+            reference=table["reference"],
+        )
+        made[title] = replace(found, note=(*found.note, *([table["note"]] if table["note"] else [])))
+        made[title].write(folder / "tables", title.lower().replace(" ", "_"))
     return made
 
 
-def pooled(folder: Path, row: str, recipe: Recipe, folds: Sequence[str]) -> Counts:
+def study_record(folder: Path) -> dict[str, Any]:
+    """What stands in ``study.json``; ValueError where there is none."""
+    path = folder / "study.json"
+    if not path.is_file():
+        raise ValueError(f"{folder}: no study there (study.json is missing); name the folder of `foveate study -o`")
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return record
+
+
+def pooled(folder: Path, name: str, folds: Sequence[str]) -> Counts:
     """Counts of a row over its folds, pooled image by image."""
-    place = folder / "runs" / run_name(row, recipe)
-    return Counts.join([Counts.read(place / fold, recipe.schema) for fold in folds])
+    runs = [load_run(folder / "runs" / name / fold) for fold in folds]
+    return Counts.join([Counts.read(run.folder, run.recipe.schema) for run in runs])
 
 
 def _parts(rows: Manifest, folds: Sequence[int] | None) -> dict[str, Manifest]:
@@ -108,12 +131,19 @@ def _parts(rows: Manifest, folds: Sequence[int] | None) -> dict[str, Manifest]:
 
 
 def _record(study: Study, tables: dict[str, StudyTable], folds: list[str], rows: Manifest) -> dict[str, Any]:
-    """What stands in ``study.json``: enough for `report` to find everything again."""
+    """What stands in ``study.json``: enough to make tables and reports again."""
     return {
         "name": study.name,
         "manifest": {"path": str(rows.path) if rows.path else None, "hash": rows.hash},
         "folds": folds,
         "tables": {
-            title: {row: run_name(row, recipe) for row, recipe in table.items()} for title, table in tables.items()
+            title: {
+                "rows": {row: run_name(row, recipe) for row, recipe in table.items()},
+                "figures": list(table.figures),
+                "paper": {row: dict(values) for row, values in table.paper.items()},
+                "reference": table.reference,
+                "note": table.note,
+            }
+            for title, table in tables.items()
         },
     }

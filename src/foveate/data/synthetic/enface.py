@@ -58,10 +58,12 @@ def draw_right(rng: np.random.Generator, patient: np.random.Generator, *, qualit
     image, head = _nerve_head(layout, healthy, size, (float(centre[0]), float(centre[1])), radius, cup)
     budget = artefact.uniform(*RANGES[quality])
     shallow, dark, motion, shift = _artefacts(artefact, size, budget)
-    image *= (1 - 0.42 * shallow) * (1 - 0.90 * dark)
     image, head = _displaced(image, shift), _displaced(head, shift) > 0.5
-    strength = 1 - (budget - loss(shallow > 0.5, dark > 0.5, motion, strength=1.0)) / WEIGHTS["signal"]
-    grey = _exposed(camera, image, float(strength), motion)
+    shallow, dark = _displaced(shallow, shift), _displaced(dark, shift)
+    image *= (1 - 0.42 * shallow) * (1 - 0.90 * dark)
+    left = max(budget - loss(shallow > 0.5, dark > 0.5, motion, strength=1.0), 0.0)
+    strength = 1 - left / WEIGHTS["signal"]
+    grey = _exposed(camera, image, strength, motion)
     masks = np.zeros((4, size, size), np.uint8)
     masks[3] = motion
     masks[2] = (dark > 0.5) & ~motion

@@ -1,0 +1,70 @@
+"""The figures of a run under flat names: for logs, for model selection, and with intervals for tables.
+
+Of the pixel labels: dice, iou, sensitivity, specificity, precision (mean over images). Of the questions: accuracy, auc,
+ap, f1, kappa, qkappa ("yes", or the mean over answers), and the sensitivity and specificity of each answer. The bare
+name is the mean over labels or questions; ``dice/<label>``, ``auc/<question>``, ``sensitivity/<question>/<answer>``.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+from jaxtyping import Float
+
+from foveate.metrics import grading, interval, segmentation
+from foveate.metrics.counts import Counts
+from foveate.metrics.interval import Estimate
+from foveate.metrics.weighted import Figures
+
+OF_LABELS = ("dice", "iou", "sensitivity", "specificity", "precision")
+OF_QUESTIONS = ("accuracy", "auc", "ap", "f1", "kappa", "qkappa")
+OF_ANSWERS = ("sensitivity", "specificity")
+
+
+def names(counts: Counts) -> list[str]:
+    """The names of the figures, which follow from the schema alone: what has no image is there, and nan."""
+    labels, questions = counts.schema.labels, counts.schema.questions
+    out = [*(OF_LABELS if labels else ()), *(OF_QUESTIONS if questions else ())]
+    out += [f"{name}/{label}" for label in labels for name in OF_LABELS]
+    for q in questions:
+        out += [f"{name}/{q.name}" for name in OF_QUESTIONS]
+        out += [f"{name}/{q.name}/{answer}" for answer in (("yes",) if q.yes_no else q.answers) for name in OF_ANSWERS]
+    return out
+
+
+def figures(counts: Counts, weights: Float[np.ndarray, "r n"], *, absent: str = "exclude") -> Figures:
+    """The figures of the summary; a statistic for `interval`.
+
+    Args:
+        counts: of the images.
+        weights: how often each image of ``counts.images`` counts.
+        absent: what an image free of a label scores: a name of ``segmentation.ABSENT``.
+    """
+    # Labels win: sensitivity, specificity and precision without an answer are about pixels
+    every = grading.figures(counts, weights) | segmentation.figures(counts, weights, absent=absent)
+    return {name: every[name] for name in names(counts)}
+
+
+def summary(counts: Counts, *, absent: str = "exclude") -> dict[str, float]:
+    """The figures, every image counting once; nan where undefined.
+
+    Args:
+        counts: of the images.
+        absent: a name of ``segmentation.ABSENT``.
+    """
+    return interval.value(partial(figures, absent=absent), counts)
+
+
+def estimates(
+    counts: Counts, *, absent: str = "exclude", repeats: int = 1000, level: float = 0.95, seed: int = 0
+) -> dict[str, Estimate]:
+    """The figures of `summary` with intervals by patient (`interval.interval`)."""
+    return interval.interval(partial(figures, absent=absent), counts, repeats=repeats, level=level, seed=seed)
+
+
+def estimates_difference(
+    a: Counts, b: Counts, *, absent: str = "exclude", repeats: int = 1000, level: float = 0.95, seed: int = 0
+) -> dict[str, Estimate]:
+    """The figures of ``a`` minus those of ``b`` on the same images, with paired intervals (`interval.difference`)."""
+    return interval.difference(partial(figures, absent=absent), a, b, repeats=repeats, level=level, seed=seed)

@@ -1,0 +1,99 @@
+"""Training curves from the records of ``log.jsonl``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from foveate.report import canvas, colours
+
+Record = Mapping[str, Any]
+
+
+def stages(log: Sequence[Record]) -> dict[str, list[Record]]:
+    """The records of each stage, in the order of the log."""
+    out: dict[str, list[Record]] = {}
+    for record in log:
+        out.setdefault(str(record.get("stage", "training")), []).append(record)
+    return out
+
+
+def curves(log: Sequence[Record], *, stage: str | None = None) -> Figure:
+    """Loss terms, validation figures and learning rate of one stage against the epoch; the kept epoch is marked.
+
+    Args:
+        log: records ``{"stage", "epoch", "step", "lr", "train": {term: value}, "val": {figure: value}, "best"}``;
+            what a record lacks is left out of its curve, and a value that is not finite is a gap.
+        stage: whose records; None = the first stage's.
+
+    Raises:
+        ValueError: the log has no such stage.
+    """
+    parts = stages(log)
+    name = next(iter(parts), "") if stage is None else stage
+    if log and name not in parts:
+        raise ValueError(f"stage={stage!r} is none of the log's {list(parts)}")
+    records = parts.get(name, [])
+    train, val = _series(records, "train"), _series(records, "val")
+    # A validation figure outside [-1, 1] is a loss and would flatten the others: it belongs to the loss terms.
+    like_loss = {key for key, points in val.items() if key in train or any(abs(y) > 1 for _, y in points)}
+    kept = [_epoch(i, r) for i, r in enumerate(records) if r.get("best")]
+    figure, (left, middle, right) = canvas.panels(3, width=3.6)
+    _draw(left, "Loss terms", train | {f"{key} (validation)": val[key] for key in val if key in like_loss}, kept[-1:])
+    _draw(middle, "Validation figures", {key: val[key] for key in val if key not in like_loss}, kept[-1:])
+    rate = [(_epoch(i, r), float(r["lr"])) for i, r in enumerate(records) if _finite(r.get("lr"))]
+    _draw(right, "Learning rate", {"rate": rate} if rate else {}, kept[-1:])
+    if rate and min(y for _, y in rate) > 0:
+        right.set_yscale("log")
+    return figure
+
+
+def _series(records: Sequence[Record], part: str) -> dict[str, list[tuple[float, float]]]:
+    keys = dict.fromkeys(key for r in records for key in (r.get(part) or {}))
+    out = {}
+    for key in keys:
+        points = [
+            (_epoch(i, r), float(value) if _finite(value) else math.nan)
+            for i, r in enumerate(records)
+            if (value := (r.get(part) or {}).get(key)) is not None
+        ]
+        if any(math.isfinite(y) for _, y in points):
+            out[key] = points
+    return out
+
+
+def _epoch(position: int, record: Record) -> float:
+    return float(record.get("epoch", position))
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def _draw(axes: Axes, title: str, series: Mapping[str, Sequence[tuple[float, float]]], kept: Iterable[float]) -> None:
+    if not series:
+        canvas.empty(axes, f"{title}: none recorded")
+        return
+    canvas.name(axes, title, x="epoch")
+    for number, (name, points) in enumerate(series.items()):
+        colour, dash = colours.line(number)
+        mark = "o" if len(points) < 3 else None
+        axes.plot(
+            *zip(*points, strict=True),
+            color=colour,
+            linestyle=dash,
+            linewidth=1.5,
+            label=name,
+            marker=mark,
+            markersize=4,
+        )
+    for at in kept:
+        axes.axvline(at, color="#999999", linewidth=1, linestyle=(0, (2, 2)), label="kept")
+    axes.grid(True, axis="y", color="#e4e6ea")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    canvas.legend(axes, columns=1 + (len(series) > 8))

@@ -1,0 +1,173 @@
+"""One self-contained page on a run: what was done, on what data, how well, and what it looks like."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from foveate.core.types import Case
+from foveate.metrics.counts import Counts
+from foveate.metrics.summary import estimates
+from foveate.report import gallery, sections, tables
+from foveate.report.curves import Record
+from foveate.report.table import Table
+
+ROOM = Path(__file__).parent
+CONTENTS = {
+    "data": "Data",
+    "training": "Training",
+    "where": "Where: pixels",
+    "what": "What: answers",
+    "tables": "Comparisons",
+    "cases": "Cases",
+    "maps": "Activation maps",
+    "recipe": "Recipe",
+}
+
+
+def page(
+    folder: str | Path,
+    *,
+    title: str,
+    run: Mapping[str, Any] | None = None,
+    log: Sequence[Record] = (),
+    counts: Counts | None = None,
+    cases: Sequence[Case] = (),
+    data_summary: Mapping[str, Any] | None = None,
+    tables: Sequence[Table] = (),
+    absent: str = "one",
+    repeats: int = 1000,
+    each: int = 3,
+    when: datetime | None = None,
+) -> Path:
+    """Write ``report.html``: no other file, no script, no network; it reads on screen, in the dark and on paper.
+
+    Whatever is left out is said to be missing, in its place and at the top.
+
+    Args:
+        folder: where the page goes; made if it is not there.
+        title: of the page.
+        run: the record of the run (``recipe.json``): name, keywords, text, seed, manifest, versions, git.
+        log: records of ``log.jsonl``, all stages after one another.
+        counts: of the evaluated images.
+        cases: to choose the shown ones from by `Case.score`; their `Prediction.cam` gives the activation maps.
+        data_summary: `rows.describe`, or numbers and tables (row -> column -> number) by name.
+        tables: more tables, such as `study.comparison`.
+        absent: what an image free of a label scores: a name of ``metrics.segmentation.ABSENT``.
+        repeats: bootstrap draws.
+        each: how many best, median and worst cases.
+        when: date on the page; None = now.
+
+    Returns:
+        the path of the page.
+
+    Raises:
+        ValueError: there is no such policy.
+    """
+    values = _values(
+        title=title, run=run or {}, log=log, counts=counts, cases=cases, summary=data_summary or {}, more=tables,
+        absent=absent, repeats=repeats, each=each,
+    )  # fmt: skip
+    values["when"] = (when or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M %Z").strip()
+    values["lead"] = f"{values['lead']}Written {values['when']}."
+    maker = Environment(loader=FileSystemLoader(ROOM), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    text = maker.get_template("page.html.j2").render(values)
+    path = Path(folder) / "report.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".report.{os.getpid()}.part")
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(path)
+    return path
+
+
+def _values(
+    *,
+    title: str,
+    run: Mapping[str, Any],
+    log: Sequence[Record],
+    counts: Counts | None,
+    cases: Sequence[Case],
+    summary: Mapping[str, Any],
+    more: Sequence[Table],
+    absent: str,
+    repeats: int,
+    each: int,
+) -> dict[str, Any]:
+    """Everything that the template names."""
+    evaluated = counts if counts is not None and len(counts) else None
+    masks = evaluated is not None and any(len(part.image) for part in evaluated.labels.values())
+    answers = evaluated is not None and any(len(part.truth) for part in evaluated.questions.values())
+    no_masks = _why(counts, has=bool(counts and counts.schema.labels), what="pixel labels")
+    no_answers = _why(counts, has=bool(counts and counts.schema.questions), what="questions")
+    case_words, groups = gallery.groups(cases, each=each) if cases else ("", [])
+    found = gallery.maps(cases, most=each)
+    absences = {
+        "Training curves: no log was handed over.": not log,
+        f"Figures of masks. {no_masks}": not masks,
+        f"Figures of answers. {no_answers}": not answers,
+        "Cases: none were handed over.": not cases,
+        "Activation maps: no case carries any.": bool(cases) and not found,
+        "Data summary: none was handed over.": not summary,
+        "Record of the run: none was handed over.": not run,
+    }
+    return {
+        "title": title,
+        "lead": _lead(run, counts),
+        "style": Markup((ROOM / "page.css").read_text(encoding="utf-8")),
+        "contents": [(key, words) for key, words in CONTENTS.items() if key != "tables" or more],
+        "facts": sections.facts(run),
+        "key_figures": sections.tiles(evaluated, estimates=estimates(evaluated, absent=absent, repeats=repeats))
+        if evaluated
+        else [],
+        "key_note": _key_note(evaluated, absent=absent, repeats=repeats) if evaluated else "",
+        "absent": [line for line, true in absences.items() if true],
+        "data": sections.data(summary),
+        "stages": sections.training(log),
+        "segmentation": tables.segmentation(evaluated, absent=absent, repeats=repeats) if evaluated and masks else None,
+        "no_segmentation": no_masks,
+        "grading": tables.grading(evaluated, repeats=repeats) if evaluated and answers else None,
+        "no_grading": no_answers,
+        "questions": sections.questions(evaluated, repeats=repeats) if evaluated and answers else [],
+        "tables": list(more),
+        "case_words": case_words,
+        "groups": groups,
+        "colours": gallery.key(cases),
+        "maps": found,
+        "ramp": gallery.ramp(),
+        "keywords": sections.mapping("Keywords that were set", run.get("keywords") or {}),
+        "recipe_text": run.get("text") or "",
+        "versions": sections.mapping("Versions", run.get("versions") or {}),
+    }
+
+
+def _why(counts: Counts | None, *, has: bool, what: str) -> str:
+    if counts is None:
+        return "The run was not evaluated."
+    return f"The truth of the {what} is unknown in every image." if has else f"The schema has no {what}."
+
+
+def _key_note(counts: Counts, *, absent: str, repeats: int) -> str:
+    drawn = tables.said_of_draws(counts, (), repeats=repeats, level=0.95)
+    return f"Means over labels, over images. {tables.said_of_absent(absent)} {drawn}" if counts.schema.labels else drawn
+
+
+def _lead(run: Mapping[str, Any], counts: Counts | None) -> str:
+    parts = []
+    if run.get("name"):
+        parts.append(f"Run of the recipe {run['name']}")
+    if counts is not None:
+        asked = [q.name for q in counts.schema.questions]
+        about = [f"asked: {', '.join(asked)}"] * bool(asked) + [f"marked: {', '.join(counts.schema.labels)}"] * bool(
+            counts.schema.labels
+        )
+        parts.append(
+            f"evaluated on {len(counts)} images ({'; '.join(about)})" if about else f"evaluated on {len(counts)} images"
+        )
+    text = ", ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}. " if text else ""

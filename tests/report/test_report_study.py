@@ -1,0 +1,64 @@
+import pytest
+
+from foveate import report
+from foveate.metrics.interval import Estimate
+from foveate.metrics.summary import estimates_difference
+
+
+def test_comparison_has_ours_the_paper_and_the_paired_difference(counts, noisy):
+    table = report.comparison(
+        "Table 3",
+        {"CAM-UNet": counts, "U-Net": noisy},
+        ["dice", "auc/glaucoma"],
+        paper={"CAM-UNet": {"dice": 0.93}, "DeepLab": {"dice": 0.9}},
+        reference="U-Net",
+        repeats=100,
+    )
+    assert [c.name for c in table.columns] == [
+        "method",
+        "Dice",
+        "Dice, paper",
+        "Δ Dice",
+        "AUC, glaucoma",
+        "Δ AUC, glaucoma",
+    ]
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert list(rows) == ["CAM-UNet", "U-Net", "DeepLab"]
+    assert rows["DeepLab"] == (None, 0.9, None, None, None)
+    gap = estimates_difference(counts, noisy, absent="one", repeats=100)["dice"]
+    assert isinstance(rows["CAM-UNet"][2], Estimate)
+    assert (rows["CAM-UNet"][2].value, rows["CAM-UNet"][2].low) == (pytest.approx(gap.value), pytest.approx(gap.low))
+    assert rows["U-Net"][2] is None
+    assert table.best(1) == {0}
+    for words in ("absent=one", "minus U-Net, paired", "as published", "100 draws of 12 patients"):
+        assert words in str(table)
+
+
+def test_headings_may_be_given(counts):
+    table = report.comparison(
+        "", {"a": counts}, {"Dice of the cup": "dice/cup"}, paper={"a": {"Dice of the cup": 0.8}}, repeats=2
+    )
+    assert [c.name for c in table.columns] == ["method", "Dice of the cup", "Dice of the cup, paper"]
+
+
+def test_other_images_are_told_apart(counts, noisy):
+    text = str(report.comparison("", {"a": counts, "b": noisy.take(noisy.images[:12])}, ["dice"], repeats=2))
+    assert "a: 24 images" in text
+    assert "b: 12 images" in text
+    with pytest.raises(ValueError, match="images in one of the two only"):
+        report.comparison("", {"a": counts, "b": noisy.take(noisy.images[:12])}, ["dice"], reference="b", repeats=2)
+
+
+def test_published_figures_alone_make_a_table():
+    table = report.comparison("", {}, ["dice"], paper={"U-Net": {"dice": 0.8}, "V-Net": {"dice": 0.7}})
+    assert table.best(2) == {0}
+    assert "No method was run" in str(table)
+
+
+def test_what_is_not_there_is_refused(counts):
+    with pytest.raises(ValueError, match="reference='x'"):
+        report.comparison("", {"a": counts}, ["dice"], reference="x")
+    with pytest.raises(ValueError, match="dicee"):
+        report.comparison("", {"a": counts}, ["dicee"], repeats=2)
+    with pytest.raises(ValueError, match="auc"):
+        report.comparison("", {"a": counts}, ["dice"], paper={"a": {"auc": 1.0}}, repeats=2)

@@ -1,0 +1,101 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from foveate import report
+from foveate.core.labels import LabelSchema, Question
+from foveate.metrics.counts import Counts
+from foveate.metrics.summary import summary
+from foveate.report.cells import number
+from foveate.report.tables import heading
+
+
+def column(table, name):
+    at = [c.name for c in table.columns].index(name)
+    return {row[0]: row[at] for row in table.rows}
+
+
+@pytest.mark.parametrize("absent", ["one", "zero", "nan", "exclude"])
+def test_segmentation_shows_the_figures_of_metrics_and_says_the_policy(counts, absent):
+    table = report.segmentation(counts, absent=absent, repeats=50)
+    figures = summary(counts, absent=absent)
+    assert number(column(table, "Dice")["drusen"]) == pytest.approx(figures["dice/drusen"])
+    assert number(column(table, "IoU")["mean of labels"]) == pytest.approx(figures["iou"])
+    assert f"absent={absent}" in str(table)
+    assert "24 images" in str(table)
+    assert "50 draws of 12 patients" in str(table)
+
+
+def test_policies_differ_where_labels_are_absent(counts):
+    tables = {a: report.segmentation(counts, absent=a, repeats=2) for a in ("one", "exclude")}
+    dice = {a: number(column(table, "Dice")["drusen"]) for a, table in tables.items()}
+    assert dice["one"] != pytest.approx(dice["exclude"])
+
+
+def test_images_and_images_with_the_label_are_counted(counts):
+    table = report.segmentation(counts, repeats=2)
+    seen = [k for k in range(24) if k % 5]
+    assert column(table, "images")["drusen"] == len(seen)
+    assert column(table, "with label")["drusen"] == sum(k % 3 > 0 for k in seen)
+
+
+def test_grading_has_a_row_an_answer_where_there_are_more_than_two(counts):
+    table = report.grading(counts, repeats=50)
+    assert [row[0] for row in table.rows] == ["glaucoma", "grade", "grade = 0", "grade = 1", "grade = 2"]
+    assert number(column(table, "AUC")["glaucoma"]) == pytest.approx(summary(counts)["auc/glaucoma"])
+    positive = column(table, "positive")
+    assert sum(positive[f"grade = {k}"] for k in range(3)) == column(table, "images")["grade"] == 24 - 4
+
+
+def test_unknown_truth_is_undefined_and_said():
+    schema = LabelSchema((Question("amd"),), ("drusen",))
+    nothing = Counts.of(
+        schema,
+        images=["a", "b"],
+        groups=["a", "b"],
+        probability=np.full((2, 1, 4, 4), 0.2),
+        predicted=np.zeros((2, 1, 4, 4), bool),
+        masks=np.zeros((2, 1, 4, 4), bool),
+        known=np.ones((2, 1, 4, 4), bool),
+        answer_probability={"amd": np.array([[0.5, 0.5], [0.4, 0.6]])},
+        given={"amd": np.array([1, 1])},
+        answers=np.array([[1], [1]]),
+    )
+    graded = report.grading(nothing, repeats=10)
+    assert np.isnan(number(column(graded, "AUC")["amd"]))
+    assert "n/a: not defined" in str(graded)
+    assert "single images, for no patient is named" in str(graded)
+    assert number(column(report.segmentation(nothing, absent="one", repeats=10), "Dice")["drusen"]) == 1
+    assert np.isnan(number(column(report.segmentation(nothing, absent="exclude", repeats=10), "Dice")["drusen"]))
+
+
+def test_one_patient_has_no_interval(counts):
+    alone = counts.take(counts.images[:2])
+    text = str(report.segmentation(alone, repeats=5))
+    assert "no interval" in text
+    assert "–" not in text
+
+
+def test_what_the_schema_lacks_is_refused(counts):
+    unmarked = {k: v[:0] for k, v in counts.pixels.items()}
+    unasked = {k: v[:0] for k, v in counts.answers.items()}
+    with pytest.raises(ValueError, match="no labels"):
+        report.segmentation(Counts(replace(counts.schema, labels=()), unmarked, counts.answers))
+    with pytest.raises(ValueError, match="no questions"):
+        report.grading(Counts(replace(counts.schema, questions=()), counts.pixels, unasked))
+    with pytest.raises(ValueError, match="absent='two'"):
+        report.segmentation(counts, absent="two")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("dice_pooled/cup", "Dice pooled, cup"),
+        ("auc/grade/2", "AUC, grade, 2"),
+        ("presence_auc", "presence AUC"),
+        ("iou_std", "IoU SD"),
+    ],
+)
+def test_headings(name, words):
+    assert heading(name) == words
