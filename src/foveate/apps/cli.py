@@ -155,6 +155,10 @@ def evaluate(
     rows = _rows(manifest, fold)
     chosen = rows if split == "all" else rows.where(split=split)
     opened = load_run(run)
+    if seen := sum(opened.splits.get(row.id) in ("train", "val") for row in chosen):
+        typer.secho(
+            f"warning: the run has seen {seen} of these {len(chosen)} images in training", fg="yellow", err=True
+        )
     counts = hold(opened, chosen, device=device, graders=graders, absent=absent, out=out, quiet=quiet)
     if counts.pixels["image"].size:
         typer.echo(str(segmentation(counts, absent=absent)))

@@ -48,8 +48,7 @@ def run_report(run: Run, *, device: str = "auto") -> Path:
             cases = make_cases(Predictor(run, device=device), held, pick(scores), scores=scores)
     summary: dict[str, Any] = {}
     if rows is not None:
-        splits = run.record.get("splits") or {}
-        rows = rows.with_rows([replace(row, split=splits.get(row.id, row.split)) for row in rows.rows])
+        rows = rows.with_rows(replace(row, split=run.splits.get(row.id)) for row in rows)
         summary = dict(describe(rows.rows, schema=run.recipe.schema))
     return page(
         run.folder,

@@ -219,11 +219,11 @@ class Manifest:
             )
             for row in self.rows
         )
-        return replace(self, schema=schema, rows=tuple(rows), path=None)
+        return replace(self, schema=schema, rows=tuple(rows))
 
     def with_rows(self, rows: Iterable[Row]) -> Manifest:
-        """The same manifest with other rows; it has no path until it is written."""
-        return replace(self, rows=tuple(rows), path=None)
+        """The same manifest with other rows; ``path`` still tells which file they come from."""
+        return replace(self, rows=tuple(rows))
 
 
 def sha256(path: Path) -> str:

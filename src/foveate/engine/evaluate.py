@@ -105,6 +105,7 @@ def evaluate(
         "images": len(rows),
         "groups": len({row.group for row in rows.rows}),
         "splits": sorted({row.split for row in rows.rows if row.split}),
+        "seen in training": sum(run.splits.get(row.id) in ("train", "val") for row in rows),
         "graders": rule,
         "absent": absent,
         "averaging": "per-image figures averaged over images, then over labels; answers pooled over images",

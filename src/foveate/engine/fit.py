@@ -27,7 +27,7 @@ from foveate.engine.distributed import Processes
 from foveate.engine.evaluate import validate
 from foveate.engine.logs import Ledger, Watch
 from foveate.engine.recipe import Loss, Recipe, Stage
-from foveate.engine.run import Run, autocast_forward, cast_up, describe
+from foveate.engine.run import Run, autocast_forward, cast_up, describe, place
 from foveate.engine.schedule import History, stopped
 
 
@@ -61,7 +61,7 @@ def fit(
     run = Run(Path(out), recipe)
     with Processes(device) as processes:
         record = describe(recipe, rows, seed=seed)
-        _claim(run, record, resume=resume, first=processes.first)
+        _claim(run, record, {row.id: row.split for row in rows}, resume=resume, first=processes.first)
         processes.wait()
         files = cache_at(cache)
         for stage in recipe.stages:
@@ -72,7 +72,7 @@ def fit(
     return run
 
 
-def _claim(run: Run, record: dict[str, object], *, resume: bool, first: bool) -> None:
+def _claim(run: Run, record: dict[str, object], splits: dict[str, str | None], *, resume: bool, first: bool) -> None:
     """Make the folder this run's own, or see that it already is."""
     path = run.folder / "recipe.json"
     if path.is_file():
@@ -89,6 +89,7 @@ def _claim(run: Run, record: dict[str, object], *, resume: bool, first: bool) ->
         if before["manifest"]["hash"] != record["manifest"]["hash"]:  # type: ignore[index]
             raise ValueError(f"out={str(run.folder)!r}: the manifest has changed since the run began; start a new run")
     elif first:
+        write_json(run.folder / "splits.json", splits)
         write_json(path, record)
 
 

@@ -48,6 +48,12 @@ class Run:
         data: dict[str, Any] = json.loads((self.folder / "recipe.json").read_text(encoding="utf-8"))
         return data
 
+    @property
+    def splits(self) -> dict[str, str | None]:
+        """Image -> its split when the run was trained."""
+        data: dict[str, str | None] = json.loads((self.folder / "splits.json").read_text(encoding="utf-8"))
+        return data
+
     def log(self, stage: str) -> list[dict[str, Any]]:
         """One dict a validation: stage, epoch, step, lr, train terms, validation figures, best."""
         path = self.stage_folder(stage) / "log.jsonl"

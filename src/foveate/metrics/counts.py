@@ -136,9 +136,7 @@ class Counts:
         if not parts:
             raise ValueError("parts is empty; give at least one Counts")
         if any(part.schema != parts[0].schema for part in parts):
-            raise ValueError(
-                "parts have different schemas; bring them to one with take or evaluate them under one schema"
-            )
+            raise ValueError("parts have different schemas; evaluate them under one schema")
         _refuse_doubles(image for part in parts for image in part.images)
         return cls(parts[0].schema, table.stack([p.pixels for p in parts]), table.stack([p.answers for p in parts]))
 

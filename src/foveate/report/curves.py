@@ -14,6 +14,9 @@ from foveate.report import canvas, colours
 
 Record = Mapping[str, Any]
 
+HEADLINES = ("dice", "iou", "auc", "accuracy", "f1", "kappa", "qkappa")
+"""Validation figures that are drawn where there are too many to tell apart."""
+
 
 def stages(log: Sequence[Record]) -> dict[str, list[Record]]:
     """The records of each stage, in the order of the log."""
@@ -25,6 +28,8 @@ def stages(log: Sequence[Record]) -> dict[str, list[Record]]:
 
 def curves(log: Sequence[Record], *, stage: str | None = None) -> Figure:
     """Loss terms, validation figures and learning rate of one stage against the epoch; the kept epoch is marked.
+
+    Of many validation figures the `HEADLINES` are drawn; the log has them all.
 
     Args:
         log: records ``{"stage", "epoch", "step", "lr", "train": {term: value}, "val": {figure: value}, "best"}``;
@@ -40,6 +45,8 @@ def curves(log: Sequence[Record], *, stage: str | None = None) -> Figure:
         raise ValueError(f"stage={stage!r} is none of the log's {list(parts)}")
     records = parts.get(name, [])
     train, val = _series(records, "train"), _series(records, "val")
+    if len(val) > len(HEADLINES) + 1:
+        val = {key: points for key, points in val.items() if key in ("loss", *HEADLINES)}
     # A validation figure outside [-1, 1] is a loss and would flatten the others: it belongs to the loss terms.
     like_loss = {key for key, points in val.items() if key in train or any(abs(y) > 1 for _, y in points)}
     kept = [_epoch(i, r) for i, r in enumerate(records) if r.get("best")]

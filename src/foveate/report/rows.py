@@ -25,10 +25,12 @@ def describe(rows: Iterable[Row], *, schema: LabelSchema) -> dict[str, int | Cou
         rows: all of them, every split.
         schema: the questions and labels to count; others in the rows are passed over.
     """
-    parts: dict[str, list[Row]] = {}
     every = list(rows)
+    there = {row.split or NO_SPLIT for row in every}
+    order = [name for name in ("train", "val", "test") if name in there]
+    parts: dict[str, list[Row]] = {name: [] for name in (*order, *sorted(there - set(order)))}
     for row in every:
-        parts.setdefault(row.split or NO_SPLIT, []).append(row)
+        parts[row.split or NO_SPLIT].append(row)
     patients = "patients" if every and all(row.patient for row in every) else "groups"
     out: dict[str, int | Counted] = {"images": len(every), patients: _groups(every)}
     if len(parts) > 1:
