@@ -87,7 +87,7 @@ def data(folder: Path, images: int) -> Manifest:
     """Rows of which all but a batch are for training."""
     root = Path(os.environ.get("FOVEATE_DATA", "none")) / "fundus_exudates_heimed"
     if root.is_dir():
-        rows = scan(str(TOML), root).select(questions=["exudate_present"], labels=["exudate"])
+        rows = scan(str(TOML), root).select(questions=["exudate"], labels=["exudate"])
     else:
         drawn = synthetic.write("fundus", folder / "drawn", n=images, size=768)
         schema = synthetic.SCHEMAS["fundus"].select(questions=["atrophy_present"], labels=["disc", "atrophy"])

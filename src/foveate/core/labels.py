@@ -7,6 +7,7 @@ a network makes ``image_channels`` image logits and ``pixel_channels`` pixel log
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -215,6 +216,25 @@ class LabelSchema:
         best, where = probability.max(-3, keepdim=True)
         won = best > 1 - probability.sum(-3, keepdim=True)
         return torch.zeros_like(probability, dtype=torch.bool).scatter_(-3, where, won)
+
+    def first_logits(self, share: float = 0.05) -> tuple[float, ...]:
+        """Pixel logits, one a channel, at which every label has the probability ``share``.
+
+        A pixel head whose biases start there need not first learn that lesions are rare (Lin et al. 2017, section 4.1).
+
+        Args:
+            share: in (0, 1); exclusive labels together must stay below 1.
+
+        Raises:
+            ValueError: share is out of that range.
+        """
+        rest = 1 - share * (len(self.labels) if self.exclusive else 1)
+        if not (share > 0 and rest > 0):
+            raise ValueError(
+                f"share={share}: give a small probability, such as 0.05, for each of {len(self.labels)} labels"
+            )
+        odds = math.log(share / rest)
+        return (0.0,) * (self.pixel_channels - len(self.labels)) + (odds,) * len(self.labels)
 
     # -- truth -------------------------------------------------------------------------------------------------------
 

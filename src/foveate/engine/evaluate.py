@@ -116,7 +116,7 @@ def evaluate(
 
 
 def _plain(estimate: Any) -> dict[str, Any]:
-    return {name: getattr(estimate, name) for name in ("value", "low", "high", "images", "groups")}
+    return {name: getattr(estimate, name) for name in ("value", "low", "high", "images", "groups", "undefined")}
 
 
 def _count_batch(outputs: Outputs, batch: Batch, groups: Mapping[str, str]) -> Counts:

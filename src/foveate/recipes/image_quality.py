@@ -20,7 +20,7 @@ from torch.optim import AdamW
 from foveate.core.labels import LabelSchema
 from foveate.data.augment import Augment, brightness, contrast, flip_horizontal, flip_vertical, rotate, zoom
 from foveate.data.prepare import Prepare
-from foveate.engine.recipe import Recipe, Stage, best
+from foveate.engine.recipe import Recipe, Stage, best, lowest
 from foveate.engine.schedule import cosine
 from foveate.losses.answer import cross_entropy
 from foveate.losses.overlap import dice
@@ -65,6 +65,7 @@ def recipe(
     weight_decay: float = 1e-2,
     width: int = 16,
     dropout: float = 0.2,
+    stride_first: bool = False,
     rotation: float = 15.0,
     balance: bool = False,
     keep: str | None = None,
@@ -89,9 +90,10 @@ def recipe(
         epochs, batch, lr, weight_decay, precision: of the training.
         width: channels of a U-Net's finest map (FPN: an eighth of its finest).
         dropout: before the answer head.
+        stride_first: the encoder's ResNet bottlenecks stride first, as weights from Keras need it.
         rotation: largest turn in degrees.
         balance: draw the question's answers equally often.
-        keep: validation figure that chooses the weights.
+        keep: validation figure that chooses the weights ("loss": the lowest).
     """
     if not 0 <= classify <= 1:
         raise ValueError(f"classify={classify}; give a share from 0 (masks only) to 1 (answers only)")
@@ -104,13 +106,20 @@ def recipe(
     masks = pixel_cross_entropy if learnt.exclusive else bce
     share = (1 - classify) / 2
     terms = {"answers": (classify, cross_entropy), "pixels": (share, masks), "overlap": (share, dice)}
-    channels = 1 if grey else 3
     stage = Stage(
         "joint",
-        network=partial(Joint, encoder, learnt, decoder=DECODERS[decoder](width), channels=channels, dropout=dropout),
+        network=partial(
+            Joint,
+            encoder,
+            learnt,
+            decoder=DECODERS[decoder](width),
+            channels=1 if grey else 3,
+            dropout=dropout,
+            stride_first=stride_first,
+        ),
         loss=Weigh(**{name: term for name, term in terms.items() if term[0] > 0}),
         start=partial(pretrain, weights=weights) if weights != "none" else None,
-        keep=best(keep or ("f1" if learnt.questions else "dice")),
+        keep=lowest("loss") if keep == "loss" else best(keep or ("f1" if learnt.questions else "dice")),
     )
     return Recipe(
         schema=learnt,

@@ -36,50 +36,74 @@ def study(
     classes: Sequence[int] = (4, 3, 2),
     encoders: Mapping[str, str] | None = None,
 ) -> Study:
-    """One table for each number of classes, a row for each grouping and method.
+    """A table for each number of classes with a row for each grouping and method, and one that parts the two tasks.
 
     Args:
-        schema: has an ordered question.
+        schema: the tables of classes need an ordered question; "Tasks" serves any schema with questions and labels.
         common: keywords for every recipe.
         question: the ordered question; None = the first.
-        classes: how many classes a table has.
+        classes: how many classes a table has; those that the question cannot be merged into are left out.
         encoders: method -> encoder, where methods differ in it ({"Classifier": "efficientnet_b0",
             "FPN, joint": "resnext101_32x8d"} is the paper's table).
 
     Raises:
-        ValueError: the schema has no ordered question.
+        ValueError: the schema has no such ordered question.
     """
     graded = [q for q in schema.questions if q.ordered and question in (None, q.name)]
-    if not graded:
-        raise ValueError(
-            f"question={question!r}: image quality needs an ordered question; there are {schema.questions}"
-        )
-    asked = graded[0]
+    if question is not None and not graded:
+        raise ValueError(f"question={question!r} is no ordered question; there are {schema.questions}")
     tables = {}
     for number in classes:
-        rows: dict[str, Recipe] = {}
-        paper: dict[str, dict[str, float]] = {}
-        for grouping in groupings(asked, number):
-            for method, keywords in METHODS.items():
-                settings = {**(common or {}), **keywords, "question": asked.name}
-                if encoders and method in encoders:
-                    settings["encoder"] = encoders[method]
-                if number < len(asked.answers):
-                    settings["grouping"] = grouping
-                name = method if number == len(asked.answers) else f"{method} {grouping}"
-                rows[name] = load_recipe("image_quality", schema, **settings)
-                printed = number == len(asked.answers) or grouping == best_against_rest(asked)
-                if printed and method in PAPER.get(number, {}) and len(asked.answers) == 4:
-                    paper[name] = {f"f1/{asked.name}": PAPER[number][method]}
-        figures = (f"f1/{asked.name}", f"accuracy/{asked.name}", f"qkappa/{asked.name}", f"auc/{asked.name}", "dice")
-        tables[f"{number} classes"] = StudyTable(
-            rows,
-            figures,
-            paper=paper,
-            reference="Classifier" if number == len(asked.answers) else None,
-            note="F1 is the mean over classes (the paper does not say which mean it prints).",
-        )
+        if graded and number <= len(graded[0].answers):
+            tables[f"{number} classes"] = _classes(schema, graded[0], number, common or {}, encoders or {})
+    if schema.labels:
+        tables["Tasks"] = _tasks(schema, common or {})
     return Study("image_quality", tables)
+
+
+def _classes(
+    schema: LabelSchema, asked: Question, number: int, common: Mapping[str, Any], encoders: Mapping[str, str]
+) -> StudyTable:
+    """Every grouping into so many classes, by every method."""
+    rows: dict[str, Recipe] = {}
+    paper: dict[str, dict[str, float]] = {}
+    whole = number == len(asked.answers)
+    for grouping in groupings(asked, number):
+        for method, keywords in METHODS.items():
+            settings = {**common, **keywords, "question": asked.name}
+            if method in encoders:
+                settings["encoder"] = encoders[method]
+            if not whole:
+                settings["grouping"] = grouping
+            name = method if whole else f"{method} {grouping}"
+            rows[name] = load_recipe("image_quality", schema, **settings)
+            if (whole or grouping == best_against_rest(asked)) and len(asked.answers) == 4:
+                paper |= {name: {f"f1/{asked.name}": PAPER[number][method]}} if method in PAPER.get(number, {}) else {}
+    return StudyTable(
+        rows,
+        (*(f"{figure}/{asked.name}" for figure in ("f1", "accuracy", "qkappa", "auc")), "dice"),
+        paper=paper,
+        reference="Classifier" if whole else None,
+        note="F1 is the mean over classes (the paper does not say which mean it prints).",
+    )
+
+
+def _tasks(schema: LabelSchema, common: Mapping[str, Any]) -> StudyTable:
+    """Both tasks against each alone, and against a start from random weights; same folds, budget and selection rule."""
+    settings = {"keep": "loss", **common}
+    variants: dict[str, dict[str, Any]] = {"Joint": {}, "Classification only": {"classify": 1.0}}
+    variants["Segmentation only"] = {"classify": 0.0}
+    if settings.get("weights", "none") != "none":
+        variants["Joint, random start"] = {"weights": "none"}
+    rows = {name: load_recipe("image_quality", schema, **{**settings, **v}) for name, v in variants.items()}
+    figures = [f"{figure}/{q.name}" for q in schema.questions for figure in ("auc", "f1")]
+    figures += [f"dice/{label}" for label in schema.labels]
+    return StudyTable(
+        rows,
+        tuple(figures),
+        reference="Joint",
+        note="The weights of each row are those of its lowest validation loss.",
+    )
 
 
 def groupings(question: Question, number: int) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -15,7 +17,7 @@ class PixelHead(nn.Module):
 
     Args:
         channels: of the decoder's map.
-        out: number of logits, ``schema.pixel_channels``.
+        first: biases to start from, one a logit (``schema.first_logits()``).
         reduction: image pixels per pixel of the decoder's map.
         kernel: of the convolution, odd.
 
@@ -23,11 +25,14 @@ class PixelHead(nn.Module):
         ValueError: kernel is even.
     """
 
-    def __init__(self, channels: int, *, out: int, reduction: int, kernel: int = 1) -> None:
+    def __init__(self, channels: int, *, first: Sequence[float], reduction: int, kernel: int = 1) -> None:
         super().__init__()
         if kernel % 2 == 0:
             raise ValueError(f"kernel={kernel} is even; take {kernel + 1}")
-        self.conv, self.reduction = nn.Conv2d(channels, out, kernel, padding=kernel // 2), reduction
+        self.conv, self.reduction = nn.Conv2d(channels, len(first), kernel, padding=kernel // 2), reduction
+        bias = self.conv.bias
+        assert bias is not None
+        bias.data.copy_(torch.tensor(first))
 
     def forward(self, decoded: Float[Tensor, "b d i j"], *, size: tuple[int, int]) -> Float[Tensor, "b c h w"]:
         """Logits at ``size`` (rows, cols), the size of the image."""
