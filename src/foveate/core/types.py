@@ -27,6 +27,7 @@ class MaskSource:
         below: the label is where the value is less than this (masks drawn dark on white).
         ignore: pixel values that mean "not known here".
         grader: who drew it.
+        frame: which slice of a volume or page of a file, from 0; None = the file is one image.
 
     Exactly one of index, bit, above, below goes with a path.
     """
@@ -38,6 +39,7 @@ class MaskSource:
     below: float | None = None
     ignore: tuple[int, ...] = ()
     grader: str = "grader1"
+    frame: int | None = None
 
     def __post_init__(self) -> None:
         ways = [n for n in ("index", "bit", "above", "below") if getattr(self, n) is not None]
@@ -52,10 +54,12 @@ class Row:
     """One image of a manifest and all that is known of it; what is absent is unknown, never "no".
 
     Positions are (row, col) in pixels of the original image, pixel centres at whole numbers; spacing is mm a pixel.
+    ``frame`` is the slice of a volume file (or page) that the image is, ``position`` its place in the scan.
     """
 
     id: str
     image: str
+    frame: int | None = None
     answers: Mapping[str, str] = field(default_factory=dict)
     masks: Mapping[str, tuple[MaskSource, ...]] = field(default_factory=dict)
     patient: str | None = None
