@@ -59,7 +59,6 @@ class Row:
 
     id: str
     image: str
-    frame: int | None = None
     answers: Mapping[str, str] = field(default_factory=dict)
     masks: Mapping[str, tuple[MaskSource, ...]] = field(default_factory=dict)
     patient: str | None = None
@@ -75,6 +74,7 @@ class Row:
     sha256: str | None = None
     split: str | None = None
     fold: int | None = None
+    frame: int | None = None
 
     @property
     def group(self) -> str:
