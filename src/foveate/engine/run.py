@@ -6,7 +6,7 @@ import json
 import platform
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -163,6 +163,7 @@ def describe(recipe: Recipe, manifest: Manifest, *, seed: int) -> dict[str, Any]
         "name": recipe.name,
         "keywords": dict(recipe.keywords),
         "schema": asked.to_json(),
+        "prepare": asdict(recipe.prepare),
         "text": str(recipe),
         "seed": seed,
         "manifest": {

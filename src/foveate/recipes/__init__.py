@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from foveate.core import find
 from foveate.core.labels import LabelSchema
+from foveate.data.prepare import Prepare
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import Run
 
@@ -47,7 +47,8 @@ def load_run(folder: str | Path, *, recipe: Recipe | None = None) -> Run:
         recipe: the recipe itself, where the file it came from is not at hand.
 
     Raises:
-        ValueError: no run is there, or it came from a recipe file of your own that has changed since.
+        ValueError: no run is there, or its recipe no longer knows a keyword. A network that has changed since is told
+            when its weights are loaded.
     """
     run = Run(Path(folder), recipe)  # type: ignore[arg-type]
     if not (run.folder / "recipe.json").is_file():
@@ -57,10 +58,8 @@ def load_run(folder: str | Path, *, recipe: Recipe | None = None) -> Run:
     if recipe is None:
         record = run.record
         recipe = load_recipe(record["name"], LabelSchema.from_json(record["schema"]), **record["keywords"])
-        if str(recipe) != record["text"]:
-            raise ValueError(
-                f"{folder}: recipe {record['name']!r} has changed since the run was made; {_diff(record, recipe)}"
-            )
+        prepare = {name: tuple(v) if isinstance(v, list) else v for name, v in record["prepare"].items()}
+        recipe = replace(recipe, prepare=Prepare(**prepare))  # as it was, whatever the defaults are today
     return replace(run, recipe=recipe)
 
 
@@ -75,11 +74,3 @@ def _own(path: Path) -> ModuleType:
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def _diff(record: Mapping[str, Any], recipe: Recipe) -> str:
-    """The first line in which the two texts part."""
-    for old, new in zip(record["text"].splitlines(), str(recipe).splitlines(), strict=False):
-        if old != new:
-            return f"then {old.strip()!r}, now {new.strip()!r}"
-    return "one of them is longer"
