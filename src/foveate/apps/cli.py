@@ -13,6 +13,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help answers in half the time
 )
 
 ManifestPath = Annotated[Path, typer.Argument(metavar="M.jsonl", help="Manifest: JSON lines, the schema first.")]
