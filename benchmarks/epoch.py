@@ -142,23 +142,23 @@ def compare(rows: Manifest, args: argparse.Namespace, folder: Path) -> None:
         return time.perf_counter() - begin
 
     def loop_only(number: int) -> float:
-        from foveate.engine import fit as module
+        from foveate.engine.train import Trainer
 
         spent = 0.0
-        train_part = module._Trainer._train
+        train_part = Trainer._train
 
-        def timed(self: object, *rest: object) -> dict[str, float]:
+        def timed(self: object, *, until: int) -> dict[str, float]:
             nonlocal spent
             begin = time.perf_counter()
-            result = train_part(self, *rest)  # type: ignore[arg-type]
+            result = train_part(self, until=until)  # type: ignore[arg-type]
             spent += time.perf_counter() - begin
             return result
 
-        module._Trainer._train = timed  # type: ignore[method-assign]
+        Trainer._train = timed  # type: ignore[method-assign]
         try:
             fit(recipe, rows, out=folder / f"loop{number}", cache=folder / "cache", quiet=True)
         finally:
-            module._Trainer._train = train_part  # type: ignore[method-assign]
+            Trainer._train = train_part  # type: ignore[method-assign]
         return spent
 
     times = alternate({"by hand": by_hand, "fit, training part": loop_only, "bare step": bare}, args.rounds)

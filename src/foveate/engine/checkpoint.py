@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -55,7 +56,11 @@ def load_weights(path: Path, network: nn.Module) -> None:
     if not path.is_file():
         raise ValueError(f"{path}: no weights there; the stage has not been trained to its first validation")
     try:
-        network.load_state_dict(load_file(path))
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path}: damaged or no weights file ({error}); copy it again") from error
+    try:
+        network.load_state_dict(tensors)
     except RuntimeError as error:
         raise ValueError(f"{path}: these weights are of another network: {str(error)[:300]}") from error
 

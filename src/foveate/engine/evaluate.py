@@ -73,7 +73,7 @@ def evaluate(
         each: called with every row and its prediction.
 
     Raises:
-        ValueError: no rows, a stage without weights.
+        ValueError: no rows, a stage without weights, ``graders`` is no rule and no grader of these rows.
     """
     if not isinstance(run, Run):
         raise ValueError(f"run={run!r} is no Run; open a folder with foveate.load_run(folder)")
@@ -82,7 +82,8 @@ def evaluate(
     recipe, place = run.recipe, pick_device(device)
     rule = graders or recipe.prepare.graders
     reader = run.reader(device=place)
-    data = Dataset(rows.rows, rows.root, recipe.schema, recipe.prepare, cache=cache_at(cache))
+    prepare = replace(recipe.prepare, graders=rule)
+    data = Dataset(rows.rows, rows.root, recipe.schema, prepare, cache=cache_at(cache))
     by_id = {row.id: row for row in rows.rows}
     parts = []
     stream = batches(data, batch=recipe.batch, seed=0, epoch=0, shuffle=False)

@@ -50,6 +50,7 @@ class Ledger:
             for name, value in entry[kind].items():
                 self.board.add_scalar(f"{kind}/{name}", value, entry["step"])
         self.board.add_scalar("lr", entry["lr"], entry["step"])
+        self.board.flush()  # a killed run has shown all that its log says
 
     def __enter__(self) -> Ledger:
         return self

@@ -1,0 +1,255 @@
+"""One stage being trained: the loop, its state, and what it keeps.
+
+Every step is a pure function of the state before it: order, augmentation and dropout are seeded by (seed, stage, epoch,
+image) and (seed, stage, step), never by what ran earlier. The state is written whole after each validation, so a run
+that was killed and resumed replays from there and ends with the same weights and the same log.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from foveate.core.types import Batch
+from foveate.data.cache import Cache
+from foveate.data.loader import Dataset, balanced, batches
+from foveate.data.manifest import Manifest
+from foveate.engine.artifacts import map_path, read_map, write_map
+from foveate.engine.checkpoint import load_state, load_weights, part_weights, save_state, save_weights, write_json
+from foveate.engine.distributed import Processes
+from foveate.engine.evaluate import validate
+from foveate.engine.logs import Ledger, Watch
+from foveate.engine.recipe import Loss, Stage
+from foveate.engine.run import Run, autocast_forward, cast_up, place
+from foveate.engine.schedule import History, stopped
+
+
+class Trainer:
+    """Trains one stage of a run; made anew for each.
+
+    Args:
+        run: the folder and the recipe.
+        stage: one of the recipe's.
+        manifest: all rows, with splits.
+        seed: of the run.
+        processes: this one among its peers.
+        cache: of prepared images.
+        quiet: no progress on the terminal.
+
+    Raises:
+        ValueError: no row to train or to validate on.
+    """
+
+    def __init__(
+        self, run: Run, stage: Stage, manifest: Manifest, *, seed: int, processes: Processes, cache: Cache, quiet: bool
+    ) -> None:
+        recipe = run.recipe
+        self.run, self.stage, self.recipe, self.manifest = run, stage, recipe, manifest
+        self.processes, self.cache, self.folder = processes, cache, run.stage_folder(stage.name)
+        self.seed = [seed, zlib.crc32(stage.name.encode())]
+        mine = manifest.where(stage.rows) if stage.rows else manifest
+        train, val = mine.where(split="train"), mine.where(split="val")
+        for name, part in (("train", train), ("val", val)):
+            if not len(part):
+                raise ValueError(f"stage {stage.name!r}: no row has split {name!r}; say `foveate split` first")
+        self.train = self.dataset(train, augmented=True)
+        self.val = self.dataset(val)
+        self.weights = balanced(train.rows, recipe.schema, recipe.balance) if recipe.balance else None
+        self.steps_an_epoch = max(len(train) // recipe.batch, 1)
+        self.steps = self.steps_an_epoch * (stage.epochs or recipe.epochs)
+        self.every = recipe.validate_every or self.steps_an_epoch
+        self.ledger = Ledger(self.folder, stage=stage.name, active=processes.first)
+        self.watch = Watch(stage.name, self.steps, quiet=quiet or not processes.first)
+        self.step = 0
+        self.values: list[float] = []
+
+    def dataset(self, rows: Manifest, *, augmented: bool = False) -> Dataset:
+        """Rows as this stage sees them, with the maps it reads."""
+        priors = None
+        if source := self.stage.reads.get("prior"):
+            stage, name = source.split("/")
+            priors = partial(read_map, self.run.stage_folder(stage) / "maps" / name)
+        augment = self.recipe.augment if augmented else None
+        schema = self.recipe.schema
+        return Dataset(
+            rows.rows, rows.root, schema, self.recipe.prepare, augment=augment, cache=self.cache, priors=priors
+        )
+
+    # -- state -------------------------------------------------------------------------------------------------------
+
+    def run_all(self) -> None:
+        """Train, keep, write maps, say done."""
+        self._set_up(load_state(self.folder / "state.pt"))
+        with self.watch, self.ledger:
+            while self.step < self.steps and not stopped(self.values, self.recipe.patience):
+                self._period()
+        self._finish()
+
+    def _set_up(self, state: dict[str, Any] | None) -> None:
+        """Network and optimizer, new or as the state has them."""
+        torch.manual_seed(self._mix(0))
+        self.network = self.stage.network()
+        if state is None:
+            self._fill(self.network)
+        place(self.network, self.processes.device)
+        for part in self.stage.frozen:
+            self.network.get_submodule(part).requires_grad_(False)
+        self.optimizer = self.recipe.optimizer([p for p in self.network.parameters() if p.requires_grad])
+        self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
+        if state is not None:
+            self.network.load_state_dict(state["network"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.base_rates, self.step, self.values = state["rates"], state["step"], state["values"]
+        self.ledger.open(bytes_done=0 if state is None else state["log_bytes"])
+        self.model: nn.Module = self.network
+        if self.processes.world > 1:
+            self.model = DistributedDataParallel(self.network, find_unused_parameters=bool(self.stage.frozen))
+
+    def _fill(self, network: nn.Module) -> None:
+        """Weights from outside and from earlier stages."""
+        if self.stage.start is not None:
+            self.stage.start(network)
+        for part, stage in self.stage.starts_from.items():
+            part_weights(self.run.stage_folder(stage) / "weights.safetensors", network, part)
+
+    def _period(self) -> None:
+        """Train up to the next validation, validate, log, keep, write the state."""
+        train_terms = self._train(until=min(self.step + self.every - self.step % self.every, self.steps))
+        figures = self._validate()
+        keep = self.stage.keep
+        if keep.figure not in figures:
+            raise ValueError(f"stage {self.stage.name!r}: keep={keep.figure!r} is none of {sorted(figures)}")
+        value = keep.turned(figures[keep.figure])
+        value = value if value == value else float("-inf")  # a figure that is not defined on val never wins
+        is_best = not self.values or value > max(self.values)
+        self.values.append(value)
+        if self.processes.first:
+            if is_best:
+                save_weights(self.folder / "weights.safetensors", self.network)
+            epoch, lr = -(-self.step // self.steps_an_epoch), self.optimizer.param_groups[0]["lr"]
+            done = self.ledger.write(epoch=epoch, step=self.step, lr=lr, train=train_terms, val=figures, best=is_best)
+            save_state(
+                self.folder / "state.pt",
+                {
+                    "network": self.network.state_dict(),
+                    "optimizer": self.optimizer.state_dict(),
+                    "rates": self.base_rates,
+                    "step": self.step,
+                    "values": self.values,
+                    "log_bytes": done,
+                },
+            )
+            self.watch.say(epoch, train_terms, figures, keep=keep.figure, best=is_best)
+
+    # -- the loop ----------------------------------------------------------------------------------------------------
+
+    def _train(self, *, until: int) -> dict[str, float]:
+        """Steps up to ``until``; returns the mean of each term."""
+        recipe, first = self.recipe, self.step
+        self.model.train()
+        for part in self.stage.frozen:
+            self.network.get_submodule(part).eval()
+        totals: dict[str, torch.Tensor] = {}
+        for pieces in self._batches(until):
+            rate, loss = recipe.schedule.rate(self._history()), self._loss()
+            for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
+                group["lr"] = base * rate
+            torch.manual_seed(self._mix(1, self.step, self.processes.rank))
+            self.optimizer.zero_grad(set_to_none=True)
+            for piece in pieces:
+                batch = piece.to(self.processes.device)
+                terms = loss(cast_up(autocast_forward(self.model, batch, precision=recipe.precision)), batch)
+                torch.autograd.backward(torch.stack(list(terms.values())).sum() / len(pieces))
+                for name, value in terms.items():
+                    totals[name] = totals.get(name, 0) + value.detach() / len(pieces)
+            if recipe.clip is not None:
+                nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)
+            self.optimizer.step()
+            self.step += 1
+            self.watch.advance(self.step)
+        means = {name: float(value) / (until - first) for name, value in totals.items()}
+        if bad := [name for name, value in means.items() if not math.isfinite(value)]:
+            raise RuntimeError(
+                f"stage {self.stage.name!r}: loss {bad} is not finite between steps {first} and {until}; "
+                "start a new run with a lower learning rate, or clip the gradient (clip=1.0)"
+            )
+        return self.processes.mean(means)
+
+    def _history(self) -> History:
+        return History(self.step, self.steps, self.values)
+
+    def _loss(self) -> Loss:
+        """The stage's loss at this time."""
+        later = self.stage.after_drop
+        return later if later is not None and self.recipe.schedule.drops(self._history()) > 0 else self.stage.loss
+
+    def _batches(self, until: int) -> Iterator[list[Batch]]:
+        """The batches of the steps up to ``until``, each as its pieces."""
+        pieces, step = self.recipe.accumulate, self.step
+        while step < until:
+            epoch, start = divmod(step, self.steps_an_epoch)
+            take = min(until - step, self.steps_an_epoch - start)
+            stream = batches(
+                self.train,
+                batch=self.recipe.batch // pieces,
+                seed=self._mix(2),
+                epoch=epoch,
+                drop_last=len(self.train) >= self.recipe.batch,
+                start=start * pieces,
+                rank=self.processes.rank,
+                world=self.processes.world,
+                threads=self.processes.threads,
+                weights=self.weights,
+            )
+            for _ in range(take):
+                group = list(islice(stream, pieces))
+                if group:
+                    yield group
+            del stream  # ends its threads
+            step += take
+
+    def _validate(self) -> dict[str, float]:
+        """Validation figures, the same on every process."""
+        figures: dict[str, float] = {}
+        if self.processes.first:
+            device = self.processes.device
+            figures = validate(self.network, self.val, loss=self._loss(), recipe=self.recipe, device=device)
+        return self.processes.share(figures)
+
+    def _finish(self) -> None:
+        """Reload the best weights, write the maps of every row, and say that the stage is done."""
+        self.processes.wait()  # the first process may still be writing the last weights
+        load_weights(self.folder / "weights.safetensors", self.network)
+        self.network.eval()
+        self._write_maps()
+        self.processes.wait()  # done means that every process has written its maps
+        if self.processes.first:
+            done = {"steps": self.step, "validations": len(self.values), "best": max(self.values)}
+            write_json(self.folder / "done.json", done)
+            (self.folder / "state.pt").unlink(missing_ok=True)
+
+    def _write_maps(self) -> None:
+        """Maps for all rows of all splits; those already there are kept."""
+        for name, make in self.stage.writes.items():
+            folder = self.folder / "maps" / name
+            share = self.manifest.rows[self.processes.rank :: self.processes.world]
+            mine = self.manifest.with_rows(row for row in share if not map_path(folder, row.id).is_file())
+            if not len(mine):
+                continue
+            for batch in batches(self.dataset(mine), batch=self.recipe.batch, seed=0, epoch=0, shuffle=False):
+                maps = make(self.network, batch.to(self.processes.device)).detach().float().cpu().numpy()
+                for image, one in zip(batch.ids, maps, strict=True):
+                    write_map(folder, image, one)
+
+    def _mix(self, *parts: int) -> int:
+        """A seed from the run's seed, the stage and these numbers."""
+        words = ",".join(str(p) for p in (*self.seed, *parts))
+        return zlib.crc32(words.encode())
