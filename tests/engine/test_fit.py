@@ -121,7 +121,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_bits(rows: Manifest, tmp_pat
 
 def test_stages_hand_maps_on_and_start_from_one_another(rows: Manifest, tmp_path: Path) -> None:
     first = tiny_recipe(epochs=2).stages[0]
-    writes = {"cam": lambda net, batch: net(batch.image).features[-1].mean(1, keepdim=True)}
+    writes = {"cam": lambda net, batch, outputs: outputs.features[-1].mean(1, keepdim=True)}
     second = Stage(
         "second",
         network=Nested,
@@ -147,7 +147,7 @@ def test_stages_hand_maps_on_and_start_from_one_another(rows: Manifest, tmp_path
 
 
 def test_in_one_go_the_later_stage_sees_what_it_saw_in_training(rows: Manifest, tmp_path: Path) -> None:
-    writes = {"cam": lambda net, batch: net(batch.image).features[-1].mean(1, keepdim=True)}
+    writes = {"cam": lambda net, batch, outputs: outputs.features[-1].mean(1, keepdim=True)}
     first = replace(tiny_recipe(epochs=1).stages[0], writes=writes)
     second = Stage("second", network=Nested, loss=Weigh(pixels=(1.0, bce)), reads={"prior": "tiny/cam"})
     run = fit(

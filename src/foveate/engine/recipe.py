@@ -19,8 +19,8 @@ from foveate.engine.schedule import Schedule, constant
 Loss = Callable[[Outputs, Batch], Mapping[str, Tensor]]
 """(outputs, batch) -> weighted scalars by name; the training loss is their sum."""
 
-Maps = Callable[[nn.Module, Batch], Tensor]
-"""(network, batch) -> maps ``(b, k, h, w)`` that a later stage reads."""
+Maps = Callable[[nn.Module, Batch, Outputs], Tensor]
+"""(network, batch, its outputs) -> maps ``(b, k, h, w)`` that a later stage reads; needs no second forward pass."""
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
 
@@ -64,7 +64,7 @@ class Stage:
         frozen: parts of the network that are not trained (and stay in evaluation mode).
         rows: which rows it trains and validates on; None = all.
         reads: Batch field -> "stage/map" written by an earlier stage; only "prior" is read today.
-        writes: map name -> function of network and batch; kept by image id for every row of the manifest.
+        writes: map name -> function of network, batch and outputs; kept by image id for every row of the manifest.
         after_drop: loss from the first drop of the learning rate on.
         epochs: instead of the recipe's.
     """

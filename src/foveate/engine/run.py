@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -87,12 +87,9 @@ class Reader:
 
     def __call__(self, batch: Batch) -> Outputs:
         """Pixel and image logits, each from the last stage that gives them, in float32."""
-        maps: dict[str, Tensor] = {}
         merged = Outputs()
-        for stage in self.recipe.stages:
-            network = self.networks[stage.name]
-            seen = with_maps(batch, stage, maps)
-            out = forward(network, seen, precision=self.recipe.precision)
+        for step in self.steps(batch):
+            out = step.outputs
             merged = Outputs(
                 pixel=merged.pixel if out.pixel is None else out.pixel,
                 image=merged.image if out.image is None else out.image,
@@ -100,8 +97,27 @@ class Reader:
                 features=out.features or merged.features,
                 aux=out.aux or merged.aux,
             )
-            maps |= {f"{stage.name}/{name}": write(network, seen) for name, write in stage.writes.items()}
         return merged
+
+    def steps(self, batch: Batch) -> Iterator[Step]:
+        """What each stage saw and answered, in order; every network is called once."""
+        maps: dict[str, Tensor] = {}
+        for stage in self.recipe.stages:
+            network = self.networks[stage.name]
+            seen = with_maps(batch, stage, maps)
+            outputs = forward(network, seen, precision=self.recipe.precision)
+            for name, make in stage.writes.items():
+                maps[f"{stage.name}/{name}"] = make(network, seen, outputs)
+            yield Step(stage, network, seen, outputs)
+
+
+class Step(NamedTuple):
+    """One stage of a reader at work: its network, the batch as it saw it, and its logits."""
+
+    stage: Stage
+    network: nn.Module
+    batch: Batch
+    outputs: Outputs
 
 
 def with_maps(batch: Batch, stage: Stage, maps: Mapping[str, Tensor]) -> Batch:

@@ -28,7 +28,7 @@ from foveate.engine.distributed import Processes
 from foveate.engine.evaluate import validate
 from foveate.engine.logs import Ledger, Watch
 from foveate.engine.recipe import Loss, Stage
-from foveate.engine.run import Run, autocast_forward, cast_up, place
+from foveate.engine.run import Run, autocast_forward, cast_up, forward, place
 from foveate.engine.schedule import History, stopped
 
 
@@ -237,17 +237,20 @@ class Trainer:
             (self.folder / "state.pt").unlink(missing_ok=True)
 
     def _write_maps(self) -> None:
-        """Maps for all rows of all splits; those already there are kept."""
-        for name, make in self.stage.writes.items():
-            folder = self.folder / "maps" / name
-            share = self.manifest.rows[self.processes.rank :: self.processes.world]
-            mine = self.manifest.with_rows(row for row in share if not map_path(folder, row.id).is_file())
-            if not len(mine):
-                continue
-            for batch in batches(self.dataset(mine), batch=self.recipe.batch, seed=0, epoch=0, shuffle=False):
-                maps = make(self.network, batch.to(self.processes.device)).detach().float().cpu().numpy()
+        """Maps for all rows of all splits; images that have them all are passed over."""
+        folders = {name: self.folder / "maps" / name for name in self.stage.writes}
+        share = self.manifest.rows[self.processes.rank :: self.processes.world]
+        todo = [row for row in share if not all(map_path(f, row.id).is_file() for f in folders.values())]
+        if not todo:
+            return
+        data = self.dataset(self.manifest.with_rows(todo))
+        for batch in batches(data, batch=self.recipe.batch, shuffle=False):
+            batch = batch.to(self.processes.device)
+            outputs = forward(self.network, batch, precision=self.recipe.precision)
+            for name, make in self.stage.writes.items():
+                maps = make(self.network, batch, outputs).detach().float().cpu().numpy()
                 for image, one in zip(batch.ids, maps, strict=True):
-                    write_map(folder, image, one)
+                    write_map(folders[name], image, one)
 
     def _mix(self, *parts: int) -> int:
         """A seed from the run's seed, the stage and these numbers."""

@@ -46,7 +46,7 @@ def make_cases(predictor: Predictor, rows: Manifest, ids: Sequence[str], *, scor
 def make_case(predictor: Predictor, rows: Manifest, row: Row, *, score: float | None = None) -> Case:
     """One image with truth, prediction and a CAM an answer."""
     schema = predictor.recipe.schema
-    pixels = read.image(rows.root / row.image)
+    pixels = read.image(rows.root / row.image, frame=row.frame)
     found = predictor(pixels, cam=bool(schema.questions), name=row.id, spacing=row.spacing)
     shape = (pixels.shape[0], pixels.shape[1])
     seen = schema.select(labels=found.labels)

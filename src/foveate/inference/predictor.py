@@ -16,7 +16,7 @@ from foveate.core.reading import read_out
 from foveate.core.types import Batch, Prediction, Sample
 from foveate.data import read
 from foveate.data.loader import collate
-from foveate.engine.run import Run, pick_device, with_maps
+from foveate.engine.run import Run, pick_device
 from foveate.models.cam import grad_cam, normalise, of_answer, on_image
 from foveate.recipes import load_run
 from foveate.report.overlay import overlay
@@ -140,32 +140,18 @@ class Predictor:
 
     def _cams(self, batch: Batch, sample: Sample) -> dict[str, dict[str, np.ndarray]]:
         """Grad-CAM of every answer in the original pixels, each divided by its maximum."""
-        network, seen = self._answering(batch)
+        step = [step for step in self.reader.steps(batch) if step.outputs.image is not None][-1]
         size = (batch.image.shape[2], batch.image.shape[3])
         maps: dict[str, dict[str, np.ndarray]] = {}
         for question in self.recipe.schema.questions:
             maps[question.name] = {}
             for answer in question.answers:
                 channel, sign = self.recipe.schema.channel(question.name, answer)
-                raw = grad_cam(network, seen.image, target=of_answer(channel, sign=sign), prior=seen.prior)
+                target = of_answer(channel, sign=sign)
+                raw = grad_cam(step.network, step.batch.image, target=target, prior=step.batch.prior)
                 full = on_image(normalise(raw), size=size)
                 maps[question.name][answer] = sample.geometry.undo(full)[0].cpu().numpy()
         return maps
-
-    def _answering(self, batch: Batch) -> tuple[torch.nn.Module, Batch]:
-        """The network whose answers count (the last that gives any), and the batch as it sees it."""
-        found = None
-        maps: dict[str, torch.Tensor] = {}
-        for stage in self.recipe.stages:
-            network, seen = self.reader.networks[stage.name], with_maps(batch, stage, maps)
-            with torch.inference_mode():
-                answers = network(seen.image, seen.prior).image is not None
-            if answers:
-                found = (network, seen)
-            maps |= {f"{stage.name}/{name}": write(network, seen) for name, write in stage.writes.items()}
-        if found is None:
-            raise ValueError("the run answers no question; there is nothing for a CAM to explain")
-        return found
 
 
 def _shallow(prediction: Prediction) -> dict[str, Any]:
