@@ -49,6 +49,7 @@ def run_study(
     tables: Sequence[str] | None = None,
     device: str = "auto",
     seed: int = 0,
+    graders: str | None = None,
     quiet: bool = False,
     say: Callable[[str], None] = print,
 ) -> dict[str, Table]:
@@ -61,6 +62,7 @@ def run_study(
         folds: some of the folds; None = all there are.
         tables: some of the tables; None = all.
         device, seed, quiet: as for `fit`.
+        graders: hold all runs against this grader, or another rule than the recipes'; trains nothing that is there.
         say: told of each row as it is done.
 
     Raises:
@@ -73,24 +75,29 @@ def run_study(
     for number, (name, (row, recipe)) in enumerate(jobs.items(), 1):
         for fold, part in parts.items():
             place = folder / "runs" / name / fold
-            if not (place / "metrics.json").is_file():
+            held = place / graders if graders else place
+            if not (held / "metrics.json").is_file():
                 say(f"[{number}/{len(jobs)}] {row}, {fold}")
                 run = fit(recipe, part, out=place, device=device, seed=seed, resume=True, quiet=quiet)
-                evaluate(run, part.where(split="test"), device=device, intervals=False)
-    write_json(folder / "study.json", _record(study, wanted, list(parts), rows))
-    return study_tables(folder)
+                evaluate(run, part.where(split="test"), device=device, graders=graders, out=held, intervals=False)
+    record = _record(study, wanted, list(parts), rows)
+    if (folder / "study.json").is_file() and (before := study_record(folder))["folds"] == record["folds"]:
+        record["tables"] = before["tables"] | record["tables"]
+    write_json(folder / "study.json", record)
+    return study_tables(folder, graders=graders)
 
 
-def study_tables(folder: str | Path) -> dict[str, Table]:
+def study_tables(folder: str | Path, *, graders: str | None = None) -> dict[str, Table]:
     """The tables of a study folder, made anew from its counts and written to ``tables/`` as text, CSV and LaTeX.
 
-    A row's folds are pooled image by image. ValueError where the folder holds no study.
+    A row's folds are pooled image by image. ``graders`` are those that `run_study` held the runs against. ValueError
+    where the folder holds no study.
     """
     folder = Path(folder)
     made = {}
     record = study_record(folder)
     for title, table in record["tables"].items():
-        counts = {row: pooled(folder, name, record["folds"]) for row, name in table["rows"].items()}
+        counts = {row: pooled(folder, name, record["folds"], graders=graders) for row, name in table["rows"].items()}
         found = comparison(
             f"{record['name']}, {title}",
             counts,
@@ -98,8 +105,10 @@ def study_tables(folder: str | Path) -> dict[str, Table]:
             paper=table["paper"],
             reference=table["reference"],
         )
-        made[title] = replace(found, note=(*found.note, *([table["note"]] if table["note"] else [])))
-        made[title].write(folder / "tables", title.lower().replace(" ", "_"))
+        said = [table["note"]] * bool(table["note"]) + [f"Held against: {graders}."] * bool(graders)
+        made[title] = replace(found, note=(*found.note, *said))
+        name = "_".join([*title.lower().split(), *([graders] if graders else [])])
+        made[title].write(folder / "tables", name)
     return made
 
 
@@ -112,10 +121,10 @@ def study_record(folder: Path) -> dict[str, Any]:
     return record
 
 
-def pooled(folder: Path, name: str, folds: Sequence[str]) -> Counts:
+def pooled(folder: Path, name: str, folds: Sequence[str], *, graders: str | None = None) -> Counts:
     """Counts of a row over its folds, pooled image by image."""
     runs = [load_run(folder / "runs" / name / fold) for fold in folds]
-    return Counts.join([Counts.read(run.folder, run.recipe.schema) for run in runs])
+    return Counts.join([Counts.read(run.folder / (graders or ""), run.recipe.schema) for run in runs])
 
 
 def _parts(rows: Manifest, folds: Sequence[int] | None) -> dict[str, Manifest]:
