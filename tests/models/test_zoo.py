@@ -13,7 +13,18 @@ from torch import nn
 from foveate.core import find
 from foveate.core.labels import LabelSchema, Question
 from foveate.core.types import Outputs
+from foveate.models.baselines.attention_unet import AttentionUNet
+from foveate.models.baselines.cenet import CENet
 from foveate.models.baselines.classifier import Classifier
+from foveate.models.baselines.cross_connected import CrossConnected
+from foveate.models.baselines.cross_stitch import CrossStitch
+from foveate.models.baselines.opticnet71 import OpticNet71
+from foveate.models.baselines.pspnet import PSPNet
+from foveate.models.baselines.unet import ClassicUNet
+from foveate.models.baselines.ynet import YNet
+from foveate.models.cam_unet import CAMUNet
+from foveate.models.cm_cnn import CMCNN
+from foveate.models.dual import DualGuidance
 from foveate.models.joint import Joint
 from foveate.models.parts.decoders import FPN, UNet
 
@@ -22,6 +33,7 @@ SCHEMA = LabelSchema(
     (Question("disease"), Question("grade", ("0", "1", "2"), ordered=True)), ("disc", "cup"), exclusive=True
 )
 LESIONS = LabelSchema((), ("exudate", "haemorrhage"))
+GRADED = LabelSchema((Question("disease"), Question("grade", ("0", "1", "2"))), ("exudate", "haemorrhage"))
 NARROW = partial(UNet, widths=(32, 16, 16, 8, 8))
 Make = Callable[[], nn.Module]
 
@@ -34,6 +46,42 @@ ZOO: dict[str, dict[str, Make]] = {
         "segmenter": lambda: Joint("efficientnet_b0", LESIONS, decoder=partial(UNet, widths=(32, 16, 8)), channels=1),
     },
     "models/cam": {},
+    "models/cm_cnn": {
+        "complement": lambda: CMCNN("resnet10t", SCHEMA, channels=1),
+        "single": lambda: CMCNN("resnet10t", GRADED, mask="single", dropout=0.1),
+    },
+    "models/cam_unet": {
+        "refine": lambda: CAMUNet("resnet10t", LESIONS, widths=(32, 16, 8, 8), channels=1),
+        "widen": lambda: CAMUNet("mobilenetv3_small_050", SCHEMA, fuse="widen", widths=(32, 16)),
+    },
+    "models/dual": {
+        "apart": lambda: DualGuidance("resnet10t", SCHEMA, widths=(32, 16, 8, 8), channels=1),
+        "shared": lambda: DualGuidance("resnet10t", GRADED, guide="grade", shared=True, fuse="widen", widths=(32, 16)),
+    },
+    "models/baselines/ynet": {"narrow": lambda: YNet("resnet10t", SCHEMA, widths=(32, 16, 8, 8), channels=1)},
+    "models/baselines/cross_stitch": {
+        "narrow": lambda: CrossStitch("resnet10t", GRADED, widths=(32, 16)),
+    },
+    "models/baselines/cross_connected": {
+        "narrow": lambda: CrossConnected("resnet10t", SCHEMA, widths=(32, 16, 8, 8), channels=1)
+    },
+    "models/baselines/unet": {
+        "grey": lambda: ClassicUNet(SCHEMA, widths=(8, 16, 32), channels=1),
+    },
+    "models/baselines/attention_unet": {
+        "prior": lambda: AttentionUNet(LESIONS, widths=(8, 16, 32), prior_channels=2),
+    },
+    "models/baselines/cenet": {
+        "prior": lambda: CENet(LESIONS, encoder_name="resnet10t", width=8, prior_channels=1),
+    },
+    "models/baselines/pspnet": {
+        "prior": lambda: PSPNet(LESIONS, encoder_name="resnet10t", width=16, prior_channels=1),
+    },
+    "models/baselines/opticnet71": {
+        "narrow": lambda: OpticNet71(
+            SCHEMA, stem=8, widths=(16, 32, 64), depths=(1, 1, 1), hidden=8, channels=1, dropout=0.1
+        )
+    },
     "models/baselines/classifier": {"grey": lambda: Classifier("resnet18", SCHEMA, channels=1)},
 }
 CASES = [pytest.param(make, id=f"{file}/{name}") for file, entries in ZOO.items() for name, make in entries.items()]
@@ -45,9 +93,10 @@ def made(make: Make) -> nn.Module:
 
 
 def image_for(net: nn.Module, *, batch: int = 2, size: tuple[int, int] = (64, 64)) -> torch.Tensor:
-    """Random image with the channels of the first convolution."""
+    """Random image with the channels of the first convolution, less those that a prior takes."""
     first = next(m for m in net.modules() if isinstance(m, nn.Conv2d))
-    return torch.rand(batch, first.in_channels, *size, generator=torch.Generator().manual_seed(1))
+    channels = first.in_channels - getattr(net, "prior_channels", 0)
+    return torch.rand(batch, channels, *size, generator=torch.Generator().manual_seed(1))
 
 
 def tensors(outputs: Outputs) -> list[torch.Tensor]:
@@ -115,6 +164,15 @@ def test_saved_and_loaded_it_answers_the_same(make: Make, tmp_path: Path) -> Non
     expected = tensors(net(image))
     assert all(torch.equal(a, b) for a, b in zip(tensors(other(image)), expected, strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(before, expected, strict=True))
+
+
+@pytest.mark.parametrize("make", CASES)
+def test_trains_in_half_precision_with_channels_last(make: Make) -> None:
+    net = made(make).train().to(memory_format=torch.channels_last)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        outputs = net(image_for(net, batch=3).contiguous(memory_format=torch.channels_last))
+    sum(t.float().square().mean() for t in tensors(outputs._replace(features=()))).backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in net.parameters())
 
 
 @pytest.mark.parametrize("make", CASES)

@@ -211,7 +211,7 @@ class LabelSchema:
 
     def masks(self, probability: Float[Tensor, "*b l h w"], *, threshold: float = 0.5) -> Bool[Tensor, "*b l h w"]:
         """Pixels given each label: the likeliest of background and labels, or every label from the threshold on."""
-        if not self.exclusive:
+        if not self.exclusive or not self.labels:
             return probability >= threshold
         best, where = probability.max(-3, keepdim=True)
         won = best > 1 - probability.sum(-3, keepdim=True)

@@ -6,6 +6,7 @@ Pixel centres lie at whole numbers: the first pixel covers -0.5 to 0.5. Resizing
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -99,11 +100,12 @@ def polygon(shape: tuple[int, int], corners: Sequence[tuple[float, float]]) -> B
     """
     if len(corners) < 3:
         raise ValueError(f"corners has {len(corners)} points; a polygon needs at least three")
-    rows, cols = np.arange(shape[0])[:, None], np.arange(shape[1])[None]
-    inside = np.zeros(shape, bool)
+    turns = np.zeros((shape[0], shape[1] + 1), bool)
     for (r0, c0), (r1, c1) in zip(corners, [*corners[1:], corners[0]], strict=True):
         if r0 == r1:
             continue
-        crosses = (np.minimum(r0, r1) <= rows) & (rows < np.maximum(r0, r1))
-        inside ^= crosses & (cols < c0 + (rows - r0) * (c1 - c0) / (r1 - r0))
+        rows = np.arange(max(math.ceil(min(r0, r1)), 0), min(math.ceil(max(r0, r1)), shape[0]))
+        crossed = np.ceil(c0 + (rows - r0) * (c1 - c0) / (r1 - r0))
+        turns[rows, np.clip(crossed, 0, shape[1]).astype(np.int64)] ^= True
+    inside: Bool[np.ndarray, "h w"] = np.logical_xor.accumulate(turns[:, :-1], axis=1)
     return inside

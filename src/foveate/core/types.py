@@ -28,8 +28,10 @@ class MaskSource:
         ignore: pixel values that mean "not known here".
         grader: who drew it.
         frame: which slice of a volume or page of a file, from 0; None = the file is one image.
+        contour: the file is text, the closed outline of the label: one corner a line, x (across) and y (down) in
+            pixels of the image.
 
-    Exactly one of index, bit, above, below goes with a path.
+    Exactly one of index, bit, above, below, contour goes with a path.
     """
 
     path: str | None = None
@@ -40,12 +42,14 @@ class MaskSource:
     ignore: tuple[int, ...] = ()
     grader: str = "grader1"
     frame: int | None = None
+    contour: bool = False
 
     def __post_init__(self) -> None:
         ways = [n for n in ("index", "bit", "above", "below") if getattr(self, n) is not None]
+        ways += ["contour"] if self.contour else []
         if len(ways) != (0 if self.path is None else 1):
             raise ValueError(
-                f"mask {self.path!r}: give exactly one of index, bit, above, below with a path (given: {ways})"
+                f"mask {self.path!r}: give exactly one of index, bit, above, below, contour with a path (given: {ways})"
             )
 
 

@@ -39,12 +39,8 @@ class Record:
             self.values[column] = (text, where)
 
 
-def lines(path: Path, delimiter: str | None) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line number, column -> text) of a csv file; the delimiter is the likeliest in the header if None is given.
-
-    Raises:
-        ValueError: no such file, not UTF-8, a column twice, a line with more or fewer fields than the header.
-    """
+def cells(path: Path, delimiter: str | None = None) -> Iterator[tuple[int, list[str]]]:
+    """(line number, fields) of a csv file, empty lines left out; see `lines`."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -54,19 +50,34 @@ def lines(path: Path, delimiter: str | None) -> Iterator[tuple[int, dict[str, st
     rows = text.splitlines(keepends=True)
     head = rows[0] if rows else ""
     reader = csv.reader(rows, delimiter=delimiter or max(DELIMITERS, key=head.count))
-    names = [name.strip() for name in next(reader, [])]
+    try:
+        for fields in reader:
+            if any(field.strip() for field in fields):
+                yield reader.line_num, [field.strip() for field in fields]
+    except csv.Error as error:
+        raise ValueError(
+            f"{path}, line {reader.line_num}: is no csv ({error}); save the table as 'CSV UTF-8'"
+        ) from None
+
+
+def lines(path: Path, delimiter: str | None) -> Iterator[tuple[int, dict[str, str]]]:
+    """(line number, column -> text) of a csv file; the delimiter is the likeliest in the header if None is given.
+
+    Raises:
+        ValueError: no such file, not UTF-8, a column twice, a line with more or fewer fields than the header.
+    """
+    rows = cells(path, delimiter)
+    _, names = next(rows, (1, []))
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"{path}, line 1: column {name!r} is there twice; rename one")
-    for fields in reader:
-        if not any(text.strip() for text in fields):
-            continue
+    for number, fields in rows:
         if len(fields) != len(names):
             raise ValueError(
-                f"{path}, line {reader.line_num}: {len(fields)} fields, but the header has {len(names)}; "
+                f"{path}, line {number}: {len(fields)} fields, but the header has {len(names)}; "
                 "put text with a delimiter in quotes, or say which delimiter it is (table.delimiter)"
             )
-        yield reader.line_num, dict(zip(names, (text.strip() for text in fields), strict=True))
+        yield number, dict(zip(names, fields, strict=True))
 
 
 def join(records: Mapping[str, Record], table: Table, root: Path) -> list[str]:

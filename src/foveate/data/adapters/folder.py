@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,12 +20,13 @@ DESCRIPTION = "dataset.toml"
 SIDES = {"od": "OD", "r": "OD", "right": "OD", "re": "OD", "os": "OS", "l": "OS", "left": "OS", "le": "OS"}
 
 
-def read(root: Path, toml: Path | None = None) -> Manifest:
+def read(root: Path, toml: Path | None = None, *, progress: Callable[[int, int], None] | None = None) -> Manifest:
     """The manifest of a folder.
 
     Args:
         root: the data set's folder.
         toml: its description; None = the dataset.toml inside.
+        progress: called with (images read, images) after each.
 
     Returns:
         rows in order of their image paths; ``info["warnings"]`` lists csv lines without an image, images without a csv
@@ -35,7 +36,7 @@ def read(root: Path, toml: Path | None = None) -> Manifest:
         ValueError: the folder is not as described; file, line or key, value and remedy are named.
     """
     path = toml or root / DESCRIPTION
-    reader = _Reader(root, path, describe(path))
+    reader = _Reader(root, path, describe(path), progress)
     rows = tuple(reader.rows())
     return Manifest(reader.said.schema_, rows, root, info={**reader.said.info, "warnings": reader.warnings})
 
@@ -62,6 +63,7 @@ class _Reader:
     root: Path
     toml: Path
     said: Description
+    progress: Callable[[int, int], None] | None = None
     warnings: list[str] = field(default_factory=list)
 
     def rows(self) -> Iterator[Row]:
@@ -75,13 +77,15 @@ class _Reader:
         stems = Counter(PurePosixPath(path).stem for path in records)
         unique = all(count == 1 for count in stems.values())
         left_out: dict[str, list[str]] = {}
-        for path, record in records.items():
+        for done, (path, record) in enumerate(records.items(), 1):
             pure = PurePosixPath(path)
             name = pure.stem if unique else str(pure.with_suffix(""))
             if reason := self._left_out(record):
                 left_out.setdefault(reason, []).append(name)
             else:
                 yield self._row(name, record)
+            if self.progress is not None:
+                self.progress(done, len(records))
         self.warnings += [f"left out, {why}: {len(ids)} images ({', '.join(ids)})" for why, ids in left_out.items()]
 
     # -- files -------------------------------------------------------------------------------------------------------

@@ -12,6 +12,16 @@ from foveate.core.types import Outputs
 from foveate.models.parts.encoders import encoder
 from foveate.models.parts.heads import ImageHead
 
+ROWS = {"vgg16": "vgg16", "mobilenet": "mobilenetv1_100", "senet": "seresnet50", "inception_v3": "inception_v3"}
+"""Classifiers that papers compare themselves with -> timm's name, as in ``Classifier(ROWS["senet"], schema)``.
+
+Each ends in the mean of its last map and linear heads, VGG16 too, whose published head of three layers alone would have
+119.6 million parameters and takes images of one size. Sizes in MiB, three answers, one image channel (in brackets those
+printed by Diao et al. 2023): Inception-v3 83.13 (83.13); MobileNet-v1 12.24 (12.26); VGG16 56.13, or 14.72 million
+parameters (14.93, nearer to millions); SE-ResNet-50 99.33 (115.21; of timm's squeeze-and-excitation networks none is
+within 1 % of it, counted in MiB).
+"""
+
 
 class Classifier(nn.Module):
     """Answers the questions and marks nothing, whatever labels the schema has.

@@ -1,0 +1,63 @@
+"""U-Net (Ronneberger et al. 2015) as commonly trained: padded, batch normalisation, 32 channels first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from foveate.core.labels import LabelSchema
+from foveate.core.types import Outputs
+from foveate.models.parts.frame import beside, padded
+from foveate.models.parts.heads import PixelHead
+from foveate.models.parts.transposed import double_conv
+
+
+class ClassicUNet(nn.Module):
+    """Marks labels; answers nothing, whatever questions the schema has.
+
+    The convolutions keep the biases that the published counts include (29.62 MiB at 32 channels).
+
+    Args:
+        schema: its labels give the number of logits.
+        widths: channels of each level, fine to coarse; each level halves the image.
+        channels: of the image, 1 or 3.
+        prior_channels: maps of the prior that are read as further image channels; 0 = the prior is not read.
+
+    Raises:
+        ValueError: the schema has no labels, or (from forward) the prior does not fit.
+    """
+
+    def __init__(
+        self,
+        schema: LabelSchema,
+        *,
+        widths: Sequence[int] = (32, 64, 128, 256, 512),
+        channels: int = 3,
+        prior_channels: int = 0,
+    ) -> None:
+        super().__init__()
+        if not schema.labels:
+            raise ValueError("schema has no labels; there is nothing to mark")
+        self.prior_channels, self.coarsest = prior_channels, 2 ** (len(widths) - 1)
+        entering = [channels + prior_channels, *widths]
+        self.down = nn.ModuleList(double_conv(i, o, bias=True) for i, o in zip(entering, widths, strict=False))
+        coarse = list(widths)[::-1]
+        self.up = nn.ModuleList(nn.ConvTranspose2d(i, o, 2, stride=2) for i, o in pairwise(coarse))
+        self.join = nn.ModuleList(double_conv(2 * o, o, bias=True) for o in coarse[1:])
+        self.head = PixelHead(widths[0], first=schema.first_logits(), reduction=1)
+
+    def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
+        """Pixel logits and the contracting path's maps."""
+        x = padded(beside(image, prior, prior_channels=self.prior_channels), self.coarsest)
+        features: list[Tensor] = []
+        for level, block in enumerate(self.down):
+            x = block(F.max_pool2d(x, 2) if level else x)
+            features.append(x)
+        for up, join, skip in zip(self.up, self.join, features[-2::-1], strict=True):
+            x = join(torch.cat([skip, up(x)], 1))
+        return Outputs(pixel=self.head(x, size=(image.shape[2], image.shape[3])), features=tuple(features))

@@ -1,0 +1,57 @@
+"""CAM-UNet (Diao et al. 2023): a U-Net on ResNet-18 whose skips are guided by a class activation map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from foveate.core.labels import LabelSchema
+from foveate.core.types import Outputs
+from foveate.models.parts.encoders import encoder
+from foveate.models.parts.frame import one_map, padded
+from foveate.models.parts.fusion import GuidedDecoder
+
+
+class CAMUNet(nn.Module):
+    """Marks labels where a classifier's map points; answers nothing.
+
+    The prior is the map, in [0, 1] over the image; of several maps the largest counts at each pixel. Without one it is
+    zero everywhere: nothing is pointed out and the skips pass as they are through the network's own convolutions.
+
+    Args:
+        encoder_name: any convolutional timm network; the paper's is "resnet18".
+        schema: its labels give the number of logits.
+        fuse: how map and skip meet: "refine" (x m + x, two convolutions), "widen" (x, x m, x + m side by side), or None
+            (Res18-UNet: the prior is not read).
+        widths: of the decoder, coarse to fine.
+        channels: of the image, 1 or 3.
+        weights: of the encoder: "none", "hub" or a file.
+
+    Raises:
+        ValueError: the schema has no labels, fuse is no name, or (from forward) the prior is not of the image's size.
+    """
+
+    def __init__(
+        self,
+        encoder_name: str,
+        schema: LabelSchema,
+        *,
+        fuse: str | None = "refine",
+        widths: Sequence[int] = (256, 128, 64, 64),
+        channels: int = 3,
+        weights: Path | str = "none",
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder(encoder_name, channels=channels, weights=weights)
+        self.guided = GuidedDecoder(
+            self.encoder.channels, reductions=self.encoder.reductions, schema=schema, fuse=fuse, widths=widths
+        )
+
+    def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
+        """Pixel logits and the encoder's maps."""
+        features = self.encoder(image)
+        cam = padded(one_map(prior, image), self.encoder.reductions[-1])
+        return Outputs(pixel=self.guided(features, cam, size=(image.shape[2], image.shape[3])), features=features)

@@ -1,0 +1,76 @@
+"""CM-CNN (Diao et al. 2023): a classifier guided by its own lesion mask and the complement of it.
+
+A = encoder(image); S = sigmoid(1x1 conv(A)); F = ReLU(BN(3x3 conv([A S, A (1 - S)]))); answers = FC(mean(F)).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from foveate.core.labels import LabelSchema
+from foveate.core.types import Outputs
+from foveate.models.parts.encoders import encoder
+from foveate.models.parts.frame import enlarged
+from foveate.models.parts.heads import ImageHead, PixelHead
+from foveate.models.parts.masks import MASKS, union
+
+
+class CMCNN(nn.Module):
+    """Answers what it sees; marks coarsely, at the encoder's coarsest map, where it looked.
+
+    The paper has one label. With several there is one logit map a label (and a background where they are exclusive),
+    each learnt from its own truth, and the mask that guides is their union (`union`): an image-level question is about
+    all of them, and the mask keeps one channel. ``Outputs.features`` ends with F, which the head reads, so that
+    `cam.closed_form` holds there; A comes before it.
+
+    Args:
+        encoder_name: any convolutional timm network; the paper's is "resnet18".
+        schema: its questions and labels give the numbers of logits.
+        mask: a name of `MASKS`: "complement" (the paper's), "single" (A S alone), "auxiliary" (the mask is learnt but
+            guides nothing), "none" (plain encoder and head; no pixel logits).
+        channels: of the image, 1 or 3.
+        weights: of the encoder: "none", "hub" or a file.
+        dropout: before the linear heads.
+
+    Raises:
+        ValueError: the schema asks no question, has no labels where a mask is learnt, or mask is no name.
+    """
+
+    def __init__(
+        self,
+        encoder_name: str,
+        schema: LabelSchema,
+        *,
+        mask: str = "complement",
+        channels: int = 3,
+        weights: Path | str = "none",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if mask not in MASKS:
+            raise ValueError(f"mask={mask!r} is none of {list(MASKS)}")
+        self.mask, self.schema = MASKS[mask], schema
+        self.encoder = encoder(encoder_name, channels=channels, weights=weights)
+        width = self.encoder.channels[-1]
+        self.mask_head: PixelHead | None = None
+        if self.mask is not None:
+            if not schema.labels:
+                raise ValueError(f"mask={mask!r} needs a schema with labels to learn it from; take mask='none'")
+            self.mask_head = PixelHead(width, first=schema.first_logits(), reduction=self.encoder.reductions[-1])
+            self.join = nn.Sequential(
+                nn.Conv2d(self.mask.copies * width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+            )
+        self.image_head = ImageHead(width, schema=schema, dropout=dropout)
+
+    def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
+        """Pixel logits (of S, enlarged), image logits and the maps; the prior is not read."""
+        features = self.encoder(image)
+        if self.mask is None or self.mask_head is None:
+            return Outputs(image=self.image_head(features[-1]), features=features)
+        logits = self.mask_head.conv(features[-1])
+        guided = self.join(self.mask.apply(features[-1], union(logits, schema=self.schema)))
+        pixel = enlarged(logits, self.mask_head.reduction, size=(image.shape[2], image.shape[3]))
+        return Outputs(pixel=pixel, image=self.image_head(guided), features=(*features, guided))

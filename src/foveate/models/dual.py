@@ -1,0 +1,105 @@
+"""Dual guidance end to end: the mask guides the answer, and the answer's map guides the marking, in one pass.
+
+Diao et al. 2023 train CM-CNN, write its Grad-CAM for each image and then train CAM-UNet; they name one network for
+both as future work. Behind a linear head on a mean Grad-CAM is a weighted sum of the last map (`cam.closed_form`), so
+it is part of the graph here: both losses reach both halves, and prediction takes no backward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from foveate.core.labels import LabelSchema
+from foveate.core.types import Outputs
+from foveate.models.cam import closed_form, normalise
+from foveate.models.cam_unet import CAMUNet
+from foveate.models.cm_cnn import CMCNN
+from foveate.models.parts.frame import one_map, padded
+from foveate.models.parts.fusion import GuidedDecoder
+
+
+class DualGuidance(nn.Module):
+    """CM-CNN and CAM-UNet as one network; ``classify`` and ``segment`` can start from the two trained apart.
+
+    Args:
+        encoder_name: any convolutional timm network; the paper's is "resnet18".
+        schema: its questions and labels give the numbers of logits.
+        guide: question whose predicted answer's map guides; None = the first.
+        mask: of the classifying half, a name of `parts.masks.MASKS`.
+        fuse: of the segmenting half, a name of `parts.fusion.FUSIONS`, or None for no guidance.
+        widths: of the decoder, coarse to fine.
+        shared: one encoder for both halves (78.8 instead of 121.4 MiB with ResNet-18); ``segment`` is a decoder.
+        detach: the loss of the marking does not reach the classifying half through the map.
+        channels: of the image, 1 or 3.
+        weights: of the encoders: "none", "hub" or a file.
+        dropout: before the linear heads.
+
+    Raises:
+        ValueError: the schema lacks labels or questions, or a keyword is no name.
+    """
+
+    def __init__(
+        self,
+        encoder_name: str,
+        schema: LabelSchema,
+        *,
+        guide: str | None = None,
+        mask: str = "complement",
+        fuse: str | None = "refine",
+        widths: Sequence[int] = (256, 128, 64, 64),
+        shared: bool = False,
+        detach: bool = False,
+        channels: int = 3,
+        weights: Path | str = "none",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.classify = CMCNN(encoder_name, schema, mask=mask, channels=channels, weights=weights, dropout=dropout)
+        self.question = schema.question(schema.questions[0].name if guide is None else guide)
+        self.logits, self.detach = schema.slices[self.question.name], detach
+        self.segment: GuidedDecoder | CAMUNet = (
+            GuidedDecoder(
+                self.classify.encoder.channels,
+                reductions=self.classify.encoder.reductions,
+                schema=schema,
+                fuse=fuse,
+                widths=widths,
+            )
+            if shared
+            else CAMUNet(encoder_name, schema, fuse=fuse, widths=widths, channels=channels, weights=weights)
+        )
+
+    def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
+        """All logits; ``aux`` holds the classifying half's pixel logits, ``features`` are that half's.
+
+        A prior (a true answer's map, a reader's cue) takes the place of the network's own map.
+        """
+        size, encoder = (image.shape[2], image.shape[3]), self.classify.encoder
+        seen: Outputs = self.classify(image)
+        assert seen.image is not None
+        if prior is None:
+            cam = self.guiding_map(seen.features[-1], seen.image)
+        else:
+            cam = padded(one_map(prior, image), encoder.reductions[-1])
+        if isinstance(self.segment, CAMUNet):
+            pixel = self.segment.guided(self.segment.encoder(image), cam, size=size)
+        else:
+            pixel = self.segment(seen.features[: len(encoder.channels)], cam, size=size)
+        return seen._replace(pixel=pixel, aux=() if seen.pixel is None else (seen.pixel,))
+
+    def guiding_map(self, feature: Float[Tensor, "b k i j"], logits: Float[Tensor, "b c"]) -> Float[Tensor, "b 1 i j"]:
+        """Map in [0, 1] of the predicted answer, at the resolution of the feature map.
+
+        Args:
+            feature: that the image head reads.
+            logits: of all questions.
+        """
+        asked, weight = logits[:, self.logits], self.classify.image_head.weight[self.logits]
+        chosen = torch.where(asked >= 0, 1.0, -1.0) * weight if self.question.yes_no else weight[asked.argmax(1)]
+        cam = normalise(closed_form(feature, weight=chosen))[:, None]
+        return cam.detach() if self.detach else cam

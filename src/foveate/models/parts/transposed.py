@@ -1,0 +1,69 @@
+"""U-Net decoder of transposed convolutions, each as wide as the map it meets (Res18-UNet of Diao et al. 2023)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from foveate.models.parts.decoders import Decoder
+
+
+def double_conv(channels: int, width: int, *, bias: bool = False) -> nn.Sequential:
+    """Two 3x3 convolutions, each with batch normalisation and ReLU.
+
+    Args:
+        channels: of the map it reads.
+        width: channels of the map it gives.
+        bias: of the convolutions; normalisation takes it out again, so it is for parameter counts alone.
+    """
+    return nn.Sequential(
+        nn.Conv2d(channels, width, 3, padding=1, bias=bias),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.Conv2d(width, width, 3, padding=1, bias=bias),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+    )
+
+
+class TransposedUNet(Decoder):
+    """Each step: transposed convolution to the next finer map, that map beside it, two 3x3 convolutions.
+
+    It ends at the finest map; pixel heads enlarge the rest. With 256, 128, 64, 64 channels on ResNet-18 (whose stem and
+    first layer both have 64) the networks of Diao et al. come to the sizes that their tables print.
+
+    Args:
+        channels: of the maps, fine to coarse.
+        reductions: input pixels per map pixel, fine to coarse.
+        widths: channels after each step, coarse to fine; those beyond the number of steps are not used.
+
+    Raises:
+        ValueError: widths is empty, or there are fewer than two maps.
+    """
+
+    def __init__(
+        self, channels: Sequence[int], /, *, reductions: Sequence[int], widths: Sequence[int] = (256, 128, 64, 64)
+    ) -> None:
+        super().__init__()
+        if not widths or len(channels) < 2:
+            raise ValueError(
+                f"widths={list(widths)}, channels={list(channels)}; give one width or more, maps two or more"
+            )
+        skips, coarse = list(channels)[-2::-1], list(reductions)[::-1]
+        self.up, self.join = nn.ModuleList(), nn.ModuleList()
+        below = channels[-1]
+        for width, skip, low, high in zip(widths, skips, coarse, coarse[1:], strict=False):
+            self.up.append(nn.ConvTranspose2d(below, width, low // high, stride=low // high))
+            self.join.append(double_conv(width + skip, width))
+            below = width
+        self.channels, self.reduction = below, coarse[len(self.up)]
+
+    def forward(self, features: Sequence[Tensor]) -> Float[Tensor, "b d i j"]:
+        """The map at the reduction that `reduction` tells."""
+        decoded = features[-1]
+        for up, join, skip in zip(self.up, self.join, list(features)[-2::-1], strict=False):
+            decoded = join(torch.cat([up(decoded), skip], 1))
+        return decoded
