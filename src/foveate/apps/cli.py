@@ -22,6 +22,7 @@ Set = Annotated[
     list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE", help="Keyword of the recipe or study.")
 ]
 Fold = Annotated[int | None, typer.Option(help="Test on this fold, validate on the next, train on the rest.")]
+Seed = Annotated[int, typer.Option(help="Of everything that is left to chance.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 
 
@@ -31,7 +32,9 @@ def list_(
         str | None, typer.Argument(help="recipes, studies, adapters, models, baselines, losses, metrics")
     ] = None,
 ) -> None:
-    """What there is: recipes, studies, adapters, networks, losses, metrics."""
+    """What there is: recipes, studies, adapters, networks, losses, metrics; of adapters also where to get the data."""
+    from textwrap import indent
+
     from foveate.core import find
 
     rooms = {
@@ -49,6 +52,10 @@ def list_(
         typer.secho(name, bold=True)
         for file, line in find.names(rooms[name]).items():
             typer.echo(f"  {file:<18} {line}")
+            if room == "adapters":
+                from foveate.data.adapters import describe
+
+                typer.echo(indent(describe(file), " " * 6))
 
 
 @app.command()
@@ -56,11 +63,14 @@ def scan(
     adapter: Annotated[str, typer.Argument(help="Name of an adapter (foveate list adapters) or a dataset.toml.")],
     root: Annotated[Path, typer.Argument(help="Folder of the data set.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="M.jsonl", help="Manifest to write.")],
+    quiet: Quiet = False,
 ) -> None:
     """Read a data set's own layout and write its manifest."""
+    from foveate.apps.progress import counted
     from foveate.data.adapters import scan as read
 
-    manifest = read(adapter, root)
+    with counted("scan", quiet=quiet) as progress:
+        manifest = read(adapter, root, progress=progress)
     for line in manifest.info.get("warnings", ()):
         typer.secho(f"warning: {line}", fg="yellow", err=True)
     manifest.write(out)
@@ -68,23 +78,63 @@ def scan(
 
 
 @app.command()
-def check(manifest: ManifestPath) -> None:
+def check(
+    manifest: ManifestPath,
+    page: Annotated[
+        Path | None, typer.Option(metavar="CHECK.html", help="Also a page with contact sheets to scroll through.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that decode; 0 = threads; default: by the number of images.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of what is drawn: the page's images, the shuffles.")] = 0,
+    quiet: Quiet = False,
+) -> None:
     """Look for what is wrong with a data set; exit code 1 on a leak or an unreadable file."""
+    from foveate.apps.progress import counted
     from foveate.data.check import check as look
     from foveate.data.manifest import Manifest
 
-    report = look(Manifest.read(manifest))
+    rows = Manifest.read(manifest)
+    with counted("check", quiet=quiet) as progress:
+        report = look(rows, workers=workers, seed=seed, progress=progress)
     typer.echo(str(report))
+    if page is not None:
+        from foveate.apps.checking import write_check_page
+
+        typer.echo(f"{write_check_page(page, manifest=rows, report=report, seed=seed)}: what was found, with pictures")
     if not report.ok:
         raise typer.Exit(1)
+
+
+@app.command()
+def merge(
+    manifests: Annotated[list[Path], typer.Argument(metavar="A.jsonl B.jsonl ...", help="Two manifests or more.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="M.jsonl", help="Manifest to write.")],
+    mapping: Annotated[
+        Path | None,
+        typer.Option("--map", metavar="MAP.toml", help="What becomes of each source's questions and labels."),
+    ] = None,
+) -> None:
+    """Join the manifests of several sets under one schema; what a set does not know stays unknown."""
+    from foveate.data.manifest import Manifest
+    from foveate.data.mapping import Mapping, read_mapping
+    from foveate.data.merge import merge as join
+
+    said = Mapping() if mapping is None else read_mapping(mapping)
+    merged = join([Manifest.read(path) for path in manifests], mapping=said).write(out)
+    asked, marked = [q.name for q in merged.schema.questions], list(merged.schema.labels)
+    typer.echo(
+        f"{out}: {len(merged)} images of {len(manifests)} sets; asked: {', '.join(asked) or 'nothing'}; "
+        f"marked: {', '.join(marked) or 'nothing'} ({'exclusive' if merged.schema.exclusive else 'may overlap'})"
+    )
 
 
 @app.command()
 def split(
     manifest: ManifestPath,
     folds: Annotated[int | None, typer.Option(help="Number of folds; instead of ratios.")] = None,
-    ratios: Annotated[str, typer.Option(help="train,val,test")] = "0.7,0.1,0.2",
-    seed: Annotated[int, typer.Option()] = 0,
+    ratios: Annotated[str, typer.Option(help="Shares of train, val and test.")] = "0.7,0.1,0.2",
+    seed: Seed = 0,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="M.jsonl", help="Another file; default: in place.")
     ] = None,
@@ -106,6 +156,27 @@ def split(
 
 
 @app.command()
+def export(
+    manifest: ManifestPath,
+    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="nnunet, coco or folder.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder; nnunet: that of the data sets.")],
+    quiet: Quiet = False,
+) -> None:
+    """Write images and masks in another program's format; says what that format cannot hold."""
+    from foveate.apps.progress import counted
+    from foveate.core import find
+    from foveate.data.manifest import Manifest
+
+    write = find.load("data/exchange", to).write
+    rows = Manifest.read(manifest)
+    with counted("export", quiet=quiet) as progress:
+        written = write(rows, out, progress=progress)
+    for line in written.notes:
+        typer.secho(f"note: {line}", fg="yellow", err=True)
+    typer.echo(f"{', '.join(map(str, written.paths))}: {written.images} of {len(rows)} images")
+
+
+@app.command()
 def fit(
     recipe: Annotated[str, typer.Argument(help="Name of a recipe, or your own path/to/mine.py.")],
     manifest: ManifestPath,
@@ -113,7 +184,7 @@ def fit(
     settings: Set = None,
     fold: Fold = None,
     device: Device = "auto",
-    seed: Annotated[int, typer.Option()] = 0,
+    seed: Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     dry: Annotated[bool, typer.Option("--dry", help="Print the resolved recipe and stop.")] = False,
     quiet: Quiet = False,
@@ -136,7 +207,7 @@ def fit(
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Argument(metavar="RUN")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `foveate fit` wrote.")],
     manifest: ManifestPath,
     split: Annotated[str, typer.Option(help="Which rows: test, val, train or all.")] = "test",
     fold: Fold = None,
@@ -178,7 +249,8 @@ def study(
     tables: Annotated[list[str] | None, typer.Option("--table", "-t", help="Only these tables.")] = None,
     folds: Annotated[list[int] | None, typer.Option("--fold", help="Only these folds.")] = None,
     device: Device = "auto",
-    seed: Annotated[int, typer.Option()] = 0,
+    seed: Seed = 0,
+    graders: Annotated[str | None, typer.Option(help="Hold the runs against one grader or another rule.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train and compare every row of a paper's tables."""
@@ -188,7 +260,16 @@ def study(
     rows = Manifest.read(manifest)
     chosen = load_study(name, rows.schema, **_keywords(settings))
     made = run_study(
-        chosen, rows, out=out, folds=folds, tables=tables, device=device, seed=seed, quiet=quiet, say=typer.echo
+        chosen,
+        rows,
+        out=out,
+        folds=folds,
+        tables=tables,
+        device=device,
+        seed=seed,
+        graders=graders,
+        quiet=quiet,
+        say=typer.echo,
     )
     for table in made.values():
         typer.echo(f"\n{table}")
@@ -207,7 +288,7 @@ def report(
 
 @app.command()
 def predict(
-    run: Annotated[Path, typer.Argument(metavar="RUN")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `foveate fit` wrote.")],
     images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Files or folders.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="Folder for JSON, masks and overlays.")],
     cam: Annotated[bool, typer.Option("--cam", help="Also where each answer was seen.")] = False,
@@ -224,18 +305,18 @@ def predict(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR")] = Path("demo"),
-    kind: Annotated[
-        str | None, typer.Option(help="fundus, oct or enface; default: en-face, with a page for the others.")
-    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to draw and train in.")] = Path(
+        "demo"
+    ),
+    kind: Annotated[str, typer.Option(help="fundus, oct or enface.")] = "enface",
     number: Annotated[int, typer.Option("-n", help="How many images to draw.")] = 120,
-    seed: Annotated[int, typer.Option()] = 0,
+    seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
     """Draw retinas, train on them, evaluate, predict, and write a report."""
     from foveate.apps.demo import run_demo
 
-    run_demo(out, kind=kind or "enface", number=number, seed=seed, quiet=quiet, say=typer.echo)
+    run_demo(out, kind=kind, number=number, seed=seed, quiet=quiet, say=typer.echo)
 
 
 def _rows(path: Path, fold: int | None) -> Any:
@@ -271,10 +352,10 @@ def _spacing(text: str | None) -> tuple[float, float] | None:
 
 
 def main() -> None:
-    """Run the command line; a ValueError is the user's to mend and is told in one line."""
+    """Run the command line; a wrong value or a file that is not there is the user's to mend and is told in one line."""
     try:
         app()
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, OSError) as error:
         typer.secho(f"error: {error}", fg="red", err=True)
         sys.exit(2)
     except KeyboardInterrupt:

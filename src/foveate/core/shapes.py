@@ -6,7 +6,6 @@ Pixel centres lie at whole numbers: the first pixel covers -0.5 to 0.5. Resizing
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -100,12 +99,14 @@ def polygon(shape: tuple[int, int], corners: Sequence[tuple[float, float]]) -> B
     """
     if len(corners) < 3:
         raise ValueError(f"corners has {len(corners)} points; a polygon needs at least three")
+    ends = np.asarray(corners, float)
+    (r0, c0), (r1, c1) = ends.T, np.roll(ends, -1, 0).T
+    first, last = (np.clip(np.ceil(end), 0, shape[0]).astype(np.int64) for end in np.sort([r0, r1], 0))
+    count = last - first
+    edge = np.repeat(np.arange(len(ends)), count)  # each edge once for each row that it crosses
+    rows = first[edge] + np.arange(edge.size) - np.repeat(np.cumsum(count) - count, count)
+    crossed = np.ceil(c0[edge] + (rows - r0[edge]) * (c1 - c0)[edge] / (r1 - r0)[edge])
     turns = np.zeros((shape[0], shape[1] + 1), bool)
-    for (r0, c0), (r1, c1) in zip(corners, [*corners[1:], corners[0]], strict=True):
-        if r0 == r1:
-            continue
-        rows = np.arange(max(math.ceil(min(r0, r1)), 0), min(math.ceil(max(r0, r1)), shape[0]))
-        crossed = np.ceil(c0 + (rows - r0) * (c1 - c0) / (r1 - r0))
-        turns[rows, np.clip(crossed, 0, shape[1]).astype(np.int64)] ^= True
+    np.logical_xor.at(turns, (rows, np.clip(crossed, 0, shape[1]).astype(np.int64)), True)
     inside: Bool[np.ndarray, "h w"] = np.logical_xor.accumulate(turns[:, :-1], axis=1)
     return inside

@@ -1,0 +1,163 @@
+"""What all formats share: one image's truth, file names from ids, folders that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from foveate.core.types import Row
+from foveate.data import read
+from foveate.data.manifest import Manifest
+
+Progress = Callable[[int, int], None]
+"""Called with (images done, images) after each."""
+
+SAFE = " ()+,=@~!&'"
+COPIED = (".jpg", ".jpeg", ".png")
+
+
+@dataclass(frozen=True)
+class Written:
+    """What an export made.
+
+    Args:
+        paths: the folders or files.
+        images: number of images written.
+        notes: what the format cannot say, and what became of it.
+    """
+
+    paths: tuple[Path, ...]
+    images: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A row and its masks ``(label, row, col)`` with what is known of them, by schema order."""
+
+    row: Row
+    masks: UInt8[np.ndarray, "l h w"]
+    known: UInt8[np.ndarray, "l h w"]
+
+
+def truths(manifest: Manifest, *, graders: str) -> Iterator[Truth]:
+    """Masks of every row.
+
+    Args:
+        manifest: rows to read.
+        graders: rule that merges graders, or a grader's name (`read.masks`).
+
+    Raises:
+        Unreadable: an image or a mask cannot be read.
+    """
+    for row in manifest:
+        shape = read.size(manifest.root / row.image, frame=row.frame)
+        yield Truth(row, *read.masks(row, manifest.root, manifest.schema, graders=graders, shape=shape))
+
+
+def pixels(row: Row, root: Path) -> UInt8[np.ndarray, "h w 3"]:
+    """The image of a row, upright."""
+    return read.image(root / row.image, frame=row.frame)
+
+
+def grey(image: UInt8[np.ndarray, "h w 3"]) -> bool:
+    """Whether the three channels are equal."""
+    return bool((image[..., 0] == image[..., 1]).all() and (image[..., 0] == image[..., 2]).all())
+
+
+def save(values: UInt8[np.ndarray, "h w *c"], path: Path) -> None:
+    """An array as PNG."""
+    Image.fromarray(values).save(path, format="PNG")
+
+
+def put(row: Row, root: Path, folder: Path) -> str:
+    """An image into a folder: its file as it is where every program reads it alike, else its pixels as PNG.
+
+    Copied are JPEG and PNG files that need no turning; slices of volumes, other formats and images that their EXIF
+    orientation turns are decoded.
+
+    Returns:
+        name of the file.
+    """
+    source = root / row.image
+    if row.frame is None and source.suffix.lower() in COPIED and not read.is_volume(source):
+        with Image.open(source) as file:
+            plain = file.format in ("JPEG", "PNG") and file.getexif().get(read.ORIENTATION, 1) == 1
+        if plain:
+            name = file_name(row.id) + source.suffix.lower()
+            shutil.copyfile(source, folder / name)
+            return name
+    image = pixels(row, root)
+    name = file_name(row.id) + ".png"
+    save(np.ascontiguousarray(image[..., 0]) if grey(image) else image, folder / name)
+    return name
+
+
+def file_name(name: str) -> str:
+    """An id as a file name without ending; what a file name must not hold is percent-encoded."""
+    return quote(name, safe=SAFE)
+
+
+def id_of(stem: str) -> str:
+    """Inverse of `file_name`; a name that it did not make stays as it is."""
+    name = unquote(stem)
+    return name if file_name(name) == stem else stem
+
+
+def said_of(manifest: Manifest) -> list[str]:
+    """What neither nnU-Net nor COCO can say of these rows."""
+    notes = []
+    if answered := sum(bool(row.answers) for row in manifest):
+        asked = ", ".join(q.name for q in manifest.schema.questions)
+        notes.append(f"answers to questions about the whole image ({asked}; {answered} images) are not written")
+    if several := several_graders(manifest):
+        notes.append(f"{several} images have masks of several graders; one mask merged from them is written")
+    if sum(row.group != row.id for row in manifest):
+        notes.append("patients, eyes and volumes are not written: divide by patient before, not after")
+    return notes
+
+
+def several_graders(manifest: Manifest) -> int:
+    """Number of images with a label that several graders drew."""
+    return sum(any(len({s.grader for s in m}) > 1 for m in row.masks.values()) for row in manifest)
+
+
+@contextmanager
+def whole(out: Path) -> Iterator[Path]:
+    """A folder to fill beside ``out``, which becomes ``out`` at the end, or vanishes where something is raised.
+
+    Raises:
+        ValueError: ``out`` is there already and not empty.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"out={str(out)!r} is there already; give a new folder, or remove it")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    aside = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        aside.mkdir()
+        yield aside
+        os.replace(aside, out)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def link(source: Path, target: Path) -> None:
+    """The same file under a second name; a copy where the file system knows no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """The first few of many names."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
