@@ -270,7 +270,7 @@ def test_an_id_that_several_images_have_is_named(tmp_path: Path) -> None:
 
 
 def test_adapters_are_found_by_name(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"adapter='fluid' is none of \['folder'.*nor a path that ends in \.toml"):
+    with pytest.raises(ValueError, match=r"adapter='fluid' is none of \['.*'folder'.*nor a path that ends in \.toml"):
         scan("fluid", tmp_path)
     with pytest.raises(ValueError, match=r"root='nowhere' is no folder"):
         scan("folder", "nowhere")

@@ -1,0 +1,124 @@
+"""How far several graders agree, on where (Dice) and on whether (kappa)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import fmean, median
+
+import numpy as np
+from jaxtyping import Int
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Two graders' masks of one label in one image, counted over the pixels that both know.
+
+    Args:
+        image: its id.
+        label: what was marked.
+        graders: the two.
+        pixels: marked by the first, by the second.
+        both: marked by both.
+    """
+
+    image: str
+    label: str
+    graders: tuple[str, str]
+    pixels: tuple[int, int]
+    both: int
+
+    @property
+    def dice(self) -> float | None:
+        """2 * both / (first + second); None where neither marked anything."""
+        total = sum(self.pixels)
+        return 2 * self.both / total if total else None
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far graders agree on one label.
+
+    Args:
+        label: what was marked.
+        graders: two, or all of a label that has three or more.
+        images: that all of them looked at.
+        either: pairs of masks of an image of which one or both are marked; Dice is taken over these.
+        mean: Dice, its mean; nan where nobody marked anything.
+        middle: Dice, its median.
+        kappa: of "is there any": Cohen's of two graders, Fleiss' of more; nan where all said the same of every image.
+    """
+
+    label: str
+    graders: tuple[str, ...]
+    images: int
+    either: int
+    mean: float
+    middle: float
+    kappa: float
+
+
+def agreement(drawn: Iterable[Drawn]) -> tuple[Agreement, ...]:
+    """Every pair of graders of every label, then all graders of a label together where there are three or more.
+
+    Args:
+        drawn: every pair of masks of every image; the two graders in the same order throughout.
+    """
+    pairs: dict[tuple[str, tuple[str, str]], list[Drawn]] = defaultdict(list)
+    for one in drawn:
+        pairs[one.label, one.graders].append(one)
+    out = [_of_pair(label, graders, some) for (label, graders), some in pairs.items()]
+    for label in dict.fromkeys(label for label, _ in pairs):
+        graders = tuple(sorted({g for name, two in pairs if name == label for g in two}))
+        if len(graders) > 2:
+            out.append(_of_all(label, graders, [some for (name, _), some in pairs.items() if name == label]))
+    return tuple(out)
+
+
+def _of_pair(label: str, graders: tuple[str, str], drawn: list[Drawn]) -> Agreement:
+    said = np.array([[n > 0 for n in one.pixels] for one in drawn])
+    return Agreement(label, graders, len(drawn), *_dice(drawn), cohen(said[:, 0], said[:, 1]))
+
+
+def _of_all(label: str, graders: tuple[str, ...], pairs: list[list[Drawn]]) -> Agreement:
+    said: dict[str, dict[str, bool]] = defaultdict(dict)
+    for one in (one for drawn in pairs for one in drawn):
+        said[one.image] |= {grader: n > 0 for grader, n in zip(one.graders, one.pixels, strict=True)}
+    yes = np.array([sum(given.values()) for given in said.values() if len(given) == len(graders)], np.int64)
+    together = [one for drawn in pairs for one in drawn if len(said[one.image]) == len(graders)]
+    return Agreement(label, graders, len(yes), *_dice(together), fleiss(np.stack([len(graders) - yes, yes], 1)))
+
+
+def _dice(drawn: list[Drawn]) -> tuple[int, float, float]:
+    values = [d for one in drawn if (d := one.dice) is not None]
+    return (len(values), fmean(values), median(values)) if values else (0, float("nan"), float("nan"))
+
+
+def cohen(first: np.ndarray, second: np.ndarray) -> float:
+    """Cohen's kappa of two graders (Cohen 1960): ``(po - pe) / (1 - pe)``; nan where pe = 1 or there is nothing.
+
+    Args:
+        first: answer to each image, of any kind that compares.
+        second: as many.
+    """
+    if not len(first):
+        return float("nan")
+    po = float(np.mean(first == second))
+    pe = sum(float(np.mean(first == a) * np.mean(second == a)) for a in np.unique(np.concatenate([first, second])))
+    return (po - pe) / (1 - pe) if pe < 1 else float("nan")
+
+
+def fleiss(counts: Int[np.ndarray, "n k"]) -> float:
+    """Fleiss' kappa (Fleiss 1971, Psychological Bulletin 76); nan where all agree by chance, or there is nothing.
+
+    Args:
+        counts: how many graders gave each answer, a line an image; every line has the same sum, two or more.
+    """
+    if not len(counts):
+        return float("nan")
+    raters = int(counts[0].sum())
+    share = counts.sum(0) / counts.sum()
+    expected = float((share**2).sum())
+    observed = float((((counts**2).sum(1) - raters) / (raters * (raters - 1))).mean())
+    return (observed - expected) / (1 - expected) if expected < 1 else float("nan")

@@ -1,0 +1,167 @@
+"""Look into the files of one row: what they hold, what cannot be read, and where masks and answers part."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from foveate.core.labels import LabelSchema
+from foveate.core.types import Row
+from foveate.data import duplicates, read
+from foveate.data.agreement import Drawn
+from foveate.data.manifest import sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one row's files hold; small, whatever the size of the image.
+
+    Args:
+        pixels: SHA-256 over size and pixels of the image; empty where it could not be read.
+        bits: `duplicates.bits` of it.
+        shape: its (rows, cols).
+        brightness: mean grey level of its green channel, 0 to 255.
+        marked: pixels with each label, by schema order; empty where masks could not be read.
+        known: whether anything is known of each label.
+        drawn: every pair of graders of a label.
+        unreadable: files that are missing or cannot be decoded, with the reason.
+        mismatching: masks of another size than the image.
+        changed: the image is not the file that was scanned.
+        contradictions: answers that the masks refute.
+    """
+
+    pixels: bytes = b""
+    bits: bytes = b""
+    shape: tuple[int, int] = (0, 0)
+    brightness: float = 0.0
+    marked: tuple[int, ...] = ()
+    known: tuple[bool, ...] = ()
+    drawn: tuple[Drawn, ...] = ()
+    unreadable: tuple[str, ...] = ()
+    mismatching: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    contradictions: tuple[str, ...] = ()
+
+
+def look(row: Row, root: Path, schema: LabelSchema) -> Found:
+    """Decode the image and the masks of a row.
+
+    Args:
+        row: what to look at.
+        root: folder that its paths start from.
+        schema: names its labels and questions.
+    """
+    path = root / row.image
+    try:
+        image = read.image(path, frame=row.frame)
+    except read.Unreadable as error:
+        return Found(unreadable=(str(error),))
+    rows, cols = image.shape[:2]
+    digest = hashlib.sha256(repr(image.shape).encode())
+    digest.update(np.ascontiguousarray(image).data)
+    small = duplicates.thumb(image)
+    changed: tuple[str, ...] = ()
+    if row.sha256 and sha256(path) != row.sha256:
+        said = f"is not the file that was scanned (sha256 {row.sha256[:12]}...); scan again"
+        changed = (f"{path} {said}",)
+    unreadable, mismatching = _sizes(row, root, (rows, cols))
+    marked: tuple[int, ...] = ()
+    sure: tuple[bool, ...] = ()
+    drawn: tuple[Drawn, ...] = ()
+    contradictions: tuple[str, ...] = ()
+    if not unreadable and not mismatching:
+        try:
+            masks, known = read.masks(row, root, schema, shape=(rows, cols))
+            marked = tuple(int(np.count_nonzero(mask)) for mask in masks)
+            sure = tuple(bool(k.any()) for k in known)
+            contradictions = tuple(refuted(row, schema, marked, known))
+            drawn = tuple(_drawn(row, root, schema, (rows, cols)))
+        except read.Unreadable as error:
+            unreadable = [str(error)]
+    return Found(
+        pixels=digest.digest(),
+        bits=duplicates.bits(small),
+        shape=(rows, cols),
+        brightness=cv2.mean(small)[0],
+        marked=marked,
+        known=sure,
+        drawn=drawn,
+        unreadable=tuple(unreadable),
+        mismatching=tuple(mismatching),
+        changed=changed,
+        contradictions=contradictions,
+    )
+
+
+def thumb(row: Row, root: Path) -> UInt8[np.ndarray, "64 64"] | None:
+    """The `duplicates.thumb` of a row's image; None where it cannot be read."""
+    try:
+        return duplicates.thumb(read.image(root / row.image, frame=row.frame))
+    except read.Unreadable:
+        return None
+
+
+def refuted(row: Row, schema: LabelSchema, marked: tuple[int, ...], known: UInt8[np.ndarray, "l h w"]) -> list[str]:
+    """Answers "no" where evidence is marked, and "yes" where all of it is known and empty, in words.
+
+    Args:
+        row: its answers.
+        schema: which labels are evidence of which question.
+        marked: pixels with each label.
+        known: 1 where the truth of a label is known.
+    """
+    out = []
+    for q in schema.questions:
+        answer = row.answers.get(q.name)
+        where = [schema.labels.index(label) for label in q.evidence]
+        if not where or answer is None:
+            continue
+        seen = [schema.labels[i] for i in where if marked[i]]
+        if answer == "no" and seen:
+            pixels = sum(marked[i] for i in where)
+            out.append(f"{row.id}: {q.name} is 'no', and {pixels} pixels are marked {' or '.join(seen)}")
+        if answer == "yes" and not seen and known[where].all():
+            out.append(f"{row.id}: {q.name} is 'yes', and no pixel is marked {' or '.join(q.evidence)}")
+    return out
+
+
+def _sizes(row: Row, root: Path, shape: tuple[int, int]) -> tuple[list[str], list[str]]:
+    """Masks that cannot be opened, and those of another size; an outline has none."""
+    unreadable, mismatching = [], []
+    drawn = (s for sources in row.masks.values() for s in sources if not s.contour)
+    for path, frame in dict.fromkeys((s.path, s.frame) for s in drawn if s.path is not None):
+        try:
+            size = read.size(root / path, frame=frame)
+        except read.Unreadable as error:
+            unreadable.append(str(error))
+            continue
+        if size != shape:
+            mismatching.append(f"{root / path} is {_size(size)}, its image {_size(shape)} (rows x columns)")
+    return unreadable, mismatching
+
+
+def _drawn(row: Row, root: Path, schema: LabelSchema, shape: tuple[int, int]) -> list[Drawn]:
+    """Every pair of graders of a label, over the pixels that both know."""
+    out = []
+    for label, sources in row.masks.items():
+        graders = sorted({source.grader for source in sources})
+        if len(graders) < 2:
+            continue
+        alone = LabelSchema(labels=(label,), exclusive=schema.exclusive)
+        own = {g: read.masks(row, root, alone, graders=g, shape=shape) for g in graders}
+        for first, second in combinations(graders, 2):
+            known = (own[first][1][0] & own[second][1][0]) > 0
+            if known.any():
+                a, b = (own[g][0][0].astype(bool) & known for g in (first, second))
+                out.append(Drawn(row.id, label, (first, second), (int(a.sum()), int(b.sum())), int((a & b).sum())))
+    return out
+
+
+def _size(shape: tuple[int, int]) -> str:
+    return " x ".join(map(str, shape))

@@ -1,0 +1,99 @@
+"""What a map.toml may say of a merge, and its reading; docs/merge.md explains it to its writer."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from foveate.data.lines import explain
+
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def _renamed(value: Any) -> Any:
+    return {"to": value} if isinstance(value, str) else {"to": None} if value is False else value
+
+
+def _dropped(value: Any) -> Any:
+    return None if value is False else value
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+Name = Annotated[str, Field(min_length=1)]
+
+
+class LabelMap(BaseModel):
+    """What becomes of a label: a new name, or None where it is dropped."""
+
+    model_config = STRICT
+    to: Name | None
+
+
+class QuestionMap(BaseModel):
+    """What becomes of a question, and of its answers: new ones, or None where an answer is unknown after it."""
+
+    model_config = STRICT
+    to: Name | None
+    answers: dict[str, Annotated[str | None, BeforeValidator(_dropped)]] = {}
+
+
+class SourceMap(BaseModel):
+    """What becomes of one manifest. What it does not name stays under its own name."""
+
+    model_config = STRICT
+    questions: dict[str, Annotated[QuestionMap, BeforeValidator(_renamed)]] = {}
+    labels: dict[str, Annotated[LabelMap, BeforeValidator(_renamed)]] = {}
+    people: Name | None = None
+    exclusive: Literal[True] | None = None
+
+
+class Merged(BaseModel):
+    """A question of the merged manifest, where the sources do not say it alike."""
+
+    model_config = STRICT
+    answers: list[str] = ["no", "yes"]
+    ordered: bool = False
+    evidence: Annotated[list[str], BeforeValidator(_listed)] = []
+
+
+class Mapping(BaseModel):
+    """All of a map.toml; an empty one joins what has the same name.
+
+    Args:
+        name: of the merged set.
+        exclusive: whether a pixel of the merged set has one label at most; None = where every source says so.
+        splits: keep the sources' splits and folds, or reset them.
+        questions: of the merged set, where the sources do not say them alike.
+        sources: by `merge.source_name`.
+    """
+
+    model_config = STRICT
+    name: Name = "merged"
+    exclusive: bool | None = None
+    splits: Literal["keep", "reset"] = "keep"
+    questions: dict[str, Merged] = {}
+    sources: dict[str, SourceMap] = {}
+
+
+def read_mapping(path: str | Path) -> Mapping:
+    """The mapping in a toml file.
+
+    Raises:
+        ValueError: no such file, no TOML, unknown key, wrong value; file, key, value and remedy are named.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            return Mapping.model_validate(tomllib.load(file))
+    except FileNotFoundError:
+        raise ValueError(f"{path}: there is no such file; without --map what has the same name is joined") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no TOML: {error}") from None
+    except ValidationError as error:
+        raise ValueError(f"{path}: {explain(error, Mapping)}") from None
