@@ -82,10 +82,12 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"w\.safetensors: no weights there"):
         load_weights(path, made(0))
     save_weights(path, TinyNet(prior=1))
-    with pytest.raises(ValueError, match=r"(?s)w\.safetensors: these weights are of another network: .*trunk\.0\.weight"):
+    with pytest.raises(
+        ValueError, match=r"(?s)w\.safetensors: these weights are of another network: .*trunk\.0\.weight"
+    ):
         load_weights(path, made(0))
     save_weights(path, nn.Conv2d(1, 1, 1))
-    with pytest.raises(ValueError, match="(?s)another network: .*Missing key"):
+    with pytest.raises(ValueError, match=r"(?s)another network: .*Missing key"):
         load_weights(path, made(0))
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(ValueError, match=r"damaged or no weights file \(.*\); copy it again"):

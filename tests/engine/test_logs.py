@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ def test_tensorboard_shows_the_log(tmp_path: Path) -> None:
     assert "time" not in (folder / "log.jsonl").read_text()
     times = [json.loads(line) for line in (folder / "times.jsonl").read_text().splitlines()]
     assert [t["step"] for t in times] == [entry["step"] for entry in log]
-    assert all(a["seconds"] <= b["seconds"] for a, b in zip(times, times[1:], strict=False))
+    assert all(a["seconds"] <= b["seconds"] for a, b in pairwise(times))
 
 
 def entry(step: int, **changes: object) -> dict[str, object]:

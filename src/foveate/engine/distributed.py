@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from typing import TypeVar
 
@@ -14,7 +15,10 @@ T = TypeVar("T")
 
 
 class Processes:
-    """This process among its peers; a context that joins and leaves the group.
+    """This process among its peers, whose group it joins.
+
+    The group is left when Python ends: one that is left and joined again, by the next run of a study say, may hang
+    (seen with gloo at the third).
 
     Args:
         device: as for `fit`; with several processes on CUDA each takes the card of its local rank.
@@ -29,22 +33,14 @@ class Processes:
         local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.threads = max(1, min(8, cores // local))
-        self._mine = False
+        if self.world > 1 and not dist.is_initialized():
+            dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
+            atexit.register(_leave)
 
     @property
     def first(self) -> bool:
         """Whether this process writes and speaks."""
         return self.rank == 0
-
-    def __enter__(self) -> Processes:
-        if self.world > 1 and not dist.is_initialized():
-            dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
-            self._mine = True
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._mine:
-            dist.destroy_process_group()
 
     def wait(self) -> None:
         """Until all are here."""
@@ -66,3 +62,8 @@ class Processes:
         packed = torch.tensor(list(values.values()), dtype=torch.float64, device=self.device)
         dist.all_reduce(packed)
         return dict(zip(values, (packed / self.world).tolist(), strict=True))
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()

@@ -45,19 +45,19 @@ def fit(
     """
     run = Run(Path(out), recipe)
     _no_leak(rows)
-    with Processes(device) as processes:
-        wrong = None
-        if processes.first:
-            record = describe(recipe, rows, seed=seed)
-            wrong = _claim(run, record, {row.id: row.split for row in rows}, resume=resume)
-        if wrong := processes.share(wrong):
-            raise ValueError(f"out={str(run.folder)!r}{wrong}")
-        files = cache_at(cache)
-        for stage in recipe.stages:
-            done = run.stage_folder(stage.name) / "done.json"
-            if not done.is_file():
-                Trainer(run, stage, rows, seed=seed, processes=processes, cache=files, quiet=quiet).run_all()
-            processes.wait()
+    processes = Processes(device)
+    wrong = None
+    if processes.first:
+        record = describe(recipe, rows, seed=seed)
+        wrong = _claim(run, record, {row.id: row.split for row in rows}, resume=resume)
+    if wrong := processes.share(wrong):
+        raise ValueError(f"out={str(run.folder)!r}{wrong}")
+    files = cache_at(cache)
+    for stage in recipe.stages:
+        done = run.stage_folder(stage.name) / "done.json"
+        if not done.is_file():
+            Trainer(run, stage, rows, seed=seed, processes=processes, cache=files, quiet=quiet).run_all()
+        processes.wait()
     return run
 
 

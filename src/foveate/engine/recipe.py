@@ -102,6 +102,7 @@ class Recipe:
         precision: "fp32" or "bf16" (autocast; weights and losses stay float32).
         clip: largest norm of the gradient; None = as it is.
         balance: draw training images so that the answers of this question come equally often.
+        masks: share of the training patients whose masks are shown (how much marking does a method need?).
         name, keywords, asked: filled in by `load_recipe`: what was asked for, and the manifest's schema.
     """
 
@@ -119,6 +120,7 @@ class Recipe:
     precision: str = "fp32"
     clip: float | None = None
     balance: str | None = None
+    masks: float = 1.0
     name: str = ""
     keywords: Mapping[str, Any] = field(default_factory=dict)
     asked: LabelSchema | None = None
@@ -129,6 +131,8 @@ class Recipe:
                 raise ValueError(f"recipe {self.name!r}: {name}={value}; give a whole number from 1 on")
         if self.batch % self.accumulate:
             raise ValueError(f"recipe {self.name!r}: accumulate={self.accumulate} does not divide batch={self.batch}")
+        if not 0 <= self.masks <= 1:
+            raise ValueError(f"recipe {self.name!r}: masks={self.masks}; give a share from 0 to 1")
         if self.precision not in PRECISIONS:
             raise ValueError(f"recipe {self.name!r}: precision={self.precision!r} is none of {list(PRECISIONS)}")
         if self.balance is not None:

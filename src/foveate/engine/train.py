@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -18,7 +19,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from foveate.core.types import Batch
+from foveate.core.types import Batch, Row
 from foveate.data.cache import Cache
 from foveate.data.loader import Dataset, balanced, batches
 from foveate.data.manifest import Manifest
@@ -60,7 +61,7 @@ class Trainer:
         for name, part in (("train", train), ("val", val)):
             if not len(part):
                 raise ValueError(f"stage {stage.name!r}: no row has split {name!r}; say `foveate split` first")
-        self.train = self.dataset(train, augmented=True)
+        self.train = self.dataset(train.with_rows(_shown(row, recipe.masks, seed) for row in train), augmented=True)
         self.val = self.dataset(val)
         self.weights = balanced(train.rows, recipe.schema, recipe.balance) if recipe.balance else None
         self.steps_an_epoch = max(len(train) // recipe.batch, 1)
@@ -256,3 +257,11 @@ class Trainer:
         """A seed from the run's seed, the stage and these numbers."""
         words = ",".join(str(p) for p in (*self.seed, *parts))
         return zlib.crc32(words.encode())
+
+
+def _shown(row: Row, share: float, seed: int) -> Row:
+    """The row, or the row without its masks where its patient is not among the share whose masks are shown.
+
+    A patient with masks at one share has them at every larger one.
+    """
+    return row if zlib.crc32(f"{seed},{row.group}".encode()) < share * 2**32 else replace(row, masks={})

@@ -58,7 +58,9 @@ def load_run(folder: str | Path, *, recipe: Recipe | None = None) -> Run:
     if recipe is None:
         record = run.record
         recipe = load_recipe(record["name"], LabelSchema.from_json(record["schema"]), **record["keywords"])
-        prepare = {name: tuple(v) if isinstance(v, list) else v for name, v in record["prepare"].items()}
+        prepare: dict[str, Any] = {
+            name: tuple(v) if isinstance(v, list) else v for name, v in record["prepare"].items()
+        }
         recipe = replace(recipe, prepare=Prepare(**prepare))  # as it was, whatever the defaults are today
     return replace(run, recipe=recipe)
 

@@ -37,7 +37,13 @@ def unet(width: int) -> MakeDecoder:
 
 
 def fpn(width: int) -> MakeDecoder:
-    """FPN decoder with eight times the width at its finest map, as usual at a width of 16."""
+    """FPN decoder with eight times the width at its finest map, as usual at a width of 16.
+
+    Raises:
+        ValueError: width is no multiple of 4 (its maps are normalised in 32 groups).
+    """
+    if width % 4:
+        raise ValueError(f"width={width}: an FPN needs a multiple of 4; take {max(4, width // 4 * 4)}")
     return partial(FPN, pyramid=16 * width, width=8 * width)
 
 

@@ -1,0 +1,219 @@
+"""Studies: their tables and rows, and that a comparison is trained once, goes on where it stopped, and is written."""
+
+import csv
+import json
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from foveate import studies
+from foveate.core import find
+from foveate.core.labels import LabelSchema, Question
+from foveate.data import synthetic
+from foveate.data.manifest import Manifest
+from foveate.data.split import split
+from foveate.engine.fit import fit
+from foveate.engine.recipe import Recipe
+from foveate.engine.run import Run
+from foveate.engine.study import Study, run_name
+from foveate.studies import load_study, pooled, run_study, study_record, study_tables
+from foveate.studies.image_quality import groupings
+
+ENFACE = synthetic.SCHEMAS["enface"]
+SMALL = {"encoder": "resnet10t", "size": 64, "width": 4, "batch": 4, "epochs": 1}
+
+
+@pytest.mark.parametrize("name", find.names("studies"))
+def test_every_study_serves_a_drawn_schema(name: str) -> None:
+    served = []
+    for schema in synthetic.SCHEMAS.values():
+        try:
+            study = load_study(name, schema)
+        except ValueError:
+            continue
+        if len(study):
+            served.append(study)
+    assert served
+    for study in served:
+        assert study.name == name
+        for title, table in study.items():
+            assert len(table), title
+            assert all(isinstance(recipe, Recipe) for recipe in table.values())
+            assert len({run_name(row, recipe) for row, recipe in table.items()}) == len(table)
+            assert table.reference is None or table.reference in table
+            for row, values in table.paper.items():
+                assert set(values) <= set(table.figures), (title, row)
+                assert all(0 <= value <= 1 for value in values.values())
+
+
+def test_image_quality_has_the_tables_of_the_paper() -> None:
+    study = load_study("image_quality", ENFACE)
+    assert list(study) == ["4 classes", "3 classes", "2 classes", "Tasks"]
+    assert list(study["4 classes"]) == ["Classifier", "U-Net, joint", "FPN, joint"]
+    assert len(study["3 classes"]) == len(study["2 classes"]) == 9
+    assert study["4 classes"].paper["FPN, joint"] == {"f1/quality": 0.938}
+    assert study["2 classes"].paper == {
+        "Classifier 012|3": {"f1/quality": 0.961},
+        "FPN, joint 012|3": {"f1/quality": 0.981},
+    }
+    assert study["3 classes"].paper == {}
+    assert study["4 classes"].reference == "Classifier"
+    for title, table in study.items():
+        for row, recipe in table.items():
+            answers = recipe.schema.questions[0].answers if recipe.schema.questions else ()
+            if title != "Tasks":
+                assert len(answers) == int(title[0])
+            assert (recipe.schema.labels == ()) == (row.startswith("Classif"))
+
+
+@pytest.mark.parametrize("answers", ["0123", ("none", "mild", "severe"), "01234"])
+def test_groupings_are_all_merges_of_neighbours(answers: str) -> None:
+    """Against every way to put cuts between the answers, written out."""
+    question = Question("grade", tuple(answers), ordered=True)
+    for number in range(2, len(answers) + 1):
+        found = groupings(question, number)
+        assert len(found) == len(set(found)) == len(list(combinations(range(len(answers) - 1), number - 1)))
+        for grouping in found:
+            merged = question.group(grouping)
+            assert len(merged.answers) == number
+            assert [a for group in merged.merged for a in group] == list(answers)
+    assert groupings(Question("q", tuple("0123"), ordered=True), 2) == ["0|123", "01|23", "012|3"]
+    assert groupings(Question("q", tuple("0123"), ordered=True), 3) == ["0|1|23", "0|12|3", "01|2|3"]
+
+
+def test_keywords_go_to_the_study_or_to_its_recipes() -> None:
+    encoders = {"Classifier": "efficientnet_b0", "FPN, joint": "resnext101_32x8d"}
+    study = load_study("image_quality", ENFACE, classes=[2], encoders=encoders, lr=0.5)
+    assert list(study) == ["2 classes", "Tasks"]
+    used = {row: recipe.keywords["encoder"] for row, recipe in study["2 classes"].items()}
+    assert used["Classifier 012|3"] == "efficientnet_b0"
+    assert used["U-Net, joint 012|3"] == "resnet18"
+    assert all(recipe.keywords["lr"] == 0.5 for table in study.values() for recipe in table.values())
+    tasks = load_study("image_quality", ENFACE, weights="hub")["Tasks"]
+    assert list(tasks) == ["Joint", "Classification only", "Segmentation only", "Joint, random start"]
+    assert tasks["Joint, random start"].keywords["weights"] == "none"
+    assert list(load_study("image_quality", synthetic.SCHEMAS["oct"])) == ["Tasks"]
+
+
+def test_what_is_wrong_is_said() -> None:
+    with pytest.raises(ValueError, match=r"'nonsense' is none of \['image_quality'"):
+        load_study("nonsense", ENFACE)
+    with pytest.raises(ValueError, match=r"unknown keyword \['epoch'\]"):
+        load_study("image_quality", ENFACE, epoch=1)
+    with pytest.raises(ValueError, match="question='shape' is no ordered question"):
+        load_study("image_quality", ENFACE, question="shape")
+    study = load_study("image_quality", ENFACE)
+    with pytest.raises(ValueError, match=r"table 'Table 9' is none of \['4 classes'"):
+        study["Table 9"]
+    with pytest.raises(ValueError, match=r"row 'VGG' is none of \['Classifier'"):
+        study["4 classes"]["VGG"]
+
+
+def test_names_of_runs_follow_from_the_recipe() -> None:
+    table = load_study("image_quality", ENFACE, **SMALL)["4 classes"]
+    name = run_name("FPN, joint", table["FPN, joint"])
+    assert name.startswith("fpn-joint-")
+    assert name == run_name("FPN, joint", load_study("image_quality", ENFACE, **SMALL)["4 classes"]["FPN, joint"])
+    assert name != run_name(
+        "FPN, joint", load_study("image_quality", ENFACE, lr=0.1, **SMALL)["4 classes"]["FPN, joint"]
+    )
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    folder = tmp_path_factory.mktemp("drawn")
+    rows = Manifest(ENFACE, tuple(synthetic.write("enface", folder, n=24, size=64)), folder)
+    return split(rows, ratios=(0.5, 0.25, 0.25), seed=0).write(folder / "enface.jsonl")
+
+
+class Killed(Exception):  # noqa: N818 - what it says
+    pass
+
+
+def test_a_study_is_trained_once_and_goes_on_where_it_stopped(
+    drawn: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after the first row; then the others are trained; then nothing is."""
+    monkeypatch.setenv("FOVEATE_CACHE", str(tmp_path / "cache"))
+    study = load_study("image_quality", ENFACE, **SMALL)
+    settings = {"out": tmp_path / "study", "tables": ["Tasks"], "device": "cpu", "quiet": True}
+    fitted: list[str] = []
+
+    def second_is_killed(recipe: Recipe, rows: Manifest, **keywords: object) -> Run:
+        if fitted:
+            raise Killed
+        fitted.append(str(recipe))
+        return fit(recipe, rows, **keywords)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(studies, "fit", second_is_killed)
+        with pytest.raises(Killed):
+            run_study(study, drawn, say=lambda _: None, **settings)  # type: ignore[arg-type]
+    runs = tmp_path / "study" / "runs"
+    (first,) = runs.iterdir()
+    assert (first / "split" / "metrics.json").is_file()
+    before = {p: p.stat().st_mtime_ns for p in first.rglob("*")}
+
+    told: list[str] = []
+    made = run_study(study, drawn, say=told.append, **settings)  # type: ignore[arg-type]
+    assert told == ["[2/3] Classification only, split", "[3/3] Segmentation only, split"]
+    assert {p: p.stat().st_mtime_ns for p in first.rglob("*")} == before
+    weights = sorted(runs.rglob("weights.safetensors"))
+    assert len(weights) == 3
+
+    times = [p.stat().st_mtime_ns for p in weights]
+    again = run_study(study, drawn, say=told.append, **settings)  # type: ignore[arg-type]
+    assert len(told) == 2
+    assert [p.stat().st_mtime_ns for p in weights] == times
+    assert str(again["Tasks"]) == str(made["Tasks"]) == str(study_tables(tmp_path / "study")["Tasks"])
+    the_tables_are_written(tmp_path / "study", study, drawn)
+
+
+def the_tables_are_written(folder: Path, study: Study, rows: Manifest) -> None:
+    record = study_record(folder)
+    assert record["manifest"]["hash"] == rows.hash
+    assert record["folds"] == ["split"]
+    assert list(record["tables"]) == ["Tasks"]
+    assert sorted(p.name for p in (folder / "tables").iterdir()) == ["tasks.csv", "tasks.tex", "tasks.txt"]
+    text = (folder / "tables/tasks.txt").read_text()
+    assert "The weights of each row are those of its lowest validation loss." in text
+    tex = (folder / "tables/tasks.tex").read_text()
+    assert "tabular" in tex
+    lines = list(csv.reader((folder / "tables/tasks.csv").read_text().splitlines()))
+    column = [line[0] for line in lines]
+    for row, recipe in study["Tasks"].items():
+        assert row in text
+        assert row in tex
+        assert row in column
+        counts = pooled(folder, run_name(row, recipe), ["split"])
+        assert set(counts.images) <= {r.id for r in rows.where(split="test")}
+        metrics = json.loads((folder / "runs" / run_name(row, recipe) / "split/metrics.json").read_text())
+        assert metrics["about"]["seen in training"] == 0
+
+
+def test_folds_each_test_once(drawn: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row's counts are those of all folds together: every image of the manifest once."""
+    monkeypatch.setenv("FOVEATE_CACHE", str(tmp_path / "cache"))
+    folded = split(drawn, folds=3, seed=0).write(tmp_path / "folds.jsonl")
+    study = load_study("image_quality", ENFACE, **SMALL)
+    one = Study("image_quality", {"Tasks": study["Tasks"], "4 classes": study["4 classes"]})
+    only = {"Joint": one["Tasks"]["Joint"]}
+    single = Study("image_quality", {"Only": type(one["Tasks"])(only, ("dice", "f1/quality"))})
+    settings = {"device": "cpu", "quiet": True, "say": lambda _: None}
+    run_study(single, folded, out=tmp_path / "study", **settings)  # type: ignore[arg-type]
+    name = run_name("Joint", only["Joint"])
+    assert study_record(tmp_path / "study")["folds"] == ["fold0", "fold1", "fold2"]
+    counts = pooled(tmp_path / "study", name, ["fold0", "fold1", "fold2"])
+    assert sorted(counts.images) == sorted(row.id for row in drawn)
+    with pytest.raises(ValueError, match=r"folds=\[7\] are none of the manifest's \[0, 1, 2\]"):
+        run_study(single, folded, out=tmp_path / "none", folds=[7], **settings)  # type: ignore[arg-type]
+
+
+def test_a_manifest_that_is_not_split_is_refused(drawn: Manifest, tmp_path: Path) -> None:
+    study = load_study("image_quality", ENFACE)
+    whole = Manifest(LabelSchema.from_json(ENFACE.to_json()), tuple(drawn.where(split="train")), drawn.root)
+    with pytest.raises(ValueError, match=r"neither folds nor train, val, test; say `foveate split"):
+        run_study(study, whole, out=tmp_path)
+    with pytest.raises(ValueError, match=r"no study there \(study\.json is missing\)"):
+        study_tables(tmp_path)
