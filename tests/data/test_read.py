@@ -166,7 +166,7 @@ def test_a_file_for_two_labels_is_decoded_once(tmp_path: Path, monkeypatch: pyte
     save(np.array([[1, 2, 3]], np.uint8), tmp_path / "m.png")
     opened = []
     original = Image.open
-    monkeypatch.setattr(Image, "open", lambda path: opened.append(path) or original(path))
+    monkeypatch.setattr(Image, "open", lambda path, **options: opened.append(path) or original(path, **options))
     sources = {"cup": (MaskSource("m.png", index=(1,)),), "disc": (MaskSource("m.png", index=(1, 2)),)}
     marked, known = read.masks(Row("a", "a", masks=sources), tmp_path, SCHEMA, shape=(1, 3))
     np.testing.assert_array_equal(marked[:, 0], [[1, 0, 0], [1, 1, 0]])

@@ -129,6 +129,8 @@ def _checked(model: type[BaseModel], text: str) -> BaseModel:
         return model.model_validate_json(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON at character {error.pos + 1} ({error.msg}): {text.strip()[:60]!r}") from None
+    except RecursionError:
+        raise ValueError(f"nested too deeply for a line of a manifest: {text.strip()[:60]!r}; write it anew") from None
     except ValidationError as error:
         raise ValueError(explain(error, model)) from None
 

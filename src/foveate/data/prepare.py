@@ -74,7 +74,7 @@ class Prepare:
             Unreadable: the image or one of its masks.
             ValueError: an answer that the schema does not have.
         """
-        original = read.image(root / row.image)
+        original = read.image(root / row.image, frame=row.frame)
         image, geometry = self.frame(original)
         masks, known = read.masks(row, root, schema, graders=self.graders, shape=geometry.source)
         masks, known = frame_masks(masks, known, geometry, exclusive=schema.exclusive)

@@ -1,152 +1,123 @@
 """Files to arrays: an image as RGB, its size from the header, its masks merged over graders with what is known of them.
 
-Decoding is Pillow's alone. OpenCV gives the same pixels of a JPEG in 1.7 ms instead of 2.1 (712 x 1072), but hands a
-cut-off file back grey from the cut on and returns it as whole; an image is decoded once, as prepared ones are cached.
+The one entrance to files of every kind (`foveate.data.readers`); a file is what its content says, whatever its name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, UInt8
-from PIL import Image
 
 from foveate.core.labels import LabelSchema
+from foveate.core.shapes import polygon
 from foveate.core.types import MaskSource, Row
+from foveate.data import readers
+from foveate.data.readers import picture
+from foveate.data.readers.pixels import Pixels, Slice, chosen
+from foveate.data.readers.unreadable import Unreadable as Unreadable
+from foveate.data.readers.unreadable import reading as reading
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-ORIENTATION = 0x0112  # EXIF tag
-TURN = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-SWAPS = (5, 6, 7, 8)  # orientations that exchange rows and columns
+ORIENTATION = picture.ORIENTATION
 
 Stack = Bool[np.ndarray, "g h w"]
 Merge = Callable[[Stack, Stack], tuple[np.ndarray, np.ndarray]]
 
 
-class Unreadable(ValueError):  # noqa: N818 - reads as what it says: `except Unreadable`
-    """A file that cannot be read as what it should be.
-
-    Args:
-        path: the file.
-        reason: what is wrong with it and, where there is one, the remedy.
-    """
-
-    def __init__(self, path: Path | str, reason: str) -> None:
-        super().__init__(str(path), reason)
-        self.path, self.reason = Path(path), reason
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """The file opened by Pillow; whatever its decoders raise becomes `Unreadable`."""
-    try:
-        with Image.open(path) as file:
-            yield file
-    except FileNotFoundError:
-        raise Unreadable(path, "there is no such file") from None
-    except Unreadable:
-        raise
-    except (MemoryError, KeyboardInterrupt):
-        raise
-    except Exception as error:  # a damaged file makes Pillow's plugins raise almost anything, struct.error included
-        raise Unreadable(path, f"cannot be decoded ({type(error).__name__}: {error})") from error
-
-
-def _orientation(file: Image.Image) -> int:
-    """EXIF orientation as the header states it; 1 where it is absent, broken or (TIFF) applied by Pillow itself."""
-    if file.format == "TIFF":
-        return 1
-    try:
-        return int(Image.Image.getexif(file).get(ORIENTATION, 1))  # PNG's own getexif decodes all pixels
-    except (SyntaxError, ValueError, TypeError, KeyError, IndexError, OSError):
-        return 1
-
-
-def _upright(file: Image.Image) -> Image.Image:
-    turn = TURN.get(_orientation(file))
-    file.load()
-    return file if turn is None else file.transpose(turn)
-
-
-def _rgb(file: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
-    # Pillow warns where a palette with transparency is made RGB in one step
-    return np.array((file.convert("RGBA") if "transparency" in file.info else file).convert("RGB"))
-
-
-def size(path: Path) -> tuple[int, int]:
-    """(rows, cols) of an image as `image` returns it, from the header alone.
+def frames(path: Path) -> int:
+    """How many images a file holds: B-scans of a volume, pages of a TIFF, pictures of an animation; 1 of a photograph.
 
     Raises:
         Unreadable: no such file, or no image.
     """
-    with _opened(path) as file:
-        cols, rows = file.size
-        return (cols, rows) if _orientation(file) in SWAPS else (rows, cols)
+    return len(slices(path))
 
 
-def image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """An image file as RGB, turned upright as its EXIF orientation says.
-
-    Grey becomes three equal channels; palette, CMYK and transparency become RGB (the alpha channel is dropped).
-    16-bit grey is scaled by the range of its type (value * 255 / 65535, rounded), the same for every image, so that
-    brightness stays comparable; float images hold [0, 1].
-
-    Args:
-        path: JPEG, PNG, TIFF, BMP, GIF, WebP or whatever else Pillow reads; the first frame.
+def slices(path: Path) -> tuple[Slice, ...]:
+    """What a file says of each of its images (size, spacing, laterality ...), in order; no pixel is decoded.
 
     Raises:
-        Unreadable: no such file, damaged or cut off, or values out of range.
+        Unreadable: no such file, no image, or fewer images than its header tells of.
     """
-    with _opened(path) as file:
-        upright = _upright(file)
-        if upright.mode.startswith("I") or upright.mode == "F":
-            top = 1.0 if upright.mode == "F" else 65535.0
-            values = np.asarray(upright)
-            low, high = values.min(), values.max()
-            if not 0 <= low <= high <= top:
-                raise Unreadable(path, f"grey values {low:g} to {high:g} are not within 0 to {top:g}; save it as 8 bit")
-            grey = np.rint(values * (255.0 / top)).astype(np.uint8)
-            return np.repeat(grey[:, :, None], 3, 2)
-        return _rgb(upright)
+    with reading(path):
+        return tuple(readers.kind_of(path).slices(path))
+
+
+def is_volume(path: Path) -> bool:
+    """Whether a file is DICOM or a volume of any kind, and no ordinary picture; decided by its first bytes.
+
+    Raises:
+        Unreadable: it cannot be opened.
+    """
+    with reading(path):
+        return readers.kind_of(path) in readers.VOLUMES
+
+
+def parts(path: Path, *, frame: int | None = None) -> tuple[Path, ...]:
+    """All files that an image is stored in: the file itself, and the pixels beside a header (.mhd, .xml).
+
+    Raises:
+        Unreadable: no such file, or a header that cannot be read.
+    """
+    with reading(path):
+        return (path, *readers.kind_of(path).companions(path, frame))
+
+
+def size(path: Path, *, frame: int | None = None) -> tuple[int, int]:
+    """(rows, cols) of an image as `image` returns it, from the header alone.
+
+    Args:
+        path: the file.
+        frame: as of `image`.
+
+    Raises:
+        Unreadable: no such file, no image, or several images and no frame.
+    """
+    with reading(path):
+        kind = readers.kind_of(path)
+        if kind is picture:
+            return picture.size(path, frame)
+        found = kind.slices(path)
+        return found[chosen(path, frame, len(found))].size
+
+
+def image(path: Path, *, frame: int | None = None) -> UInt8[np.ndarray, "h w 3"]:
+    """One image as RGB, turned upright as its EXIF orientation says.
+
+    Grey becomes three equal channels; palette, CMYK, YBR and transparency become RGB (the alpha channel is dropped).
+    Other grey than 8 bit is scaled by the range of its type (16 bit: value * 255 / 65535, rounded; fractions hold
+    [0, 1]), or by the window that a DICOM file states, the same for every image, so that brightness stays comparable.
+    Heidelberg's reflectivities look as in the camera's viewer.
+
+    Args:
+        path: JPEG, PNG, TIFF, BMP, GIF, PPM or PGM, WebP, JPEG 2000; DICOM; MetaImage, NIfTI, Heidelberg .vol, .e2e
+            and HEYEX XML, Topcon .fda.
+        frame: which B-scan, slice or page, from 0; None where the file holds one image.
+
+    Raises:
+        Unreadable: no such file, damaged or cut off, several images and no frame, values out of range or not numbers,
+            too many pixels, or a reader that is not installed.
+    """
+    with reading(path):
+        found = readers.kind_of(path).pixels(path, frame)
+        try:
+            return found.rgb()
+        except ValueError as error:
+            raise Unreadable(path, str(error)) from None
 
 
 class _Mask:
-    """A decoded mask file: the values stored in it, how bright they are, and whether it is in true colours."""
+    """A decoded mask file."""
 
-    def __init__(self, path: Path, shape: tuple[int, int]) -> None:
-        self.path, self.coloured = path, False
-        with _opened(path) as file:
-            upright = _upright(file)
-            if upright.mode in ("LA", "PA"):
-                upright = upright.convert(upright.mode[0])
-            if upright.mode == "P":
-                self.values, self.bright = np.array(upright), _rgb(upright).max(2)
-            elif upright.mode == "1":
-                self.values = np.array(upright, dtype=np.uint8)
-                self.bright = self.values * np.uint8(255)
-            elif upright.mode in ("L", "F") or upright.mode.startswith("I"):
-                self.values = self.bright = np.array(upright)
-            else:
-                colours = _rgb(upright)
-                self.values = self.bright = colours.max(2)
-                self.coloured = bool((colours.min(2) != self.values).any())
+    def __init__(self, path: Path, frame: int | None, shape: tuple[int, int]) -> None:
+        self.path = path
+        with reading(path):
+            self.pixels: Pixels = readers.kind_of(path).pixels(path, frame)
+        self.coloured = self.pixels.coloured
+        self.bright = self.pixels.bright()
+        self.values = self.bright if self.pixels.values.ndim == 3 else self.pixels.values
         if self.values.shape != shape:
             raise Unreadable(path, f"the mask is {self.values.shape} (rows, cols), its image {shape}")
 
@@ -172,6 +143,29 @@ class _Mask:
             marked = self.bright < (source.below or 0)
         known = ~self._one_of(source.ignore) if source.ignore else np.ones(marked.shape, bool)
         return np.asarray(marked & known), known
+
+
+def outline(path: Path, shape: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
+    """Pixels inside the closed outline that a text file gives: one corner a line, x (across) and y (down).
+
+    Args:
+        path: two numbers a line, parted by blanks, tabs, a comma or a semicolon; what lies outside the image is cut.
+        shape: (rows, cols) of the image.
+
+    Raises:
+        Unreadable: no such file, no such numbers, fewer than three corners.
+    """
+    with reading(path):
+        data = path.read_bytes()
+    try:
+        text = data.decode("utf-8-sig")
+        lines = [line.replace(",", " ").replace(";", " ").split() for line in text.splitlines() if line.strip()]
+        corners = np.array(lines).astype(float)
+    except ValueError as error:  # UnicodeDecodeError included
+        raise Unreadable(path, f"is no outline, two numbers a line ({error})") from None
+    if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 3 or not np.isfinite(corners).all():
+        raise Unreadable(path, f"is no outline of three corners or more, two numbers each (found: {corners.shape})")
+    return polygon(shape, [(float(y), float(x)) for x, y in corners])
 
 
 def union(marked: Stack, known: Stack) -> tuple[np.ndarray, np.ndarray]:
@@ -204,8 +198,8 @@ def masks(
 
     ``index``, ``bit`` and ``ignore`` speak of the values stored in the file (a palette's index, 16 bit kept, 0 and 1
     of a one-bit file); ``above`` and ``below`` of brightness (a palette's colour, the largest channel of a colour,
-    0 and 255 of a one-bit file, the value itself else). Each file is decoded once. Several sources of one grader for
-    one label are parts of one mask: their union.
+    0 and 255 of a one-bit file, the value itself else); ``frame`` picks the slice or page. Each is decoded once.
+    Several sources of one grader for one label are parts of one mask: their union.
 
     Args:
         row: its ``masks`` are read; a label without sources is unknown everywhere, a source without a path says that
@@ -220,7 +214,7 @@ def masks(
     """
     out = np.zeros((len(schema.labels), *shape), np.uint8)
     out_known = np.zeros_like(out)
-    files: dict[str, _Mask] = {}
+    files: dict[tuple[str, int | None], _Mask] = {}
     for position, label in enumerate(schema.labels):
         parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
         for source in row.masks.get(label, ()):
@@ -228,10 +222,13 @@ def masks(
                 continue
             if source.path is None:
                 part = np.zeros(shape, bool), np.ones(shape, bool)
+            elif source.contour:
+                part = outline(root / source.path, shape), np.ones(shape, bool)
             else:
-                if source.path not in files:
-                    files[source.path] = _Mask(root / source.path, shape)
-                part = files[source.path].read(source)
+                key = source.path, source.frame
+                if key not in files:
+                    files[key] = _Mask(root / source.path, source.frame, shape)
+                part = files[key].read(source)
             parts.setdefault(source.grader, []).append(part)
         given = [_merged(union, of_one) for of_one in parts.values()]
         if given:

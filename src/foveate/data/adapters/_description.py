@@ -187,6 +187,8 @@ def describe(path: Path) -> Description:
         raise ValueError(
             f"{path}: there is no such file; describe the folder in a dataset.toml of a dozen lines"
         ) from None
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply to describe a folder; write it anew") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no TOML: {error}") from None
     except ValidationError as error:
