@@ -18,7 +18,7 @@ from foveate.data.augment import Augment
 from foveate.data.loader import Dataset, batches
 from foveate.data.manifest import Manifest
 from foveate.engine.recipe import Recipe, Stage, lowest
-from foveate.engine.run import forward, with_maps
+from foveate.engine.run import forward, with_maps, write_out
 from foveate.engine.schedule import constant
 from foveate.recipes import load_recipe
 
@@ -95,7 +95,8 @@ def stages_with_batches(recipe: Recipe, rows: Manifest) -> Iterator[tuple[Stage,
         wanted = {row.id for row in trained_rows(stage, rows)}
         yield stage, network, pick(batch, [i in wanted for i in batch.ids])
         outputs = forward(network.eval(), batch)
-        maps |= {f"{stage.name}/{name}": make(network, batch, outputs).detach() for name, make in stage.writes.items()}
+        written = write_out(stage, network, batch, outputs)
+        maps |= {f"{stage.name}/{name}": made.clone() for name, made in written.items()}
 
 
 def pick(batch: Batch, wanted: list[bool]) -> Batch:

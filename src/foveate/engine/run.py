@@ -106,8 +106,7 @@ class Reader:
             network = self.networks[stage.name]
             seen = with_maps(batch, stage, maps)
             outputs = forward(network, seen, precision=self.recipe.precision)
-            for name, make in stage.writes.items():
-                maps[f"{stage.name}/{name}"] = make(network, seen, outputs)
+            maps |= {f"{stage.name}/{name}": m for name, m in write_out(stage, network, seen, outputs).items()}
             yield Step(stage, network, seen, outputs)
 
 
@@ -118,6 +117,12 @@ class Step(NamedTuple):
     network: nn.Module
     batch: Batch
     outputs: Outputs
+
+
+def write_out(stage: Stage, network: nn.Module, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
+    """The maps that a stage hands on, by name."""
+    with torch.inference_mode():
+        return {name: make(network, batch, outputs) for name, make in stage.writes.items()}
 
 
 def with_maps(batch: Batch, stage: Stage, maps: Mapping[str, Tensor]) -> Batch:

@@ -29,7 +29,7 @@ from foveate.engine.distributed import Processes
 from foveate.engine.evaluate import validate
 from foveate.engine.logs import Ledger, Watch
 from foveate.engine.recipe import Loss, Stage
-from foveate.engine.run import Run, autocast_forward, cast_up, forward, place
+from foveate.engine.run import Run, autocast_forward, cast_up, forward, place, write_out
 from foveate.engine.schedule import History, stopped
 
 
@@ -248,9 +248,8 @@ class Trainer:
         for batch in batches(data, batch=self.recipe.batch, shuffle=False):
             batch = batch.to(self.processes.device)
             outputs = forward(self.network, batch, precision=self.recipe.precision)
-            for name, make in self.stage.writes.items():
-                maps = make(self.network, batch, outputs).detach().float().cpu().numpy()
-                for image, one in zip(batch.ids, maps, strict=True):
+            for name, maps in write_out(self.stage, self.network, batch, outputs).items():
+                for image, one in zip(batch.ids, maps.float().cpu().numpy(), strict=True):
                     write_map(folders[name], image, one)
 
     def _mix(self, *parts: int) -> int:
