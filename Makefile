@@ -17,7 +17,7 @@ demo: $(STAMP)  ## draw retinas, train on them, write a report
 	$(BIN)/foveate demo --out demo
 
 test: $(STAMP)  ## the whole suite
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n auto
 
 check: $(STAMP)  ## lint and types
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """The pictures of the README: drawn retinas with their truth, and what the demo's run made of them.
 
-    foveate demo -o demo && python examples/readme_pictures.py demo docs/images
+foveate demo -o demo && python examples/readme_pictures.py demo docs/images
 """
 
 from __future__ import annotations
