@@ -251,6 +251,7 @@ def study(
     device: Device = "auto",
     seed: Seed = 0,
     graders: Annotated[str | None, typer.Option(help="Hold the runs against one grader or another rule.")] = None,
+    absent: Annotated[str, typer.Option(help="Images without the label: one, zero, nan or exclude.")] = "one",
     quiet: Quiet = False,
 ) -> None:
     """Train and compare every row of a paper's tables."""
@@ -309,7 +310,7 @@ def demo(
         "demo"
     ),
     kind: Annotated[str, typer.Option(help="fundus, oct or enface.")] = "enface",
-    number: Annotated[int, typer.Option("-n", help="How many images to draw.")] = 120,
+    number: Annotated[int, typer.Option("-n", help="How many images to draw.")] = 160,
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:

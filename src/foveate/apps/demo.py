@@ -22,14 +22,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "oct": {"grey": True, "fill_white": True, "rotation": 5.0},
     "enface": {"grey": True},
 }
-SMALL: dict[str, Any] = {"encoder": "resnet18", "size": 128, "width": 8, "batch": 8, "lr": 1e-3, "epochs": 12}
+SMALL: dict[str, Any] = {"encoder": "resnet10t", "size": 128, "width": 8, "batch": 8, "lr": 2e-3, "epochs": 20}
 
 
 def run_demo(
     out: Path,
     *,
     kind: str = "enface",
-    number: int = 120,
+    number: int = 160,
     seed: int = 0,
     quiet: bool = False,
     say: Callable[[str], None] = print,

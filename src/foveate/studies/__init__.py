@@ -50,6 +50,7 @@ def run_study(
     device: str = "auto",
     seed: int = 0,
     graders: str | None = None,
+    absent: str = "one",
     quiet: bool = False,
     say: Callable[[str], None] = print,
 ) -> dict[str, Table]:
@@ -62,6 +63,7 @@ def run_study(
         folds: some of the folds; None = all there are.
         tables: some of the tables; None = all.
         device, seed, quiet: as for `fit`.
+        absent: what an image free of a label scores in the tables.
         graders: hold all runs against this grader, or another rule than the recipes'; trains nothing that is there.
         say: told of each row as it is done.
 
@@ -84,10 +86,10 @@ def run_study(
     if (folder / "study.json").is_file() and (before := study_record(folder))["folds"] == record["folds"]:
         record["tables"] = before["tables"] | record["tables"]
     write_json(folder / "study.json", record)
-    return study_tables(folder, graders=graders)
+    return study_tables(folder, graders=graders, absent=absent)
 
 
-def study_tables(folder: str | Path, *, graders: str | None = None) -> dict[str, Table]:
+def study_tables(folder: str | Path, *, graders: str | None = None, absent: str = "one") -> dict[str, Table]:
     """The tables of a study folder, made anew from its counts and written to ``tables/`` as text, CSV and LaTeX.
 
     A row's folds are pooled image by image. ``graders`` are those that `run_study` held the runs against. ValueError
@@ -104,10 +106,13 @@ def study_tables(folder: str | Path, *, graders: str | None = None) -> dict[str,
             figures=table["figures"],
             paper=table["paper"],
             reference=table["reference"],
+            absent=absent,
         )
         said = [table["note"]] * bool(table["note"]) + [f"Held against: {graders}."] * bool(graders)
         made[title] = replace(found, note=(*found.note, *said))
-        name = "_".join([*title.lower().split(), *([graders] if graders else [])])
+        name = "_".join(
+            [*title.lower().split(), *([graders] if graders else []), *([absent] if absent != "one" else [])]
+        )
         made[title].write(folder / "tables", name)
     return made
 
