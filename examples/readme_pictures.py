@@ -12,10 +12,11 @@ import numpy as np
 from PIL import Image
 
 from foveate import Manifest, Predictor, load_run, synthetic
+from foveate.core.types import Case
 from foveate.inference.cases import make_cases, pick, score_images
 from foveate.metrics.counts import Counts
-from foveate.report.cases import cam_sheet, case_sheet
-from foveate.report.overlay import overlay
+from foveate.report.cases import Panel, answers, case_sheet, sheet
+from foveate.report.overlay import activation, overlay
 
 SHOWN = {"fundus": (3, 8), "oct": (2, 8), "enface": (0, 3)}
 """Seeds of the drawn images, by kind."""
@@ -46,17 +47,25 @@ def main(demo: Path, out: Path) -> None:
     """Write the three pictures."""
     out.mkdir(parents=True, exist_ok=True)
     rows = [beside([drawn(kind, seed) for seed in seeds]) for kind, seeds in SHOWN.items()]
-    beside(rows, down=True).convert("P", palette=Image.Palette.ADAPTIVE).save(out / "drawn.png", optimize=True)
+    beside(rows, down=True).save(out / "drawn.jpg", quality=85)
     run = load_run(demo / "enface_run")
     counts = Counts.read(run.folder, run.recipe.schema)
     scores = score_images(counts)
     test, predictor = Manifest.read(demo / "enface.jsonl").where(split="test"), Predictor(run)
     chosen = pick(scores, each=2)
     cases = make_cases(predictor, test, [chosen[0], chosen[-1]], scores=scores)
-    case_sheet(cases, width=300).convert("P", palette=Image.Palette.ADAPTIVE).save(out / "cases.png", optimize=True)
-    best = one_an_answer(counts)
-    sheet = cam_sheet(make_cases(predictor, test, best, scores=scores), question="quality", width=220)
-    sheet.convert("P", palette=Image.Palette.ADAPTIVE).save(out / "cams.png", optimize=True)
+    case_sheet(cases, width=300).save(out / "cases.jpg", quality=85)
+    graded = make_cases(predictor, test, one_an_answer(counts), scores=scores)
+    images = [
+        Panel(f"grade {case.answers['quality']}", Image.fromarray(case.image).resize((256, 256))) for case in graded
+    ]
+    maps = [Panel(answers(case)["quality"], activation(case.image, cam=own_map(case), width=256)) for case in graded]
+    sheet({"images": images, "where the network saw the grade": maps}).save(out / "cams.jpg", quality=85)
+
+
+def own_map(case: Case) -> np.ndarray:
+    """The map of the answer that is true."""
+    return case.prediction.cam["quality"][case.answers["quality"]]
 
 
 def one_an_answer(counts: Counts) -> list[str]:
