@@ -246,3 +246,15 @@ def test_a_network_that_does_not_answer_or_mark(tmp_path: Path) -> None:
 def test_no_run_is_no_predictor(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no run there \(recipe\.json is missing\)"):
         Predictor.load(tmp_path)
+
+
+def test_a_volume_is_read_scan_by_scan(predictor: Predictor, tmp_path: Path) -> None:
+    pixels, _ = photograph((70, 81))
+    pages = [Image.fromarray(np.roll(pixels, shift, 1)) for shift in (0, 8, 16)]
+    pages[0].save(tmp_path / "stack.tif", save_all=True, append_images=pages[1:])
+    found = [r for r in predictor.many([tmp_path / "stack.tif"]) if isinstance(r, Reading)]
+    assert [reading.id for reading in found] == ["stack_b000", "stack_b001", "stack_b002"]
+    for reading, page in zip(found, pages, strict=True):
+        np.testing.assert_array_equal(reading.image, np.asarray(page))
+    alone = predictor(tmp_path / "stack.tif", frame=1)
+    np.testing.assert_array_equal(alone.masks, found[1].masks)

@@ -22,29 +22,23 @@ def predict_all(
 ) -> int:
     """Read every image; returns how many could not be read (each is told in one line with its reason).
 
-    Images of the same name in different folders are told apart by a number.
+    Images of the same name in different folders are told apart by a number; a volume is read B-scan by B-scan.
     """
     predictor = Predictor.load(run, device=device)
-    files = list_images(images)
-    bad, names = 0, _names(files)
-    for path, name, reading in zip(files, names, predictor.many(files, cam=cam), strict=True):
+    good = bad = 0
+    seen: dict[str, int] = {}
+    for reading in predictor.many(list_images(images), cam=cam):
         if isinstance(reading, Unread):
-            say(f"{path}: not read: {reading.reason}")
+            say(f"{reading.path}: not read: {reading.reason}")
             bad += 1
             continue
-        reading = replace(reading, spacing=spacing)
+        good += 1
+        reading = replace(reading, spacing=spacing or reading.spacing)
+        number = seen[reading.id] = seen.get(reading.id, 0) + 1
+        name = reading.id if number == 1 else f"{reading.id}_{number}"
         write_reading(reading, out, name=name)
         found = [f"{q}: {a} {reading.probabilities[q][a]:.2f}" for q, a in reading.answers.items()]
         found += [f"{label} {int(area['pixels'])} px" for label, area in reading.areas().items()]
-        say(f"{path}: {', '.join(found)}")
-    say(f"{len(files) - bad} of {len(files)} images read into {out}")
+        say(f"{name}: {', '.join(found)}")
+    say(f"{good} of {good + bad} images read into {out}")
     return bad
-
-
-def _names(files: list[Path]) -> list[str]:
-    seen: dict[str, int] = {}
-    names = []
-    for path in files:
-        number = seen[path.stem] = seen.get(path.stem, 0) + 1
-        names.append(path.stem if number == 1 else f"{path.stem}_{number}")
-    return names

@@ -15,6 +15,7 @@ from PIL import Image
 from foveate.core.reading import read_out
 from foveate.core.types import Batch, Prediction, Sample
 from foveate.data import read
+from foveate.data.adapters.volumes import spacing as checked_spacing
 from foveate.data.loader import collate
 from foveate.engine.run import Run, pick_device
 from foveate.models.cam import grad_cam, normalise, of_answer, on_image
@@ -89,6 +90,7 @@ class Predictor:
         cam: bool = False,
         spacing: tuple[float, float] | None = None,
         name: str | None = None,
+        frame: int | None = None,
     ) -> Reading:
         """Read one image.
 
@@ -97,12 +99,13 @@ class Predictor:
             cam: also where each answer was seen (Grad-CAM; one backward pass an answer).
             spacing: mm a pixel (rows, cols), for areas in mm2.
             name: the reading's id; None = the file's stem.
+            frame: which B-scan of a volume, or page, from 0.
 
         Raises:
             Unreadable: the file is no image.
             ValueError: the array is not RGB uint8.
         """
-        pixels = image if isinstance(image, np.ndarray) else read.image(Path(image))
+        pixels = image if isinstance(image, np.ndarray) else read.image(Path(image), frame=frame)
         called = name or ("image" if isinstance(image, np.ndarray) else Path(image).stem)
         sample = self.recipe.prepare.image_only(pixels, schema=self.recipe.schema, id=called)
         return self.read_sample(sample, pixels, cam=cam, spacing=spacing)
@@ -130,13 +133,25 @@ class Predictor:
         return Reading(**_shallow(found), image=pixels, spacing=spacing)
 
     def many(self, images: Sequence[str | Path], *, cam: bool = False) -> Iterator[Reading | Unread]:
-        """Read images one after the other; what cannot be read becomes an `Unread`, and the rest goes on."""
-        for path in images:
+        """Read images one after the other, volumes and pages one by one (``NAME_b000``, with the file's spacing).
+
+        What cannot be read becomes an `Unread`, and the rest goes on.
+        """
+        for path in map(Path, images):
             try:
-                yield self(path, cam=cam)
+                scans = read.slices(path)
             except (read.Unreadable, OSError) as error:
-                reason = error.reason if isinstance(error, read.Unreadable) else str(error)
-                yield Unread(Path(path), reason)
+                yield Unread(path, _reason(error))
+                continue
+            for number, scan in enumerate(scans):
+                several = len(scans) > 1
+                name = f"{path.stem}_b{number:03d}" if several else path.stem
+                try:
+                    frame = number if several else None
+                    known = checked_spacing(scan.spacing, warn=lambda _: None)
+                    yield self(path, cam=cam, frame=frame, name=name, spacing=known)
+                except (read.Unreadable, OSError) as error:
+                    yield Unread(path, _reason(error))
 
     def _cams(self, batch: Batch, sample: Sample) -> dict[str, dict[str, np.ndarray]]:
         """Grad-CAM of every answer in the original pixels, each divided by its maximum."""
@@ -152,6 +167,10 @@ class Predictor:
                 full = on_image(normalise(raw), size=size)
                 maps[question.name][answer] = sample.geometry.undo(full)[0].cpu().numpy()
         return maps
+
+
+def _reason(error: Exception) -> str:
+    return error.reason if isinstance(error, read.Unreadable) else str(error)
 
 
 def _shallow(prediction: Prediction) -> dict[str, Any]:

@@ -11,7 +11,9 @@ from foveate.engine.checkpoint import write_aside, write_json
 from foveate.inference.predictor import Reading
 from foveate.report.overlay import activation
 
-IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".ppm", ".pgm")
+PICTURES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".ppm", ".pgm")
+VOLUMES = (".dcm", ".vol", ".e2e", ".fda", ".mha", ".mhd", ".nii", ".gz")
+IMAGES = (*PICTURES, *VOLUMES)
 
 
 def write_reading(reading: Reading, folder: Path, *, name: str | None = None) -> Path:
