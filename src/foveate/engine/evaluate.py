@@ -102,7 +102,7 @@ def evaluate(
     if intervals:
         figures = {name: _plain(e) for name, e in estimates(counts, absent=absent).items()}
     about = {
-        "manifest": str(rows.path) if rows.path else None,
+        "manifest": str(rows.path.resolve()) if rows.path else None,
         "images": len(rows),
         "groups": len({row.group for row in rows.rows}),
         "splits": sorted({row.split for row in rows.rows if row.split}),

@@ -188,7 +188,7 @@ def describe(recipe: Recipe, manifest: Manifest, *, seed: int) -> dict[str, Any]
         "text": str(recipe),
         "seed": seed,
         "manifest": {
-            "path": str(manifest.path) if manifest.path else None,
+            "path": str(manifest.path.resolve()) if manifest.path else None,
             "hash": manifest.hash,
             "info": dict(manifest.info),
         },

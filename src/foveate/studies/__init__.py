@@ -148,7 +148,7 @@ def _record(study: Study, tables: dict[str, StudyTable], folds: list[str], rows:
     """What stands in ``study.json``: enough to make tables and reports again."""
     return {
         "name": study.name,
-        "manifest": {"path": str(rows.path) if rows.path else None, "hash": rows.hash},
+        "manifest": {"path": str(rows.path.resolve()) if rows.path else None, "hash": rows.hash},
         "folds": folds,
         "tables": {
             title: {
