@@ -74,6 +74,7 @@ def recipe(
     stride_first: bool = False,
     rotation: float = 15.0,
     balance: bool = False,
+    absent: bool = True,
     keep: str | None = None,
     precision: str = "fp32",
 ) -> Recipe:
@@ -99,6 +100,7 @@ def recipe(
         stride_first: the encoder's ResNet bottlenecks stride first, as weights from Keras need it.
         rotation: largest turn in degrees.
         balance: draw the question's answers equally often.
+        absent: images free of a label count in the Dice loss; False where a rare label is never marked otherwise.
         keep: validation figure that chooses the weights ("loss": the lowest).
     """
     if not 0 <= classify <= 1:
@@ -111,7 +113,11 @@ def recipe(
     learnt = schema.select(labels=() if classify == 1 else None, questions=() if classify == 0 else None)
     masks = pixel_cross_entropy if learnt.exclusive else bce
     share = (1 - classify) / 2
-    terms = {"answers": (classify, cross_entropy), "pixels": (share, masks), "overlap": (share, dice)}
+    terms = {
+        "answers": (classify, cross_entropy),
+        "pixels": (share, masks),
+        "overlap": (share, partial(dice, absent=absent)),
+    }
     stage = Stage(
         "joint",
         network=partial(

@@ -30,6 +30,9 @@ CONTENTS = {
     "recipe": "Recipe",
 }
 
+OF_STUDIES = ("data", "tables", "cases", "maps")
+"""Parts of a page that shows tables and no run of its own."""
+
 
 def page(
     folder: str | Path,
@@ -105,6 +108,7 @@ def _values(
     answers = evaluated is not None and any(len(part.truth) for part in evaluated.questions.values())
     no_masks = _why(counts, has=bool(counts and counts.schema.labels), what="pixel labels")
     no_answers = _why(counts, has=bool(counts and counts.schema.questions), what="questions")
+    study = bool(more) and not run and counts is None
     case_words, groups = gallery.groups(cases, each=each) if cases else ("", [])
     found = gallery.maps(cases, most=each)
     absences = {
@@ -120,13 +124,16 @@ def _values(
         "title": title,
         "lead": _lead(run, counts),
         "style": Markup((ROOM / "page.css").read_text(encoding="utf-8")),
-        "contents": [(key, words) for key, words in CONTENTS.items() if key != "tables" or more],
+        "study": study,
+        "contents": [
+            (key, words) for key, words in CONTENTS.items() if (key in OF_STUDIES if study else key != "tables" or more)
+        ],
         "facts": sections.facts(run),
         "key_figures": sections.tiles(evaluated, estimates=estimates(evaluated, absent=absent, repeats=repeats))
         if evaluated
         else [],
         "key_note": _key_note(evaluated, absent=absent, repeats=repeats) if evaluated else "",
-        "absent": [line for line, true in absences.items() if true],
+        "absent": [] if study else [line for line, true in absences.items() if true],
         "data": sections.data(summary),
         "stages": sections.training(log),
         "segmentation": tables.segmentation(evaluated, absent=absent, repeats=repeats) if evaluated and masks else None,
