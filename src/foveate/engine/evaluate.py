@@ -27,13 +27,13 @@ from foveate.metrics.summary import estimates, summary
 
 
 def validate(
-    network: nn.Module, data: Dataset, *, loss: Loss, recipe: Recipe, device: torch.device
+    network: nn.Module, data: Dataset, *, loss: Loss, recipe: Recipe, device: torch.device, threads: int = 2
 ) -> dict[str, float]:
     """Figures of `metrics.summary` and the mean loss, in the network's frame (no undo), for choosing weights."""
     network.eval()
     parts, totals, images = [], 0.0, 0
     groups = {row.id: row.group for row in data.rows}
-    for batch in batches(data, batch=recipe.batch, seed=0, epoch=0, shuffle=False):
+    for batch in batches(data, batch=recipe.batch, shuffle=False, threads=threads):
         batch = batch.to(device)
         outputs = forward(network, batch, precision=recipe.precision)
         totals += float(sum(loss(outputs, batch).values())) * len(batch)

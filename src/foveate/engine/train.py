@@ -69,7 +69,7 @@ class Trainer:
         self.every = recipe.validate_every or self.steps_an_epoch
         self.ledger = Ledger(self.folder, stage=stage.name, active=processes.first)
         self.watch = Watch(stage.name, self.steps, quiet=quiet or not processes.first)
-        self.step = 0
+        self.step = self.started = 0
         self.values: list[float] = []
 
     def dataset(self, rows: Manifest, *, augmented: bool = False) -> Dataset:
@@ -109,6 +109,7 @@ class Trainer:
             self.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.base_rates, self.step, self.values = state["rates"], state["step"], state["values"]
+        self.started = self.step
         self.ledger.open(bytes_done=0 if state is None else state["log_bytes"])
         self.model: nn.Module = self.network
         if self.processes.world > 1:
@@ -207,7 +208,7 @@ class Trainer:
                 start=start * pieces,
                 rank=self.processes.rank,
                 world=self.processes.world,
-                threads=self.processes.threads,
+                threads=self._threads,
                 weights=self.weights,
             )
             for _ in range(take):
@@ -217,12 +218,23 @@ class Trainer:
             del stream  # ends its threads
             step += take
 
+    @property
+    def _threads(self) -> int:
+        """Threads that load images: all in the first epoch, when files are decoded, then those to spare."""
+        first = self.step - self.started < self.steps_an_epoch
+        return self.processes.threads if first else self.processes.spare
+
     def _validate(self) -> dict[str, float]:
         """Validation figures, the same on every process."""
         figures: dict[str, float] = {}
         if self.processes.first:
-            device = self.processes.device
-            figures = validate(self.network, self.val, loss=self._loss(), recipe=self.recipe, device=device)
+            device, threads = (
+                self.processes.device,
+                self.processes.threads if len(self.values) == 0 else self.processes.spare,
+            )
+            figures = validate(
+                self.network, self.val, loss=self._loss(), recipe=self.recipe, device=device, threads=threads
+            )
         return self.processes.share(figures)
 
     def _finish(self) -> None:
