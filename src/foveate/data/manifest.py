@@ -152,6 +152,8 @@ class Manifest:
     def _rows_from(self, folder: Path) -> tuple[Row, ...]:
         """The rows with paths relative to another folder."""
         start, end = os.path.realpath(self.root), os.path.realpath(folder)
+        if start == end and not any(path.startswith(("/", ".")) for row in self.rows for path in _paths(row)):
+            return self.rows
 
         def move(path: str) -> str:
             return Path(os.path.relpath(os.path.join(start, path), end)).as_posix()

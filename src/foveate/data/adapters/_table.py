@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from os.path import splitext
 from pathlib import Path, PurePosixPath
 
 from foveate.data.adapters._description import Table
@@ -52,8 +53,9 @@ def cells(path: Path, delimiter: str | None = None) -> Iterator[tuple[int, list[
     reader = csv.reader(rows, delimiter=delimiter or max(DELIMITERS, key=head.count))
     try:
         for fields in reader:
-            if any(field.strip() for field in fields):
-                yield reader.line_num, [field.strip() for field in fields]
+            plain = [field.strip() for field in fields]
+            if any(plain):
+                yield reader.line_num, plain
     except csv.Error as error:
         raise ValueError(
             f"{path}, line {reader.line_num}: is no csv ({error}); save the table as 'CSV UTF-8'"
@@ -97,8 +99,8 @@ def join(records: Mapping[str, Record], table: Table, root: Path) -> list[str]:
     path, warnings = root / table.file, []
     names: dict[str, list[str]] = {}
     for image in records:
-        pure = PurePosixPath(image)
-        for key in dict.fromkeys((image, pure.name, pure.stem, str(pure.with_suffix("")))):
+        name = image.rpartition("/")[2]
+        for key in dict.fromkeys((image, name, splitext(name)[0], splitext(image)[0])):
             names.setdefault(key, []).append(image)
     seen: dict[str, int] = {}
     number = 1
