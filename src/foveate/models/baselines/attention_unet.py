@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -11,10 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.core.labels import LabelSchema
-from foveate.core.types import Outputs
-from foveate.models.parts.frame import beside, padded
-from foveate.models.parts.heads import PixelHead
-from foveate.models.parts.transposed import double_conv
+from foveate.models.baselines.unet import ClassicUNet
 
 
 class Gate(nn.Module):
@@ -36,7 +32,7 @@ class Gate(nn.Module):
         return x * torch.sigmoid(self.psi(F.relu(self.of_x(x) + self.of_g(g))))
 
 
-class AttentionUNet(nn.Module):
+class AttentionUNet(ClassicUNet):
     """Marks labels; answers nothing, whatever questions the schema has.
 
     The gating map is the enlarged coarser one (nearest neighbour and a 3x3 convolution), at the skip's own resolution,
@@ -60,29 +56,16 @@ class AttentionUNet(nn.Module):
         channels: int = 3,
         prior_channels: int = 0,
     ) -> None:
-        super().__init__()
-        if not schema.labels:
-            raise ValueError("schema has no labels; there is nothing to mark")
-        self.prior_channels, self.coarsest = prior_channels, 2 ** (len(widths) - 1)
-        entering = [channels + prior_channels, *widths]
-        self.down = nn.ModuleList(double_conv(i, o, bias=True) for i, o in zip(entering, widths, strict=False))
-        coarse = list(widths)[::-1]
-        self.up = nn.ModuleList(
-            nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(i, o, 3, padding=1), nn.BatchNorm2d(o), nn.ReLU())
-            for i, o in pairwise(coarse)
-        )
-        self.gates = nn.ModuleList(Gate(o) for o in coarse[1:])
-        self.join = nn.ModuleList(double_conv(2 * o, o, bias=True) for o in coarse[1:])
-        self.head = PixelHead(widths[0], first=schema.first_logits(), reduction=1)
+        super().__init__(schema, widths=widths, channels=channels, prior_channels=prior_channels)
+        self.gates = nn.ModuleList(Gate(width) for width in list(widths)[-2::-1])
 
-    def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
-        """Pixel logits and the contracting path's maps."""
-        x = padded(beside(image, prior, prior_channels=self.prior_channels), self.coarsest)
-        features: list[Tensor] = []
-        for level, block in enumerate(self.down):
-            x = block(F.max_pool2d(x, 2) if level else x)
-            features.append(x)
-        for up, gate, join, skip in zip(self.up, self.gates, self.join, features[-2::-1], strict=True):
-            x = up(x)
-            x = join(torch.cat([gate(skip, x), x], 1))
-        return Outputs(pixel=self.head(x, size=(image.shape[2], image.shape[3])), features=tuple(features))
+    def doubling(self, coarse: int, fine: int) -> nn.Module:
+        """Nearest neighbour and a 3x3 convolution."""
+        return nn.Sequential(
+            nn.Upsample(scale_factor=2), nn.Conv2d(coarse, fine, 3, padding=1), nn.BatchNorm2d(fine), nn.ReLU()
+        )
+
+    def passed(self, level: int, skip: Float[Tensor, "b c i j"], x: Float[Tensor, "b c i j"]) -> Tensor:
+        """The skip through its gate."""
+        gated: Tensor = self.gates[level](skip, x)
+        return gated

@@ -47,7 +47,7 @@ class ClassicUNet(nn.Module):
         entering = [channels + prior_channels, *widths]
         self.down = nn.ModuleList(double_conv(i, o, bias=True) for i, o in zip(entering, widths, strict=False))
         coarse = list(widths)[::-1]
-        self.up = nn.ModuleList(nn.ConvTranspose2d(i, o, 2, stride=2) for i, o in pairwise(coarse))
+        self.up = nn.ModuleList(self.doubling(i, o) for i, o in pairwise(coarse))
         self.join = nn.ModuleList(double_conv(2 * o, o, bias=True) for o in coarse[1:])
         self.head = PixelHead(widths[0], first=schema.first_logits(), reduction=1)
 
@@ -58,6 +58,15 @@ class ClassicUNet(nn.Module):
         for level, block in enumerate(self.down):
             x = block(F.max_pool2d(x, 2) if level else x)
             features.append(x)
-        for up, join, skip in zip(self.up, self.join, features[-2::-1], strict=True):
-            x = join(torch.cat([skip, up(x)], 1))
+        for level, (up, join, skip) in enumerate(zip(self.up, self.join, features[-2::-1], strict=True)):
+            x = up(x)
+            x = join(torch.cat([self.passed(level, skip, x), x], 1))
         return Outputs(pixel=self.head(x, size=(image.shape[2], image.shape[3])), features=tuple(features))
+
+    def doubling(self, coarse: int, fine: int) -> nn.Module:
+        """The layer between two levels, with so many channels below and above."""
+        return nn.ConvTranspose2d(coarse, fine, 2, stride=2)
+
+    def passed(self, level: int, skip: Float[Tensor, "b c i j"], x: Float[Tensor, "b c i j"]) -> Tensor:
+        """What of a skip is joined to the enlarged map; here all of it."""
+        return skip
