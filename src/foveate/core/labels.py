@@ -110,6 +110,7 @@ class LabelSchema:
         labels: marked in pixels, in channel order, without the background.
         exclusive: each pixel has one label or the background (softmax over ``1 + len(labels)`` channels, background
             first); otherwise labels may overlap (one sigmoid a label).
+        united: for each label the manifest's labels that it stands for, when labels were united by `unite`.
 
     Raises:
         ValueError: names doubled, or a question names evidence that is no label.
@@ -118,6 +119,7 @@ class LabelSchema:
     questions: tuple[Question, ...] = ()
     labels: tuple[str, ...] = ()
     exclusive: bool = False
+    united: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
         names = [q.name for q in self.questions]
@@ -128,6 +130,8 @@ class LabelSchema:
                 raise ValueError(
                     f"question {q.name!r}: evidence {sorted(strange)} is none of labels={list(self.labels)}"
                 )
+        if self.united and len(self.united) != len(self.labels):
+            raise ValueError(f"united={list(self.united)} has not one entry for each of labels={list(self.labels)}")
 
     # -- channels ----------------------------------------------------------------------------------------------------
 
@@ -163,6 +167,10 @@ class LabelSchema:
         start = self.slices[question].start
         return (start, 1.0 if position else -1.0) if q.yes_no else (start + position, 1.0)
 
+    def members(self, label: str) -> tuple[str, ...]:
+        """The manifest's labels that a label stands for: itself, unless it was made by `unite`."""
+        return self.united[self.labels.index(label)] if self.united else (label,)
+
     # -- variations --------------------------------------------------------------------------------------------------
 
     def select(self, *, questions: Sequence[str] | None = None, labels: Sequence[str] | None = None) -> LabelSchema:
@@ -172,12 +180,32 @@ class LabelSchema:
             raise ValueError(f"labels={sorted(strange)} are none of {list(self.labels)}")
         asked = self.questions if questions is None else tuple(self.question(name) for name in questions)
         asked = tuple(replace(q, evidence=tuple(e for e in q.evidence if e in kept)) for q in asked)
-        return replace(self, questions=asked, labels=kept)
+        united = tuple(self.members(label) for label in kept) if self.united else ()
+        return replace(self, questions=asked, labels=kept, united=united)
 
     def group(self, question: str, grouping: str) -> LabelSchema:
         """The schema with neighbouring answers of one question merged (`Question.group`)."""
         merged = self.question(question).group(grouping)
         return replace(self, questions=tuple(merged if q.name == question else q for q in self.questions))
+
+    def unite(self, name: str) -> LabelSchema:
+        """The schema with one label in the place of all: marked where any of them is, known where that is decided.
+
+        A question that named some of the labels as its evidence keeps it only if it named them all.
+
+        Args:
+            name: of the one label.
+
+        Raises:
+            ValueError: there are no labels.
+        """
+        if not self.labels:
+            raise ValueError(f"unite={name!r}: the schema has no labels to unite")
+        every = tuple(member for label in self.labels for member in self.members(label))
+        asked = tuple(
+            replace(q, evidence=(name,) if set(q.evidence) == set(self.labels) else ()) for q in self.questions
+        )
+        return replace(self, questions=asked, labels=(name,), exclusive=False, united=(every,))
 
     # -- logits -> probabilities -> decisions ------------------------------------------------------------------------
 
@@ -193,9 +221,27 @@ class LabelSchema:
         """Probability of every label at every pixel (no background channel)."""
         return logits.softmax(1)[:, 1:] if self.exclusive else torch.sigmoid(logits)
 
+    def activation_probability(self, logits: Float[Tensor, "b c i j"]) -> Float[Tensor, "b c i j"]:
+        """Strength in (0, 1) of activation maps, one an image logit: each by itself, whatever the kind of question."""
+        return torch.sigmoid(logits)
+
+    @property
+    def findings(self) -> tuple[Question, ...]:
+        """Yes/no questions with evidence: what a cue can point at."""
+        return tuple(q for q in self.questions if q.yes_no and q.evidence)
+
     def pixel_log_probability(self, logits: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Log of the softmax over background and labels (exclusive schemas): what a pixel cross entropy needs."""
         return logits.log_softmax(1)
+
+    def logits_of(self, probability: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Pixel logits that mean these probabilities (exclusive schemas: background first, summing to 1).
+
+        Args:
+            probability: in [0, 1]; held 1e-7 away from its ends, so that the logits stay finite.
+        """
+        held = probability.clamp(1e-7, 1 - 1e-7)
+        return held.log() if self.exclusive else held.logit()
 
     def decide(
         self, probability: Mapping[str, np.ndarray], *, thresholds: Mapping[str, float] | None = None
@@ -211,11 +257,27 @@ class LabelSchema:
 
     def masks(self, probability: Float[Tensor, "*b l h w"], *, threshold: float = 0.5) -> Bool[Tensor, "*b l h w"]:
         """Pixels given each label: the likeliest of background and labels, or every label from the threshold on."""
-        if not self.exclusive or not self.labels:
+        if not self.exclusive or not probability.shape[-3]:  # none: a network that marks nothing
             return probability >= threshold
         best, where = probability.max(-3, keepdim=True)
         won = best > 1 - probability.sum(-3, keepdim=True)
         return torch.zeros_like(probability, dtype=torch.bool).scatter_(-3, where, won)
+
+    def without(self, probability: Float[Tensor, "*b l h w"], labels: Sequence[str]) -> Float[Tensor, "*b l h w"]:
+        """Probability of every label given that these are nowhere in the image: they are 0, exclusive ones yield.
+
+        In an exclusive schema the background and the other labels share what is left, in proportion.
+
+        Raises:
+            ValueError: a label is none of the schema's.
+        """
+        if strange := set(labels) - set(self.labels):
+            raise ValueError(f"labels={sorted(strange)} are none of {list(self.labels)}")
+        kept = torch.tensor([float(label not in labels) for label in self.labels], device=probability.device)
+        left = probability * kept[:, None, None].to(probability.dtype)
+        if not self.exclusive:
+            return left
+        return left / (1 - (probability - left).sum(-3, keepdim=True)).clamp_min(1e-6)
 
     def first_logits(self, share: float = 0.05) -> tuple[float, ...]:
         """Pixel logits, one a channel, at which every label has the probability ``share``.
@@ -268,13 +330,14 @@ class LabelSchema:
             if q.merged:
                 item["merged"] = [list(m) for m in q.merged]
             questions.append(item)
-        return {"questions": questions, "labels": list(self.labels), "exclusive": self.exclusive}
+        united = {"united": [list(members) for members in self.united]} if self.united else {}
+        return {"questions": questions, "labels": list(self.labels), "exclusive": self.exclusive, **united}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> LabelSchema:
         """Inverse of `to_json`; ValueError for unknown keys."""
-        if strange := set(data) - {"questions", "labels", "exclusive"}:
-            raise ValueError(f"schema: unknown key {sorted(strange)}; known are questions, labels, exclusive")
+        if strange := set(data) - {"questions", "labels", "exclusive", "united"}:
+            raise ValueError(f"schema: unknown key {sorted(strange)}; known are questions, labels, exclusive, united")
         questions = []
         for item in data.get("questions", ()):
             if strange := set(item) - {"name", "answers", "ordered", "evidence", "merged"}:
@@ -288,4 +351,9 @@ class LabelSchema:
                     tuple(tuple(m) for m in item.get("merged", ())),
                 )
             )
-        return cls(tuple(questions), tuple(data.get("labels", ())), bool(data.get("exclusive", False)))
+        return cls(
+            tuple(questions),
+            tuple(data.get("labels", ())),
+            bool(data.get("exclusive", False)),
+            tuple(tuple(members) for members in data.get("united", ())),
+        )

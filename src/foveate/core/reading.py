@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from foveate.core.decisions import Decisions
 from foveate.core.labels import LabelSchema
 from foveate.core.shapes import Geometry
 from foveate.core.types import Outputs, Prediction
@@ -20,7 +21,7 @@ def read_out(
     schema: LabelSchema,
     ids: Sequence[str],
     geometries: Sequence[Geometry],
-    thresholds: Mapping[str, float] | None = None,
+    decisions: Decisions | None = None,
 ) -> list[Prediction]:
     """What a network's logits say of each image of a batch.
 
@@ -29,14 +30,21 @@ def read_out(
         schema: what the channels mean.
         ids: one an image.
         geometries: how each frame lies in its original image; masks are decided after the undo.
-        thresholds: question -> probability from which the answer is "yes" (0.5).
+        decisions: calibration, thresholds and gates; None = the schema's own way.
+
+    Raises:
+        ValueError: a gate asks what no network answers.
     """
-    answers = image_probabilities(outputs, schema)
-    decided = schema.decide(answers, thresholds=thresholds) if answers else {}
+    chosen = decisions or Decisions()
+    answers = image_probabilities(outputs, schema, decisions=chosen)
+    decided = schema.decide(answers, thresholds=chosen.thresholds) if answers else {}
+    closed = chosen.closed(answers, schema)
     pixel = None if outputs.pixel is None else schema.pixel_probability(outputs.pixel)
     predictions = []
     for i, (name, geometry) in enumerate(zip(ids, geometries, strict=True)):
         maps = empty(geometry) if pixel is None else geometry.undo(pixel[i]).clamp(0, 1)
+        if closed and closed[i] and pixel is not None:
+            maps = schema.without(maps, closed[i]).clamp(0, 1)
         predictions.append(
             Prediction(
                 id=name,
@@ -52,11 +60,14 @@ def read_out(
     return predictions
 
 
-def image_probabilities(outputs: Outputs, schema: LabelSchema) -> dict[str, Float[np.ndarray, "b _"]]:
-    """Probability of every answer of every question; empty without image logits."""
+def image_probabilities(
+    outputs: Outputs, schema: LabelSchema, *, decisions: Decisions | None = None
+) -> dict[str, Float[np.ndarray, "b _"]]:
+    """Probability of every answer of every question, calibrated where decisions say so; empty without image logits."""
     if outputs.image is None:
         return {}
-    return {q: p.cpu().numpy() for q, p in schema.image_probability(outputs.image).items()}
+    logits = outputs.image if decisions is None else decisions.tempered(outputs.image, schema)
+    return {q: p.cpu().numpy() for q, p in schema.image_probability(logits).items()}
 
 
 def empty(geometry: Geometry) -> Float[Tensor, "0 h w"]:

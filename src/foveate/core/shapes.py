@@ -6,7 +6,7 @@ Pixel centres lie at whole numbers: the first pixel covers -0.5 to 0.5. Resizing
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,10 +80,17 @@ def ellipse(
         radii: half-axes in pixels, along the rows and the columns before turning.
         angle: turn in radians, from the column axis towards growing rows.
     """
-    rows, cols = np.ogrid[: shape[0], : shape[1]]
+    sine, cosine = float(np.sin(angle)), float(np.cos(angle))
+    reach = np.hypot(radii[0] * cosine, radii[1] * sine), np.hypot(radii[0] * sine, radii[1] * cosine)
+    place = tuple(
+        slice(*np.clip((np.floor(c - r), np.ceil(c + r) + 1), 0, n).astype(np.int64))
+        for c, r, n in zip(centre, reach, shape, strict=True)
+    )
+    rows, cols = np.ogrid[place]  # of its box alone: an image has a hundred times the pixels of a lesion
     dr, dc = rows - centre[0], cols - centre[1]
-    u, v = dc * np.cos(angle) + dr * np.sin(angle), dr * np.cos(angle) - dc * np.sin(angle)
-    inside: Bool[np.ndarray, "h w"] = (v / max(radii[0], 1e-9)) ** 2 + (u / max(radii[1], 1e-9)) ** 2 <= 1
+    u, v = dc * cosine + dr * sine, dr * cosine - dc * sine
+    inside = np.zeros(shape, bool)
+    inside[place] = (v / max(radii[0], 1e-9)) ** 2 + (u / max(radii[1], 1e-9)) ** 2 <= 1
     return inside
 
 
@@ -106,7 +113,93 @@ def polygon(shape: tuple[int, int], corners: Sequence[tuple[float, float]]) -> B
     edge = np.repeat(np.arange(len(ends)), count)  # each edge once for each row that it crosses
     rows = first[edge] + np.arange(edge.size) - np.repeat(np.cumsum(count) - count, count)
     crossed = np.ceil(c0[edge] + (rows - r0[edge]) * (c1 - c0)[edge] / (r1 - r0)[edge])
-    turns = np.zeros((shape[0], shape[1] + 1), bool)
-    np.logical_xor.at(turns, (rows, np.clip(crossed, 0, shape[1]).astype(np.int64)), True)
-    inside: Bool[np.ndarray, "h w"] = np.logical_xor.accumulate(turns[:, :-1], axis=1)
+    cols = np.clip(crossed, 0, shape[1]).astype(np.int64)
+    inside = np.zeros(shape, bool)
+    if not rows.size:
+        return inside
+    (top, left), (bottom, right) = (rows.min(), cols.min()), (rows.max() + 1, cols.max())
+    turns = np.zeros((bottom - top, right - left + 1), bool)
+    np.logical_xor.at(turns, (rows - top, cols - left), True)
+    inside[top:bottom, left:right] = np.logical_xor.accumulate(turns[:, :-1], axis=1)
     return inside
+
+
+@dataclass(frozen=True)
+class Ellipse:
+    """An ellipse as it was drawn; arguments as of `ellipse`."""
+
+    centre: tuple[float, float]
+    radii: tuple[float, float]
+    turn: float = 0.0
+
+
+@dataclass(frozen=True)
+class Polygon:
+    """A closed polygon as it was drawn; corners as of `polygon`."""
+
+    corners: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Painted pixels.
+
+    Args:
+        runs: first pixel and length of each stretch in turn; pixels are counted row after row, stretches ascend.
+    """
+
+    runs: tuple[int, ...]
+
+
+Drawn = Ellipse | Polygon | Layer
+
+
+def rasterise(shape: tuple[int, int], drawn: Iterable[Drawn]) -> Bool[np.ndarray, "h w"]:
+    """The pixels of everything drawn, united; nothing drawn = no pixel.
+
+    Args:
+        shape: (rows, cols) of the image.
+        drawn: in its pixels; what lies outside is cut.
+
+    Raises:
+        ValueError: a polygon has fewer than three corners, or a layer is none (`unpacked`).
+    """
+    mask = np.zeros(shape, bool)
+    for one in drawn:
+        if isinstance(one, Ellipse):
+            mask |= ellipse(shape, one.centre, one.radii, one.turn)
+        elif isinstance(one, Polygon):
+            mask |= polygon(shape, one.corners)
+        else:
+            mask |= unpacked(one, shape)
+    return mask
+
+
+def packed(mask: Bool[np.ndarray, "h w"]) -> Layer:
+    """The layer of a mask; inverse of `unpacked`."""
+    edges = np.flatnonzero(np.diff(mask.ravel(), prepend=False, append=False))
+    runs = edges.reshape(-1, 2)
+    runs = np.stack([runs[:, 0], runs[:, 1] - runs[:, 0]], 1)
+    return Layer(tuple(runs.ravel().tolist()))
+
+
+def unpacked(layer: Layer, shape: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
+    """The mask of a layer.
+
+    Args:
+        layer: its runs.
+        shape: (rows, cols) of the image.
+
+    Raises:
+        ValueError: an odd number of values, stretches that are empty, do not ascend, or leave the image.
+    """
+    if len(layer.runs) % 2:
+        raise ValueError(f"runs has {len(layer.runs)} values; give start and length in turn")
+    start, length = np.array(layer.runs, np.int64).reshape(-1, 2).T
+    end = start + length
+    if (length < 1).any() or (start[1:] < end[:-1]).any() or (start[:1] < 0).any() or (end > shape[0] * shape[1]).any():
+        raise ValueError(f"runs: stretches must be filled, ascend and lie in the {shape[0]} x {shape[1]} pixels")
+    turns = np.zeros(shape[0] * shape[1] + 1, bool)
+    np.logical_xor.at(turns, np.concatenate([start, end]), True)  # where one stretch meets the next both cancel
+    filled: Bool[np.ndarray, "h w"] = np.logical_xor.accumulate(turns[:-1]).reshape(shape)
+    return filled

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from foveate.core.labels import LabelSchema
+from foveate.core.labels import UNKNOWN, LabelSchema
+from foveate.core.regions import position
 from foveate.core.shapes import Geometry
 
 
@@ -30,6 +31,7 @@ class MaskSource:
         frame: which slice of a volume or page of a file, from 0; None = the file is one image.
         contour: the file is text, the closed outline of the label: one corner a line, x (across) and y (down) in
             pixels of the image.
+        doubtful: what is marked is not known to be the label, nor not to be; elsewhere it is absent all the same.
 
     Exactly one of index, bit, above, below, contour goes with a path.
     """
@@ -43,6 +45,7 @@ class MaskSource:
     grader: str = "grader1"
     frame: int | None = None
     contour: bool = False
+    doubtful: bool = False
 
     def __post_init__(self) -> None:
         ways = [n for n in ("index", "bit", "above", "below") if getattr(self, n) is not None]
@@ -54,11 +57,54 @@ class MaskSource:
 
 
 @dataclass(frozen=True)
+class Cue:
+    """One reader's rough statement of where a label is: named regions, a box, an ellipse or a polygon.
+
+    Positions are (row, col) in pixels of the original image. Several cues of a reader for a label are parts of one.
+
+    Args:
+        regions: names of `core.regions.NAMES`; they lie where disc and fovea say.
+        box: (top, left, bottom, right) edges.
+        ellipse: centre row and column, radii along rows and columns before turning, turn in radians (`shapes.ellipse`).
+        polygon: its corners.
+        grader: who says so.
+
+    At most one of regions, box, ellipse, polygon; none = this reader states that the label is nowhere in the image.
+    """
+
+    regions: tuple[str, ...] = ()
+    box: tuple[float, float, float, float] | None = None
+    ellipse: tuple[float, float, float, float, float] | None = None
+    polygon: tuple[tuple[float, float], ...] = ()
+    grader: str = "grader1"
+
+    def __post_init__(self) -> None:
+        ways = [n for n in ("regions", "box", "ellipse", "polygon") if getattr(self, n) not in (None, ())]
+        if len(ways) > 1:
+            raise ValueError(f"cue: give at most one of regions, box, ellipse, polygon (given: {ways})")
+        for name in self.regions:
+            position(name)
+        if self.polygon and len(self.polygon) < 3:
+            raise ValueError(f"cue: polygon={self.polygon} has {len(self.polygon)} corners; give three or more")
+        if self.box is not None and not (self.box[0] < self.box[2] and self.box[1] < self.box[3]):
+            raise ValueError(f"cue: box={self.box} is empty; give (top, left, bottom, right)")
+        if self.ellipse is not None and not min(self.ellipse[2:4]) > 0:
+            raise ValueError(f"cue: ellipse={self.ellipse} is empty; its third and fourth number are radii above 0")
+
+    @property
+    def absent(self) -> bool:
+        """Whether the reader states that the label is nowhere."""
+        return not (self.regions or self.box or self.ellipse or self.polygon)
+
+
+@dataclass(frozen=True)
 class Row:
     """One image of a manifest and all that is known of it; what is absent is unknown, never "no".
 
     Positions are (row, col) in pixels of the original image, pixel centres at whole numbers; spacing is mm a pixel.
     ``frame`` is the slice of a volume file (or page) that the image is, ``position`` its place in the scan.
+    ``cues`` say roughly where a label is, ``readings`` (reader -> question -> answer) who answered what; ``answers``
+    are what was settled on (`data.consensus`).
     """
 
     id: str
@@ -79,6 +125,8 @@ class Row:
     split: str | None = None
     fold: int | None = None
     frame: int | None = None
+    cues: Mapping[str, tuple[Cue, ...]] = field(default_factory=dict)
+    readings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def group(self) -> str:
@@ -99,6 +147,7 @@ class Sample:
         geometry: how this frame lies in the original image.
         prior: ``(map, row, col)`` float32, maps handed on by an earlier stage; None where there are none.
         regions: ``(region, row, col)`` 0/1, cues; None where there are none.
+        cued: ``(region,)`` 0/1, whether the cue is known; None = all of them are.
     """
 
     row: Row
@@ -109,6 +158,7 @@ class Sample:
     geometry: Geometry
     prior: Float[np.ndarray, "k h w"] | None = None
     regions: UInt8[np.ndarray, "r h w"] | None = None
+    cued: UInt8[np.ndarray, " r"] | None = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +166,7 @@ class Batch:
     """Tensors of several samples: the truth, and what is known of it.
 
     ``answers`` holds positions (-1 unknown); ``masks`` and ``known`` are bool; a pixel that is padding is unknown for
-    every label.
+    every label. ``regions`` are cues, of which ``cued`` tells the known ones (None = all).
     """
 
     schema: LabelSchema
@@ -128,6 +178,7 @@ class Batch:
     prior: Float[Tensor, "b k h w"] | None = None
     regions: Bool[Tensor, "b r h w"] | None = None
     geometries: tuple[Geometry, ...] = ()
+    cued: Bool[Tensor, "b r"] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -136,10 +187,25 @@ class Batch:
         """The same batch on another device."""
         moved = {
             name: value.to(device, non_blocking=True)
-            for name in ("image", "answers", "masks", "known", "prior", "regions")
+            for name in ("image", "answers", "masks", "known", "prior", "regions", "cued")
             if (value := getattr(self, name)) is not None
         }
         return replace(self, **moved)
+
+    def blind(self, *, but: Collection[str] = ()) -> Batch:
+        """The batch without its truth, as a reader sees it: answers, masks and cues are unknown.
+
+        Args:
+            but: ids of images that keep it.
+        """
+        kept = torch.tensor([i in but for i in self.ids], dtype=torch.bool, device=self.image.device)
+        known = self.known & kept[:, None, None, None]
+        cued = None
+        if self.regions is not None:
+            cued = kept[:, None].expand(-1, self.regions.shape[1])
+            cued = cued if self.cued is None else cued & self.cued
+        answers = torch.where(kept[:, None], self.answers, UNKNOWN)
+        return replace(self, answers=answers, masks=self.masks & known, known=known, cued=cued)
 
     def answer(self, question: str) -> Int[Tensor, " b"]:
         """Positions of one question's answers, -1 unknown."""
@@ -153,7 +219,8 @@ class Outputs(NamedTuple):
     Args:
         pixel: ``(b, schema.pixel_channels, h, w)`` at the size of the input.
         image: ``(b, schema.image_channels)``.
-        activation: ``(b, k, h', w')`` logits of an activation map, at the network's own resolution.
+        activation: ``(b, k, h', w')`` logits of an activation map, at the network's own resolution; one an image
+            logit, in their order, where the maps say where each answer was seen.
         features: feature maps from fine to coarse; the image head reads the last one.
         aux: further pixel logits for deep supervision, each at the size of the input.
     """

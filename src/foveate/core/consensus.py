@@ -1,0 +1,81 @@
+"""What several readers say together: is it there, which answer, which regions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+
+import numpy as np
+from jaxtyping import Bool
+
+
+def presence(said: Iterable[bool | None], *, at_least: int = 2) -> bool | None:
+    """Present when at least so many readers saw it, absent when none did, None (left out) otherwise.
+
+    Son et al. 2018, section 3.1, with three readers; ">= 2 of 3" is our reading of "more than 2 out of 3".
+
+    Args:
+        said: one a reader; None = did not read the image.
+        at_least: readers, 1 or more.
+
+    Raises:
+        ValueError: at_least is below 1.
+    """
+    _positive(at_least)
+    votes = [one for one in said if one is not None]
+    if not votes:
+        return None
+    return True if sum(votes) >= at_least else None if any(votes) else False
+
+
+def majority(given: Iterable[str | None]) -> str | None:
+    """The answer that more than half of the readers gave; None where there is none (the image is left out)."""
+    votes = Counter(answer for answer in given if answer is not None)
+    best = votes.most_common(1)
+    return best[0][0] if best and 2 * best[0][1] > votes.total() else None
+
+
+def union(_readers: int) -> int:
+    """Marked by anyone."""
+    return 1
+
+
+def intersection(readers: int) -> int:
+    """Marked by everyone."""
+    return max(readers, 1)
+
+
+def half(readers: int) -> int:
+    """Marked by more than half."""
+    return readers // 2 + 1
+
+
+RULES = {"union": union, "intersection": intersection, "majority": half}
+"""Number of readers -> how many of them must have marked it."""
+
+
+def agreed(marked: Sequence[Collection[str]], *, at_least: int = 1) -> tuple[str, ...]:
+    """Names that at least so many readers marked, in the order of their first mention.
+
+    Args:
+        marked: what each reader marked (regions, say); empty = nothing.
+        at_least: 1 = union, their number = intersection, ``RULES`` name the usual ones.
+
+    Raises:
+        ValueError: at_least is below 1.
+    """
+    _positive(at_least)
+    votes = Counter(name for one in marked for name in dict.fromkeys(one))
+    return tuple(name for name, count in votes.items() if count >= at_least)
+
+
+def agreed_pixels(marked: Bool[np.ndarray, "n h w"], *, at_least: int = 1) -> Bool[np.ndarray, "h w"]:
+    """Pixels that at least so many of n readers marked; errors as `agreed`."""
+    _positive(at_least)
+    found: Bool[np.ndarray, "h w"] = marked.sum(0) >= at_least
+    return found
+
+
+def _positive(at_least: int) -> None:
+    if at_least < 1:
+        raise ValueError(f"at_least={at_least}: give 1 or more readers")

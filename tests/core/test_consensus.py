@@ -1,0 +1,43 @@
+"""What several readers say together."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foveate.core.consensus import RULES, agreed, agreed_pixels, majority, presence
+
+
+def test_presence_is_that_of_the_paper() -> None:
+    """Three readers: absent when none saw it, present from two on, left out when one did."""
+    assert presence([False, False, False]) is False
+    assert presence([True, False, False]) is None
+    assert presence([True, True, False]) is True
+    assert presence([True, False, False], at_least=1) is True
+    assert presence([True, None, None]) is None
+    assert presence([None, None]) is None
+    assert presence([]) is None
+    with pytest.raises(ValueError, match="at_least=0"):
+        presence([True], at_least=0)
+
+
+def test_majority_needs_more_than_half() -> None:
+    assert majority(["2", "2", "3"]) == "2"
+    assert majority(["2", "3"]) is None
+    assert majority(["1", "2", "3"]) is None
+    assert majority(["1", None, None]) == "1"
+    assert majority([]) is None
+
+
+@given(st.lists(st.sets(st.sampled_from("abcd")), min_size=1, max_size=5))
+def test_rules_are_set_operations(marked: list[set[str]]) -> None:
+    assert set(agreed(marked, at_least=RULES["union"](len(marked)))) == set.union(*marked)
+    assert set(agreed(marked, at_least=RULES["intersection"](len(marked)))) == set.intersection(*marked)
+    half = agreed(marked, at_least=RULES["majority"](len(marked)))
+    assert set(half) == {name for name in "abcd" if 2 * sum(name in one for one in marked) > len(marked)}
+    pixels = np.array([[[name in one for name in "abcd"]] for one in marked])
+    for at_least in range(1, 6):
+        found = agreed_pixels(pixels, at_least=at_least)[0]
+        assert {name for name, there in zip("abcd", found, strict=True) if there} == set(
+            agreed(marked, at_least=at_least)
+        )
