@@ -6,7 +6,9 @@ import torch
 
 from foveate.core.labels import LabelSchema, Question
 from foveate.core.types import Batch, Outputs
-from foveate.losses.answer import answer_focal, cross_entropy
+from foveate.losses.answer import answer_focal, cross_entropy, squared_emd
+from foveate.losses.balanced import true_area, weighted_bce
+from foveate.losses.dual import dual_dice, presence_dice
 from foveate.losses.overlap import (
     dice,
     dice_per_pixel,
@@ -39,6 +41,10 @@ PIXEL = {
     "dice per pixel": dice_per_pixel,
     "tversky": tversky,
     "jaccard": jaccard,
+    "weighted bce": partial(weighted_bce, area=true_area),
+    "presence dice": presence_dice,
+    "dual dice": dual_dice,
+    "dual dice per label": partial(dual_dice, pool=per_label, absent=False),
 }
 IMAGE = {
     "cross entropy": cross_entropy,
@@ -46,6 +52,7 @@ IMAGE = {
         cross_entropy, weights={"grade": (0.5, 1.0, 3.0), "referable": (1.0, 2.5)}, smoothing=0.1
     ),
     "answer focal": answer_focal,
+    "squared emd": partial(squared_emd, questions=("grade", "referable"), weights={"grade": (0.5, 1.0, 3.0)}),
     "answer focal gamma 0.5": partial(answer_focal, gamma=0.5, weights={"grade": (0.5, 1.0, 3.0)}),
 }
 

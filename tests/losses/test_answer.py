@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from losses_cases import OVERLAPPING, logits, truth
 
-from foveate.core.labels import LabelSchema
-from foveate.losses.answer import answer_focal, cross_entropy
+from foveate.core.labels import LabelSchema, Question
+from foveate.core.types import Outputs
+from foveate.losses.answer import answer_focal, cross_entropy, squared_emd
 
 
 @settings(max_examples=25, deadline=None)
@@ -104,3 +105,33 @@ def test_schema_without_questions_is_refused() -> None:
     batch = replace(batch, schema=LabelSchema((), OVERLAPPING.labels), answers=batch.answers[:, :0])
     with pytest.raises(ValueError, match="give the schema questions"):
         cross_entropy(logits(truth(OVERLAPPING)), batch)
+
+
+def test_earth_movers_distance_is_its_equation() -> None:
+    batch = truth(OVERLAPPING, 8, b=6, known=0.8)
+    outputs = logits(batch, 8)
+    told = []
+    for row, answer in zip(
+        OVERLAPPING.image_probability(outputs.image.detach())["grade"].tolist(),
+        batch.answer("grade").tolist(),
+        strict=True,
+    ):
+        if answer >= 0:
+            told.append(sum((sum(row[: k + 1]) - (answer <= k)) ** 2 for k in range(3)))
+    assert squared_emd(outputs, batch).item() == pytest.approx(sum(told) / len(told))
+
+
+def test_earth_moves_further_for_a_further_grade() -> None:
+    batch = replace(truth(OVERLAPPING, b=3, known=1.0), answers=torch.tensor([[0, 1]] * 3))
+    sure = [Outputs(image=torch.tensor([[30.0 * (k == g) for k in range(3)] + [0.0]] * 3)) for g in range(3)]
+    assert [round(squared_emd(o, batch).item(), 5) for o in sure] == [0, 1, 2]
+    assert squared_emd(sure[0], batch, questions=["referable"]).item() == pytest.approx(0.25)
+
+
+def test_earth_movers_distance_needs_an_order() -> None:
+    loose = LabelSchema((Question("kind", ("a", "b", "c")),), OVERLAPPING.labels)
+    batch = replace(truth(OVERLAPPING), schema=loose)
+    with pytest.raises(ValueError, match=r"squared_emd: questions=\[\] leaves none"):
+        squared_emd(logits(batch), batch)
+    with pytest.raises(ValueError, match=r"\['kind'\] have no order"):
+        squared_emd(logits(batch), batch, questions=["kind"])

@@ -109,7 +109,8 @@ def test_better_prediction_is_cheaper(schema: LabelSchema, name: str) -> None:
     good, bad = term(right, batch), term(wrong, batch)
     if "per pixel" not in name and "smoothing" not in getattr(term, "keywords", {}):
         assert good < 1e-6
-    assert good < bad - 0.2
+    if name != "presence dice":  # blind to where: here every image bears every label, and the opposite says so too
+        assert good < bad - 0.2
 
 
 @pytest.mark.parametrize("name", terms(OVERLAPPING))

@@ -122,6 +122,7 @@ def test_presence_is_read_from_the_mask():
     assert found["presence_accuracy/disc"] == 0.5
     assert found["presence_sensitivity/disc"] == 0.5
     assert found["presence_specificity/disc"] == 0.5
+    assert found["presence_f1/disc"] == 0.5
     assert found["presence_auc/disc"] == 0.5
     one_class = value(figures, FOUR.take(["0", "1"]))
     assert np.isnan(one_class["presence_specificity/disc"])

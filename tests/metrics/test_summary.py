@@ -13,10 +13,12 @@ from foveate.metrics.summary import estimates, summary
 
 def test_the_names_of_the_summary(make_counts):
     assert list(summary(make_counts(8))) == [
-        "dice", "iou", "sensitivity", "specificity", "precision",
+        "dice", "dice_all", "dice_pooled", "iou", "sensitivity", "specificity", "precision", "presence_f1",
         "accuracy", "auc", "ap", "f1", "kappa", "qkappa",
-        "dice/disc", "iou/disc", "sensitivity/disc", "specificity/disc", "precision/disc",
-        "dice/cup", "iou/cup", "sensitivity/cup", "specificity/cup", "precision/cup",
+        "dice/disc", "dice_all/disc", "dice_pooled/disc",
+        "iou/disc", "sensitivity/disc", "specificity/disc", "precision/disc", "presence_f1/disc",
+        "dice/cup", "dice_all/cup", "dice_pooled/cup",
+        "iou/cup", "sensitivity/cup", "specificity/cup", "precision/cup", "presence_f1/cup",
         "accuracy/grade", "auc/grade", "ap/grade", "f1/grade", "kappa/grade", "qkappa/grade",
         "sensitivity/grade/0", "specificity/grade/0", "sensitivity/grade/1", "specificity/grade/1",
         "sensitivity/grade/2", "specificity/grade/2", "sensitivity/grade/3", "specificity/grade/3",

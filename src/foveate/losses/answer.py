@@ -1,4 +1,4 @@
-"""Losses of the answers about the whole image: cross entropy and focal, for questions of any kind.
+"""Losses of the answers about the whole image: cross entropy, focal, and earth mover's distance of ordered answers.
 
 Each question is averaged over the images whose answer is known, then the questions that have any are averaged. A
 yes/no question is a choice between the logits 0 and z, which makes its cross entropy the binary one.
@@ -45,7 +45,7 @@ def cross_entropy(
     if not 0 <= smoothing < 1:
         raise ValueError(f"smoothing={smoothing} must lie in [0, 1); 0 leaves the targets as they are")
 
-    def loss(logits: Float[Tensor, "b a"], answer: Int[Tensor, " b"], weight: Float[Tensor, " a"]) -> Tensor:
+    def loss(q: Question, logits: Float[Tensor, "b a"], answer: Int[Tensor, " b"], weight: Tensor) -> Tensor:
         return F.cross_entropy(
             logits, answer, weight, ignore_index=UNKNOWN, reduction="none", label_smoothing=smoothing
         )
@@ -74,17 +74,53 @@ def answer_focal(
         ValueError: the network has no image logits; a question is not the schema's; weights or gamma out of range.
     """
 
-    def loss(logits: Float[Tensor, "b a"], answer: Int[Tensor, " b"], weight: Float[Tensor, " a"]) -> Tensor:
+    def loss(q: Question, logits: Float[Tensor, "b a"], answer: Int[Tensor, " b"], weight: Tensor) -> Tensor:
         ce = F.cross_entropy(logits, answer, ignore_index=UNKNOWN, reduction="none")
         return weight[answer.clamp(min=0)] * unsure(ce, gamma=gamma) * ce
 
     return _over_questions(outputs, batch, loss, questions=questions, weights=weights, term="answer_focal")
 
 
+def squared_emd(
+    outputs: Outputs,
+    batch: Batch,
+    *,
+    questions: Sequence[str] | None = None,
+    weights: Weights | None = None,
+) -> Float[Tensor, ""]:
+    """Squared earth mover's distance of ordered answers, sum_k (P(a <= k) - [y <= k])^2 (Hou et al. 2016).
+
+    A grade that is two off costs more than one that is next to it, which cross entropy does not see.
+
+    Args:
+        outputs: image logits ``(b, image_channels)``.
+        batch: answers; a question that nobody has answered is left out of the mean, 0 where all are.
+        questions: those that count; None = the ordered ones of the schema. Of a yes/no question it is (p - y)^2.
+        weights: as for `cross_entropy`.
+
+    Raises:
+        ValueError: the network has no image logits; a question is not the schema's, or has more than two answers and no
+            order, or none is left; weights out of range.
+    """
+    schema = batch.schema
+    asked = [q.name for q in schema.questions if q.ordered] if questions is None else questions
+    if loose := [q.name for q in map(schema.question, asked) if len(q.answers) > 2 and not q.ordered]:
+        raise ValueError(f"squared_emd: questions {loose} have no order; state it in the schema or take cross_entropy")
+    every = schema.image_probability(image_logits(outputs, batch, term="squared_emd"))
+
+    def loss(q: Question, _: Tensor, answer: Int[Tensor, " b"], weight: Tensor) -> Tensor:
+        probability = every[q.name]
+        reached = answer[:, None] <= torch.arange(len(q.answers), device=answer.device)
+        gap = probability.cumsum(1) - reached.to(probability.dtype)
+        return weight[answer.clamp(min=0)] * gap[:, :-1].square().sum(1)
+
+    return _over_questions(outputs, batch, loss, questions=asked, weights=weights, term="squared_emd")
+
+
 def _over_questions(
     outputs: Outputs,
     batch: Batch,
-    loss: Callable[[Tensor, Tensor, Tensor], Tensor],
+    loss: Callable[[Question, Tensor, Tensor, Tensor], Tensor],
     *,
     questions: Sequence[str] | None,
     weights: Weights | None,
@@ -108,7 +144,7 @@ def _over_questions(
         weight = part.new_tensor(_weights(q, weights))
         amount = torch.where(known, weight[answer.clamp(min=0)], 0).sum()
         # Divided by the sum of the weights, as torch does for reduction="mean".
-        values.append((loss(part, answer, weight) * known).sum() / torch.where(amount > 0, amount, 1))
+        values.append((loss(q, part, answer, weight) * known).sum() / torch.where(amount > 0, amount, 1))
         any_known.append(known.any())
     return known_mean(torch.stack(values), torch.stack(any_known))
 

@@ -7,7 +7,7 @@ made from two small CSV files.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 
 from foveate.core.labels import LabelSchema
 from foveate.metrics import table
-from foveate.metrics.tally import ANSWERS, PIXELS, answer_rows, pixel_rows
+from foveate.metrics.tally import ANSWERS, LOOKS, PIXELS, answer_rows, pixel_rows
 
 
 class LabelCounts(NamedTuple):
@@ -52,6 +52,11 @@ class Counts:
             a known pixel bears the label).
         answers: a row for each answer of each image and question whose truth is known: image, group, question,
             answer, probability, truth (1 = it is true), given (1 = it was given).
+        looks: a row for each image and finding that is there and where a cue or a mask is known: image, group,
+            question, cue (AIR: the share of the activation that lies on the cue), share (of the image that the cue
+            takes), mask (AIR of the mask), hit (the highest activation lies on the mask), dice (of the activation from
+            0.5 on with the mask); nan where there is no cue or no mask. Of no image where no activation was held
+            against anything.
 
     Raises:
         ValueError: columns are missing or of the wrong type, a name is not in the schema, a probability is nan or
@@ -61,10 +66,12 @@ class Counts:
     schema: LabelSchema
     pixels: table.Table
     answers: table.Table
+    looks: table.Table = field(default_factory=lambda: table.build(LOOKS, dict.fromkeys(LOOKS, ())))
 
     def __post_init__(self) -> None:
         table.check(self.pixels, PIXELS, name="pixels")
         table.check(self.answers, ANSWERS, name="answers")
+        table.check(self.looks, LOOKS, name="looks")
         for name, rows in (("pixels", self.pixels), ("answers", self.answers)):
             low, high = rows["probability"].min(initial=0.0), rows["probability"].max(initial=1.0)
             if not (low >= 0.0 and high <= 1.0 + 1e-3):  # softmax and averages of probabilities may round above 1
@@ -79,7 +86,10 @@ class Counts:
             raise ValueError(
                 f"{_some(strange)} are no labels or answers of the schema; read the counts with their own schema"
             )
-        for rows, key in ((self.pixels, ("image", "label")), (self.answers, ("image", "question", "answer"))):
+        if lost := set(_groups(self.looks)) - {*_groups(self.pixels), *_groups(self.answers)}:
+            raise ValueError(f"looks: {_some(lost)} have no row in pixels or answers; count them too")
+        keys = (("image", "label"), ("image", "question", "answer"), ("image", "question"))
+        for rows, key in zip((self.pixels, self.answers, self.looks), keys, strict=True):
             _refuse_doubles(_keys(rows, *key))
         _refuse_doubles(image for image, _ in dict.fromkeys([*_groups(self.pixels), *_groups(self.answers)]))
 
@@ -99,6 +109,7 @@ class Counts:
         answer_probability: Mapping[str, np.ndarray],
         given: Mapping[str, np.ndarray],
         answers: Int[np.ndarray, "b q"],
+        looks: Sequence[table.Table] = (),
     ) -> Counts:
         """Count a batch. The rows come image by image, so batches of any size join to the same tables.
 
@@ -113,6 +124,7 @@ class Counts:
             answer_probability: question -> ``(b, k)``; questions that the network does not answer are left out.
             given: question -> ``(b,)`` position of the answer given, for the same questions.
             answers: positions of the true answers by schema order, -1 unknown: those get no row.
+            looks: where findings were seen (`localisation.look_rows`), a table a finding.
 
         Raises:
             ValueError: shapes do not fit, an image is doubled, a probability is not one.
@@ -124,7 +136,8 @@ class Counts:
         scored = answer_rows(
             schema, images=images, groups=groups, answer_probability=answer_probability, given=given, answers=answers
         )
-        return cls(schema, pixels, scored)
+        empty = table.build(LOOKS, dict.fromkeys(LOOKS, ()))
+        return cls(schema, pixels, scored, table.stack([empty, *looks]))
 
     @classmethod
     def join(cls, parts: Sequence[Counts]) -> Counts:
@@ -138,7 +151,8 @@ class Counts:
         if any(part.schema != parts[0].schema for part in parts):
             raise ValueError("parts have different schemas; evaluate them under one schema")
         _refuse_doubles(image for part in parts for image in part.images)
-        return cls(parts[0].schema, table.stack([p.pixels for p in parts]), table.stack([p.answers for p in parts]))
+        tables = ([part.pixels for part in parts], [part.answers for part in parts], [part.looks for part in parts])
+        return cls(parts[0].schema, *map(table.stack, tables))
 
     def take(self, images: Sequence[str]) -> Counts:
         """These images only, in this order.
@@ -152,7 +166,9 @@ class Counts:
         wanted = np.full(len(self), len(self))
         wanted[[self._position[image] for image in images]] = np.arange(len(images))
         parts = []
-        for rows, image in ((self.pixels, self._pixel_image), (self.answers, self._answer_image)):
+        look_image = np.array([self._position[image] for image in self.looks["image"].tolist()], np.int64)
+        every = (self._pixel_image, self._answer_image, look_image)
+        for rows, image in zip((self.pixels, self.answers, self.looks), every, strict=True):
             order = np.argsort(wanted[image], kind="stable")
             parts.append(table.rows(rows, order[wanted[image][order] < len(self)]))
         return Counts(self.schema, *parts)
@@ -165,8 +181,8 @@ class Counts:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Counts):
             return NotImplemented
-        same = table.equal(self.pixels, other.pixels) and table.equal(self.answers, other.answers)
-        return self.schema == other.schema and same
+        tables = ((self.pixels, other.pixels), (self.answers, other.answers), (self.looks, other.looks))
+        return self.schema == other.schema and all(table.equal(ours, theirs) for ours, theirs in tables)
 
     @cached_property
     def groups(self) -> dict[str, str]:
@@ -227,14 +243,24 @@ class Counts:
     # -- on paper ----------------------------------------------------------------------------------------------------
 
     def write(self, folder: Path) -> None:
-        """Write ``counts.csv`` (image x label) and ``scores.csv`` (image x answer) into a folder; made if missing."""
+        """Write ``counts.csv`` (image x label), ``scores.csv`` (image x answer) and ``looks.csv`` (image x finding,
+        where there are any) into a folder; made if missing.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        table.write({folder / "counts.csv": self.pixels, folder / "scores.csv": self.answers})
+        files = {folder / "counts.csv": self.pixels, folder / "scores.csv": self.answers}
+        if len(self.looks["image"]):
+            files[folder / "looks.csv"] = self.looks
+        else:
+            (folder / "looks.csv").unlink(missing_ok=True)
+        table.write(files)
 
     @classmethod
     def read(cls, folder: Path, schema: LabelSchema) -> Counts:
         """Inverse of `write`, equal to the last digit; ValueError where a file is damaged or of another schema."""
-        return cls(schema, table.read(folder / "counts.csv", PIXELS), table.read(folder / "scores.csv", ANSWERS))
+        looks = [table.read(path, LOOKS) for path in [folder / "looks.csv"] if path.is_file()]
+        empty = table.build(LOOKS, dict.fromkeys(LOOKS, ()))
+        pixels, answers = table.read(folder / "counts.csv", PIXELS), table.read(folder / "scores.csv", ANSWERS)
+        return cls(schema, pixels, answers, table.stack([empty, *looks]))
 
 
 def _keys(rows: table.Table, *columns: str) -> list[tuple[str, ...]]:

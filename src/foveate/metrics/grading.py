@@ -13,10 +13,12 @@ from foveate.core.labels import Question
 from foveate.metrics.counts import Counts, QuestionScores
 from foveate.metrics.ranking import Roc, auc, average_precision
 from foveate.metrics.ranking import roc as roc_of
-from foveate.metrics.segmentation import dice, precision, sensitivity, specificity
+from foveate.metrics.segmentation import accuracy, dice, precision, sensitivity, specificity
 from foveate.metrics.weighted import Figures, over, ratio, with_means
 
-RATES = {"sensitivity": sensitivity, "specificity": specificity, "precision": precision, "f1": dice}
+RATES = {
+    "sensitivity": sensitivity, "specificity": specificity, "precision": precision, "f1": dice, "accuracy": accuracy,
+}  # fmt: skip
 
 
 def confusion(scores: QuestionScores, weights: Float[np.ndarray, "r n"]) -> Float[np.ndarray, "r k k"]:
@@ -48,7 +50,7 @@ def kappa(matrix: Float[np.ndarray, "r k k"], *, power: int = 0) -> Float[np.nda
 
 
 def per_answer(scores: QuestionScores, weights: Float[np.ndarray, "r n"]) -> dict[str, Float[np.ndarray, "r k"]]:
-    """AUC, AP, sensitivity, specificity, precision and F1 of each answer against the rest."""
+    """AUC, AP, sensitivity, specificity, precision, F1 and accuracy of each answer against the rest."""
     drawn, matrix = weights[:, scores.image], confusion(scores, weights)
     tp = np.diagonal(matrix, axis1=1, axis2=2)
     fp, fn = matrix.sum(1) - tp, matrix.sum(2) - tp
@@ -88,8 +90,9 @@ def figures(counts: Counts, weights: Float[np.ndarray, "r n"]) -> Figures:
     """All figures of the answers; a statistic for `interval`.
 
     Names: ``auc/<question>`` (of "yes", or the mean over answers), ``auc/<question>/<answer>``, and ``auc``, the mean
-    over the questions that have one; so for ap, sensitivity, specificity, precision, f1; without answers for accuracy,
-    f1_macro, f1_weighted, kappa, qkappa.
+    over the questions that have one; so for ap, sensitivity, specificity, precision, f1, accuracy (of the question:
+    the share of images answered rightly; of an answer: against the rest); without answers for f1_macro, f1_weighted,
+    kappa, qkappa.
 
     Args:
         counts: of the images.

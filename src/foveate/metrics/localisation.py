@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.ndimage import distance_transform_edt
+
+from foveate.metrics import operating, table
+from foveate.metrics.counts import Counts
+from foveate.metrics.tally import LOOKS
+from foveate.metrics.weighted import Figures, mean, with_means
+
+OF_LOOKS = (
+    "air", "air_tp", "air_fn", "harmonic_air_tp", "harmonic_air_fn",
+    "cue_share", "air_mask", "pointing", "activation_dice",
+)  # fmt: skip
+"""Figures of where findings were seen."""
 
 
 def air(activation: Float[np.ndarray, "h w"], cue: Bool[np.ndarray, "h w"]) -> float:
@@ -64,3 +78,87 @@ def _check(activation: np.ndarray, cue: np.ndarray) -> None:
         raise ValueError(f"activation has shape {activation.shape}, cue {cue.shape}; bring both to one grid")
     if np.isnan(activation).any():
         raise ValueError("activation has nan; leave that image out")
+
+
+def look_rows(
+    *,
+    images: Sequence[str],
+    groups: Sequence[str],
+    question: str,
+    activation: Float[np.ndarray, "b h w"],
+    cues: Bool[np.ndarray, "b h w"],
+    masks: Bool[np.ndarray, "b h w"],
+) -> dict[str, np.ndarray]:
+    """Rows of one finding for `Counts.looks`; an image whose cue and mask are both empty gets none.
+
+    Args:
+        images: names.
+        groups: of the images.
+        question: the finding.
+        activation: in [0, 1].
+        cues: all false where there is none.
+        masks: all false where there is none.
+    """
+    values: dict[str, list[Any]] = {name: [] for name in LOOKS}
+    for image, group, seen, cue, mask in zip(images, groups, activation, cues, masks, strict=True):
+        if not (cue.any() or mask.any()):
+            continue
+        strong = seen >= 0.5
+        drawn = mask.any()
+        row = (
+            image,
+            group,
+            question,
+            air(seen, cue),
+            float(cue.mean()) if cue.any() else float("nan"),
+            air(seen, mask),
+            pointing(seen, mask),
+            float(2 * (strong & mask).sum() / (strong.sum() + mask.sum())) if drawn else float("nan"),
+        )
+        for name, value in zip(LOOKS, row, strict=True):
+            values[name].append(value)
+    return table.build(LOOKS, values)
+
+
+def findings(counts: Counts) -> list[str]:
+    """Questions that activation maps were held against something for, in the schema's order."""
+    there = set(counts.looks["question"].tolist())
+    return [q.name for q in counts.schema.questions if q.name in there]
+
+
+def figures(counts: Counts, weights: Float[np.ndarray, "r n"]) -> Figures:
+    """Where findings that are there were seen: means over images; a statistic for `interval`.
+
+    Names: ``air/<question>``; among the images answered "yes" and "no", ``air_tp`` and ``air_fn``, and among those from
+    the best operating point on and below it (`operating.called`, as in Son et al. 2018), ``harmonic_air_tp`` and
+    ``harmonic_air_fn``; ``cue_share``, what a map that ignores the cue scores; ``air_mask``, ``pointing``,
+    ``activation_dice`` on masks. The bare name is the mean over findings.
+
+    Args:
+        counts: with looks.
+        weights: how often each image of ``counts.images`` counts.
+    """
+    at = {image: i for i, image in enumerate(counts.images)}
+    parts: dict[str, Figures] = {}
+    for name in findings(counts):
+        rows = table.rows(counts.looks, np.flatnonzero(counts.looks["question"] == name))
+        image = np.array([at[one] for one in rows["image"].tolist()], np.int64)
+        scores, drawn = counts.questions[name], weights[:, image]
+        given = np.full(len(counts), -1)
+        given[scores.image] = scores.given
+        called = np.zeros(weights.shape)
+        called[:, scores.image] = operating.called(scores, weights)
+        columns = {
+            "air": rows["cue"],
+            "air_tp": np.where(given[image] == 1, rows["cue"], np.nan),
+            "air_fn": np.where(given[image] == 0, rows["cue"], np.nan),
+            "cue_share": rows["share"],
+            "air_mask": rows["mask"],
+            "pointing": rows["hit"],
+            "activation_dice": rows["dice"],
+        }
+        means = mean(np.stack(list(columns.values()), 1), drawn)
+        parts[name] = {figure: means[:, k] for k, figure in enumerate(columns)}
+        for figure, part in (("harmonic_air_tp", called[:, image]), ("harmonic_air_fn", 1 - called[:, image])):
+            parts[name][figure] = mean(rows["cue"][:, None], drawn * part)[:, 0]
+    return with_means(parts)

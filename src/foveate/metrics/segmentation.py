@@ -59,7 +59,11 @@ SCORES: dict[str, Score] = {
     "dice": dice, "iou": iou, "sensitivity": sensitivity, "specificity": specificity, "precision": precision,
     "pixel_accuracy": accuracy,
 }  # fmt: skip
-PRESENCE: dict[str, Score] = {"accuracy": accuracy, "sensitivity": sensitivity, "specificity": specificity}
+DICE = {"dice_all": "one", "dice_present": "exclude"}
+"""Dice under a policy of its own, whatever the others have: papers print both side by side (Wei et al., Table 1)."""
+PRESENCE: dict[str, Score] = {
+    "accuracy": accuracy, "sensitivity": sensitivity, "specificity": specificity, "f1": dice,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,7 @@ def pooled(counts: LabelCounts, weights: Float[np.ndarray, "r n"]) -> Figures:
 
 
 def presence(counts: LabelCounts, weights: Float[np.ndarray, "r n"]) -> Figures:
-    """Whether an image bears the label, read from its mask: accuracy, sensitivity, specificity, AUC, AP.
+    """Whether an image bears the label, read from its mask: accuracy, sensitivity, specificity, F1, AUC, AP.
 
     An image is called positive if a known pixel was given the label; its score is the highest probability of a known
     pixel.
@@ -142,8 +146,9 @@ def figures(counts: Counts, weights: Float[np.ndarray, "r n"], *, absent: str = 
     """All figures of the masks; a statistic for `interval`.
 
     Names: ``dice`` (mean over images), ``dice_std`` (spread over images), ``dice_pooled``, and so for each of
-    `SCORES`; ``presence_accuracy``, ``presence_auc`` and so on. ``dice/<label>`` is one label's, ``dice`` the mean
-    over the labels that have one. nan where undefined.
+    `SCORES`; ``dice_all`` (a rightly empty mask is 1, a false alarm 0) and ``dice_present`` (images that bear the label
+    alone) with their ``_std``, whatever ``absent`` says; ``presence_accuracy``, ``presence_auc`` and so on.
+    ``dice/<label>`` is one label's, ``dice`` the mean over the labels that have one. nan where undefined.
 
     Args:
         counts: of the images.
@@ -152,10 +157,11 @@ def figures(counts: Counts, weights: Float[np.ndarray, "r n"], *, absent: str = 
     """
     parts = {}
     for label, part in counts.labels.items():
-        values, drawn = np.stack(list(per_image(part, absent=absent).values()), 1), weights[:, part.image]
+        scores = per_image(part, absent=absent) | {n: per_image(part, absent=p)["dice"] for n, p in DICE.items()}
+        values, drawn = np.stack(list(scores.values()), 1), weights[:, part.image]
         parts[label] = (
-            dict(zip(SCORES, mean(values, drawn).T, strict=True))
-            | {f"{name}_std": spread for name, spread in zip(SCORES, std(values, drawn).T, strict=True)}
+            dict(zip(scores, mean(values, drawn).T, strict=True))
+            | {f"{name}_std": spread for name, spread in zip(scores, std(values, drawn).T, strict=True)}
             | {f"{name}_pooled": value for name, value in pooled(part, weights).items()}
             | {f"presence_{name}": value for name, value in presence(part, weights).items()}
         )

@@ -1,8 +1,10 @@
 """The figures of a run under flat names: for logs, for model selection, and with intervals for tables.
 
-Of the pixel labels: dice, iou, sensitivity, specificity, precision (mean over images). Of the questions: accuracy, auc,
-ap, f1, kappa, qkappa ("yes", or the mean over answers), and the sensitivity and specificity of each answer. The bare
-name is the mean over labels or questions; ``dice/<label>``, ``auc/<question>``, ``sensitivity/<question>/<answer>``.
+Of the pixel labels: dice, dice_all (a rightly empty mask is 1, whatever the policy), iou, sensitivity, specificity,
+precision (mean over images), dice_pooled (F1 over the pixels of all images), presence_f1 (F1 of "the image bears it",
+read from its mask). Of the questions: accuracy, auc, ap, f1, kappa, qkappa ("yes", or the mean over answers),
+and the sensitivity and specificity of each answer. The bare name is the mean over labels or questions;
+``dice/<label>``, ``auc/<question>``, ``sensitivity/<question>/<answer>``.
 """
 
 from __future__ import annotations
@@ -12,24 +14,31 @@ from functools import partial
 import numpy as np
 from jaxtyping import Float
 
-from foveate.metrics import grading, interval, segmentation
+from foveate.metrics import grading, interval, localisation, operating, segmentation
 from foveate.metrics.counts import Counts
 from foveate.metrics.interval import Estimate
 from foveate.metrics.weighted import Figures
 
-OF_LABELS = ("dice", "iou", "sensitivity", "specificity", "precision")
+OF_LABELS = ("dice", "dice_all", "dice_pooled", "iou", "sensitivity", "specificity", "precision", "presence_f1")
 OF_QUESTIONS = ("accuracy", "auc", "ap", "f1", "kappa", "qkappa")
 OF_ANSWERS = ("sensitivity", "specificity")
 
 
 def names(counts: Counts) -> list[str]:
-    """The names of the figures, which follow from the schema alone: what has no image is there, and nan."""
+    """The names of the figures, which follow from the schema alone: what has no image is there, and nan.
+
+    Only those of activations (`localisation`) and operating points (`operating`) are left out where none was looked at.
+    """
     labels, questions = counts.schema.labels, counts.schema.questions
     out = [*(OF_LABELS if labels else ()), *(OF_QUESTIONS if questions else ())]
     out += [f"{name}/{label}" for label in labels for name in OF_LABELS]
     for q in questions:
         out += [f"{name}/{q.name}" for name in OF_QUESTIONS]
         out += [f"{name}/{q.name}/{answer}" for answer in (("yes",) if q.yes_no else q.answers) for name in OF_ANSWERS]
+    if len(counts.looks["image"]):
+        findings = localisation.findings(counts)
+        out += [*localisation.OF_LOOKS, *(f"{name}/{q}" for q in findings for name in localisation.OF_LOOKS)]
+        out += [f"{name}/{q}" for q in findings for name in operating.NAMES]
     return out
 
 
@@ -43,6 +52,8 @@ def figures(counts: Counts, weights: Float[np.ndarray, "r n"], *, absent: str = 
     """
     # Labels win: sensitivity, specificity and precision without an answer are about pixels
     every = grading.figures(counts, weights) | segmentation.figures(counts, weights, absent=absent)
+    if len(counts.looks["image"]):
+        every |= localisation.figures(counts, weights) | operating.figures(counts, weights)
     return {name: every[name] for name in names(counts)}
 
 

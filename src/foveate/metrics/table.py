@@ -50,7 +50,9 @@ def stack(tables: Sequence[Table]) -> dict[str, np.ndarray]:
 
 def equal(a: Table, b: Table) -> bool:
     """Whether two tables have the same columns and the same values in the same rows."""
-    return list(a) == list(b) and all(np.array_equal(a[column], b[column]) for column in a)
+    return list(a) == list(b) and all(
+        np.array_equal(a[column], b[column], equal_nan=a[column].dtype.kind == "f") for column in a
+    )
 
 
 def write(files: Mapping[Path, Table]) -> None:

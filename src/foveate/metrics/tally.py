@@ -18,6 +18,10 @@ ANSWERS: table.Columns = {
     "image": str, "group": str, "question": str, "answer": str,
     "probability": float, "truth": int, "given": int,
 }  # fmt: skip
+LOOKS: table.Columns = {
+    "image": str, "group": str, "question": str,
+    "cue": float, "share": float, "mask": float, "hit": float, "dice": float,
+}  # fmt: skip
 
 
 def pixel_rows(

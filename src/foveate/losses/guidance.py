@@ -1,0 +1,101 @@
+"""Losses of where a finding was seen: suppress activation outside its cue, ask nothing inside (Son et al. 2018).
+
+Activation maps are ``Outputs.activation``, one an image logit; cues are ``Batch.regions``, one a question. A question's
+cue guides the map that speaks for "yes"; questions with several answers, and images whose cue is not known, have no
+part in it. The cue is brought to the map's resolution by its maximum: a cell that holds a bit of the cue is inside.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from foveate.core.types import Batch, Outputs
+from foveate.losses.known import full, known_mean
+
+
+def guidance(outputs: Outputs, batch: Batch, *, eps: float = 1e-3) -> Float[Tensor, ""]:
+    """Mean over cells of (1 - m) log(max(a, eps)), m the cue, a the map's sigmoid (Son et al. 2018, eq. 2), - log eps.
+
+    The printed form is negative and least, log eps, where a <= eps outside the cue; shifted by -log eps on the cells
+    outside it is 0 there and positive elsewhere, with the same gradient: (1 - m) (1 - a) per cell, 0 where a < eps.
+
+    Args:
+        outputs: activation ``(b, image_channels, i, j)``.
+        batch: cues ``(b, questions, h, w)`` and which of them are known; the mean is over the images and findings with
+            a known cue (an absent finding's is empty), 0 where there are none.
+        eps: least activation that is told from none, in (0, 1).
+
+    Raises:
+        ValueError: the network has no activation maps, the batch no cues, or eps is out of range.
+    """
+    least = _log_eps(eps)
+    return _outside(outputs, batch, lambda z: F.logsigmoid(z).clamp_min(least) - least, term="guidance")
+
+
+def guidance_printed(outputs: Outputs, batch: Batch, *, eps: float = 1e-3) -> Float[Tensor, ""]:
+    """Eq. 2 of Son et al. 2018 as printed, (1 - m) log(max(a, eps)): `guidance` without the shift, negative.
+
+    Arguments and errors as for `guidance`.
+    """
+    least = _log_eps(eps)
+    return _outside(outputs, batch, lambda z: F.logsigmoid(z).clamp_min(least), term="guidance_printed")
+
+
+def guidance_entropy(outputs: Outputs, batch: Batch) -> Float[Tensor, ""]:
+    """-(1 - m) log(1 - a): the cross entropy of "nothing here" outside the cue; pulls hardest where a is high.
+
+    Eq. 2 pulls hardest where a is already low: its gradient for the logit is (1 - m) (1 - a), here it is (1 - m) a.
+    Arguments and errors as for `guidance`.
+    """
+    return _outside(outputs, batch, F.softplus, term="guidance_entropy")
+
+
+def at_resolution(cues: Bool[Tensor, "b r h w"], size: tuple[int, int]) -> Bool[Tensor, "b r i j"]:
+    """Cues on the cells of a map: a cell is inside where any of its pixels is.
+
+    Args:
+        cues: on the pixels of the image.
+        size: (rows, cols) of the map; where it does not divide the image, cells are taken to be the next power of two
+            of pixels wide, and to reach over the image's lower and right edge, as encoders pad it.
+    """
+    planes = cues.float()
+    if cues.shape[2] % size[0] or cues.shape[3] % size[1]:
+        cell = 1 << max(math.ceil(cues.shape[2] / size[0]) - 1, math.ceil(cues.shape[3] / size[1]) - 1, 0).bit_length()
+        missing = size[1] * cell - cues.shape[3], size[0] * cell - cues.shape[2]
+        if min(missing) >= 0:
+            planes = F.pad(planes, (0, missing[0], 0, missing[1]))
+    return F.adaptive_max_pool2d(planes, size) > 0.5
+
+
+def _outside(outputs: Outputs, batch: Batch, value: Callable[[Tensor], Tensor], *, term: str) -> Float[Tensor, ""]:
+    """Mean of ``value`` of the maps' logits over the cells, 0 inside the cue, of what has a known cue."""
+    maps = outputs.activation
+    schema = batch.schema
+    if maps is None or maps.shape[1] != schema.image_channels:
+        there = "None" if maps is None else f"{maps.shape[1]} maps"
+        raise ValueError(
+            f"{term} needs outputs.activation, one map an image logit ({schema.image_channels}), not {there}; take a "
+            "network with activation maps (models.region_cnn, models.guided)"
+        )
+    if batch.regions is None or batch.regions.shape[1] != len(schema.questions):
+        raise ValueError(f"{term} needs batch.regions, one cue a question; give the recipe cues (data.cues.Cues)")
+    yes_no = [i for i, q in enumerate(schema.questions) if q.yes_no]
+    if not yes_no:
+        raise ValueError(f"{term}: the schema has no yes/no question, so no cue can guide")
+    channels = [schema.slices[schema.questions[i].name].start for i in yes_no]
+    logits = full(maps[:, channels])
+    cue = at_resolution(batch.regions[:, yes_no], (logits.shape[2], logits.shape[3]))
+    known = torch.ones_like(cue[..., 0, 0]) if batch.cued is None else batch.cued[:, yes_no]
+    return known_mean((value(logits) * ~cue).mean((2, 3)), known)
+
+
+def _log_eps(eps: float) -> float:
+    if not 0 < eps < 1:
+        raise ValueError(f"eps={eps} must lie between 0 and 1, such as 1e-3")
+    return math.log(eps)

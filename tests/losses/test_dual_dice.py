@@ -1,0 +1,154 @@
+"""Dual Dice against a loop from the equations, its promises, and two processes that see one batch."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from losses_cases import OVERLAPPING, SCHEMAS, gradients, logits, truth
+
+from foveate.core.labels import LabelSchema
+from foveate.core.types import Outputs
+from foveate.losses.balanced import weighted_bce
+from foveate.losses.dual import dual_dice, presence, presence_dice
+from foveate.losses.overlap import dice_squared, per_label, whole_batch
+
+
+@pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10**6), known=st.sampled_from([0.1, 0.5, 1.0]))
+def test_presence_is_its_equation(schema: LabelSchema, seed: int, known: float) -> None:
+    batch = truth(schema, seed, b=3, known=known)
+    outputs = logits(batch, seed)
+    q = schema.pixel_probability(outputs.pixel.detach()).tolist()
+    both = squares = count = 0.0
+    by_label = []
+    for k in range(len(schema.labels)):
+        own = [0.0, 0.0, 0]
+        for i in range(3):
+            seen = [
+                (q[i][k][r][c], bool(batch.masks[i, k, r, c]))
+                for r in range(3)
+                for c in range(4)
+                if batch.known[i, k, r, c]
+            ]
+            if seen:
+                p, t = max(value for value, _ in seen), any(mark for _, mark in seen)
+                own = [own[0] + p * t, own[1] + p * p + t, own[2] + 1]
+        both, squares, count = both + own[0], squares + own[1], count + own[2]
+        if own[2]:
+            by_label.append(1 - (2 * own[0] + 0.3) / (own[1] + 0.3))
+    pooled = 1 - (2 * both + 0.3) / (squares + 0.3) if count else 0.0
+    assert presence_dice(outputs, batch, eps=0.3).item() == pytest.approx(pooled)
+    mean = sum(by_label) / len(by_label) if by_label else 0.0
+    assert presence_dice(outputs, batch, eps=0.3, pool=per_label).item() == pytest.approx(mean)
+
+
+def test_dual_is_four_parts_segmentation_and_one_presence() -> None:
+    batch = truth(OVERLAPPING, 3)
+    outputs = logits(batch, 3)
+    seg, clf = dice_squared(outputs, batch, pool=whole_batch), presence_dice(outputs, batch)
+    torch.testing.assert_close(dual_dice(outputs, batch), 0.8 * seg + 0.2 * clf)
+    torch.testing.assert_close(dual_dice(outputs, batch, share=1.0), seg)
+    torch.testing.assert_close(dual_dice(outputs, batch, share=0.0), clf)
+
+
+def test_presence_does_not_depend_on_size() -> None:
+    """One marked pixel costs as much as a thousand, which segmentation alone does not see."""
+    batch = truth(OVERLAPPING, b=1, h=40, w=40, known=1.0)
+    small = torch.zeros_like(batch.masks)
+    small[0, 0, 0, 0] = True
+    large = torch.zeros_like(batch.masks)
+    large[0, 0, :30] = True
+    nothing = Outputs(torch.full(batch.masks.shape, -3.0))
+    a, b = (presence_dice(nothing, replace(batch, masks=m)) for m in (small, large))
+    torch.testing.assert_close(a, b)
+    assert a > 0.4
+
+
+def test_false_alarm_has_a_gradient_where_nothing_is_marked() -> None:
+    batch = truth(OVERLAPPING, h=8, w=8, known=1.0)
+    batch = replace(batch, masks=torch.zeros_like(batch.masks))
+    outputs = logits(batch, 2)
+    loss = presence_dice(outputs, batch)
+    grad = gradients(loss, outputs)[0]
+    assert ((grad > 0).sum((2, 3)) == 1).all()  # the highest pixel of each image and label, and no other
+    assert not (grad < 0).any()
+    assert presence_dice(Outputs(torch.full_like(outputs.pixel, -50.0)), batch) < 1e-9
+
+
+def test_what_is_ignored_is_neither_there_nor_a_false_alarm() -> None:
+    """A mark that the guideline refutes is unknown; the rest of the image still says that the lesion is absent."""
+    batch = truth(OVERLAPPING, b=1, h=4, w=4, known=1.0)
+    known = torch.ones_like(batch.known)
+    known[0, 0, 0, 0] = False
+    masks = torch.zeros_like(batch.masks)
+    masks[0, 0, 0, 0] = True
+    high = torch.full(masks.shape, -20.0)
+    high[0, 0, 0, 0] = 20.0
+    found, there, said = presence(Outputs(high), replace(batch, masks=masks, known=known))
+    assert found[0, 0] < 1e-6
+    assert not there[0, 0]
+    assert said.all()
+    assert dual_dice(Outputs(high), replace(batch, masks=masks, known=known)) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("term", "message"),
+    [(partial(dual_dice, share=1.2), r"share=1.2.*0\.8"), (partial(presence_dice, eps=0.0), r"eps=0.0")],
+)
+def test_strange_settings_are_refused(term: Callable, message: str) -> None:
+    batch = truth(OVERLAPPING)
+    with pytest.raises(ValueError, match=message):
+        term(logits(batch), batch)
+
+
+WORKER = """
+import sys, torch, torch.distributed as dist
+from losses_cases import OVERLAPPING, logits, truth
+from dataclasses import replace
+from foveate.core.types import Outputs
+from foveate.losses.balanced import weighted_bce
+from foveate.losses.dual import dual_dice
+
+torch.set_num_threads(1)
+rank, store, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+batch = truth(OVERLAPPING, 5, b=4, known=float(sys.argv[4]))
+outputs = logits(batch, 5)
+mine = slice(2 * rank, 2 * rank + 2)
+part = replace(batch, image=batch.image[mine], masks=batch.masks[mine], known=batch.known[mine])
+loss = {"dual_dice": dual_dice, "weighted_bce": weighted_bce}[sys.argv[5]](Outputs(outputs.pixel[mine]), part)
+grad = torch.autograd.grad(loss, outputs.pixel)[0]
+dist.all_reduce(grad)
+torch.save((loss.detach(), grad / 2), f"{out}{rank}.pt")
+dist.destroy_process_group()
+"""
+
+
+# The weighted cross entropy is a mean over pixels, as all are; only its weights are those of the whole batch.
+@pytest.mark.parametrize(("term", "known"), [(dual_dice, 0.7), (weighted_bce, 1.0)], ids=["dual", "weighted"])
+def test_two_processes_see_one_batch(term: Callable, known: float, tmp_path: Path) -> None:
+    """Each of two processes has two of four images; loss and averaged gradient are those of one process with all."""
+    batch = truth(OVERLAPPING, 5, b=4, known=known)
+    outputs = logits(batch, 5)
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
+    said = [str(tmp_path / "store"), str(tmp_path / "out"), str(known), term.__name__]
+    commands = [[sys.executable, "-c", WORKER, str(rank), *said] for rank in (0, 1)]
+    running = [subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) for command in commands]
+    told = [process.communicate(timeout=300)[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0], told
+    loss = term(outputs, batch)
+    grad = torch.autograd.grad(loss, outputs.pixel)[0]
+    theirs = [torch.load(tmp_path / f"out{rank}.pt") for rank in (0, 1)]
+    torch.testing.assert_close((theirs[0][0] + theirs[1][0]) / 2, loss.detach())
+    torch.testing.assert_close(theirs[0][1], grad)
+    if term is dual_dice:
+        torch.testing.assert_close(theirs[0][0], theirs[1][0])
