@@ -126,9 +126,9 @@ def test_each_epoch_and_each_repeat_varies_anew(dataset: Dataset) -> None:
 def test_priors_and_regions_move_with_the_image(dataset: Dataset) -> None:
     bright = {row.id: replace(dataset, augment=None).sample(i).image[::2, ::2, 0] for i, row in enumerate(dataset.rows)}
 
-    def cue(row: Row, geometry: Geometry) -> np.ndarray:
-        assert geometry.size == (16, 16)
-        return np.tile((np.arange(16) < 8).astype(np.uint8), (3, 16, 1))
+    def cue(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+        assert sample.geometry.size == (16, 16)
+        return np.tile((np.arange(16) < 8).astype(np.uint8), (3, 16, 1)), np.array([1, 0, 1], np.uint8)
 
     flipped = Augment((A.flip_horizontal(1.0),))
     guided = replace(dataset, priors=lambda i: bright[i][None] / np.float64(255), regions=cue, augment=flipped)
@@ -142,6 +142,7 @@ def test_priors_and_regions_move_with_the_image(dataset: Dataset) -> None:
     assert batch.prior.shape == (4, 1, 16, 16)
     assert batch.regions.shape == (4, 3, 16, 16)
     assert batch.regions.dtype == torch.bool
+    assert batch.cued.tolist() == [[True, False, True]] * 4
     with pytest.raises(ValueError, match="prior: 1 of 2 samples have none"):
         collate([plain, replace(plain, prior=None)], SCHEMA)
 

@@ -206,3 +206,20 @@ def test_merge_rules_against_a_slow_loop(votes: np.ndarray) -> None:
             assert bool(known[at]) == (truth is not None)
             if truth is not None:
                 assert bool(marked[at]) == bool(truth)
+
+
+def test_a_label_made_of_several_is_marked_where_any_is_and_known_where_that_is_decided(tmp_path: Path) -> None:
+    """One member marks the left pixel; the other is unknown in the right one: there nobody can say that it is free."""
+    Image.fromarray(np.array([[255, 0, 0]], np.uint8)).save(tmp_path / "a.png")
+    Image.fromarray(np.array([[127, 0, 127]], np.uint8)).save(tmp_path / "b.png")
+    schema = LabelSchema((), ("drusen", "cnv"), exclusive=True).unite("lesion")
+    row = Row(
+        "a",
+        "a.png",
+        masks={"drusen": (MaskSource("a.png", above=200),), "cnv": (MaskSource("b.png", above=200, ignore=(127,)),)},
+    )
+    marked, known = read.masks(row, tmp_path, schema, shape=(1, 3))
+    assert marked.tolist() == [[[1, 0, 0]]]
+    assert known.tolist() == [[[1, 1, 0]]]
+    silent = Row("a", "a.png", masks={"drusen": (MaskSource("a.png", above=200),)})
+    assert read.masks(silent, tmp_path, schema, shape=(1, 3))[1].tolist() == [[[1, 0, 0]]]

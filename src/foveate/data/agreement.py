@@ -1,10 +1,11 @@
-"""How far several graders agree, on where (Dice) and on whether (kappa)."""
+"""How far several graders agree: on where (Dice), on whether, and on their answers (kappa)."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from statistics import fmean, median
 
 import numpy as np
@@ -41,7 +42,7 @@ class Agreement:
     """How far graders agree on one label.
 
     Args:
-        label: what was marked.
+        label: what was marked, or the question that was answered (then there is no Dice).
         graders: two, or all of a label that has three or more.
         images: that all of them looked at.
         either: pairs of masks of an image of which one or both are marked; Dice is taken over these.
@@ -73,6 +74,36 @@ def agreement(drawn: Iterable[Drawn]) -> tuple[Agreement, ...]:
         graders = tuple(sorted({g for name, two in pairs if name == label for g in two}))
         if len(graders) > 2:
             out.append(_of_all(label, graders, [some for (name, _), some in pairs.items() if name == label]))
+    return tuple(out)
+
+
+def answered(
+    question: str, answers: Sequence[str], given: Iterable[Mapping[str, str]], *, least: int = 2
+) -> tuple[Agreement, ...]:
+    """Every pair of readers of a question (Cohen's kappa), then all together (Fleiss') where three or more read.
+
+    Readers may differ from image to image: Fleiss' kappa is that of the images with the usual number of readers.
+
+    Args:
+        question: its name; stands in ``Agreement.label``.
+        answers: all there are.
+        given: reader -> answer of each image.
+        least: images that a pair must share to be told.
+    """
+    read = [one for one in given if len(one) > 1]
+    out = []
+    nothing = (0, float("nan"), float("nan"))
+    for pair in combinations(sorted({reader for one in read for reader in one}), 2):
+        both = [one for one in read if set(pair) <= set(one)]
+        if len(both) >= least:
+            first, second = (np.array([answers.index(one[reader]) for one in both]) for reader in pair)
+            out.append(Agreement(question, pair, len(both), *nothing, cohen(first, second)))
+    usual = max(Counter(len(one) for one in read).items(), key=lambda item: (item[1], item[0]), default=(0, 0))[0]
+    if usual > 2:
+        counts = [[list(one.values()).count(a) for a in answers] for one in read if len(one) == usual]
+        names = tuple(sorted({reader for one in read if len(one) == usual for reader in one}))
+        said = names if len(names) == usual else (f"any {usual} of {len(names)} readers",)
+        out.append(Agreement(question, said, len(counts), *nothing, fleiss(np.array(counts, np.int64))))
     return tuple(out)
 
 

@@ -87,7 +87,8 @@ class Cache:
         The image counts by ``row.sha256`` where the manifest gives it. Answers and questions are not stored, so they
         do not count.
         """
-        sources = [s for label in schema.labels for s in row.masks.get(label, ())]
+        members = [member for label in schema.labels for member in schema.members(label)]
+        sources = [s for label in members for s in row.masks.get(label, ())]
         named = sorted({(s.path, s.frame) for s in sources if s.path is not None}, key=str)
         parts = {
             "version": [VERSION, cv2.__version__, PIL.__version__],
@@ -100,8 +101,9 @@ class Cache:
                 f"{path}#{frame}": [self._digest(root / path), *self._beside(path, frame, root)]
                 for path, frame in named
             },
-            "masks": {label: [asdict(s) for s in row.masks.get(label, ())] for label in schema.labels},
+            "masks": {label: [asdict(s) for s in row.masks.get(label, ())] for label in members},
             "labels": schema.labels,
+            "united": schema.united,
             "exclusive": schema.exclusive,
             "prepare": {**asdict(prepare), "size": prepare.shape},
         }

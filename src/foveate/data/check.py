@@ -7,9 +7,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from foveate.core.guideline import Guideline
 from foveate.core.labels import LabelSchema
 from foveate.core.types import Row
-from foveate.data.agreement import agreement
+from foveate.data.agreement import Agreement, agreement, answered
+from foveate.data.cleaning import fits
+from foveate.data.consensus import readings
 from foveate.data.duplicates import near
 from foveate.data.findings import LabelCount, Report
 from foveate.data.gather import gather
@@ -24,7 +27,12 @@ MANY = 2_000  # rows from which processes are worth their start
 
 
 def check(
-    manifest: Manifest, *, workers: int | None = None, seed: int = 0, progress: Callable[[int, int], None] | None = None
+    manifest: Manifest,
+    *,
+    guideline: Guideline | None = None,
+    workers: int | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Decode every image and mask of a manifest and report what is there and what is wrong.
 
@@ -35,16 +43,24 @@ def check(
 
     Args:
         manifest: what to check.
+        guideline: in the words of the manifest's schema (`Guideline.named`): lesions that contradict the grade, and
+            grades that nothing marked speaks for, are contradictions too. None = not asked.
         workers: processes that decode; 0 = two threads of this process; None = a process a core, four at most, from
             2,000 rows on, else threads. On macOS and Windows a script that uses processes needs the usual
             ``if __name__ == "__main__":``.
         seed: of the draws behind `hints`.
         progress: called with (rows done, rows) after each.
+
+    Raises:
+        ValueError: the guideline's question or lesions are not the schema's.
     """
+    if guideline is not None:
+        fits(guideline, manifest.schema)
     if workers is None:
         workers = min(4, os.cpu_count() or 1) if len(manifest) >= MANY else 0
     found: list[Found] = []
-    for one in gather(partial(look, root=manifest.root, schema=manifest.schema), manifest.rows, workers=workers):
+    glance = partial(look, root=manifest.root, schema=manifest.schema, guideline=guideline)
+    for one in gather(glance, manifest.rows, workers=workers):
         found.append(one)
         if progress is not None:
             progress(len(found), len(manifest))
@@ -74,7 +90,7 @@ def check(
         near=tuple(alike),
         contradictions=tuple(text for one in found for text in one.contradictions) + tuple(_disagreeing(same)),
         leaks=tuple(leaks(manifest, same=together)),
-        agreement=agreement(drawn for one in found for drawn in one.drawn),
+        agreement=agreement(drawn for one in found for drawn in one.drawn) + _read(manifest.rows, schema),
         hints=hints(manifest.rows, found, schema, seed=seed),
         notes=tuple(_notes(manifest)),
         about={
@@ -83,6 +99,17 @@ def check(
             for text in (*one.mismatching, *one.contradictions)
         },
     )
+
+
+def _read(rows: Sequence[Row], schema: LabelSchema) -> tuple[Agreement, ...]:
+    """How far readers agree on each question."""
+    out: list[Agreement] = []
+    for q in schema.questions:
+        given = [
+            {reader: q.answers[q.index(answer)] for reader, answer in readings(row, q, schema).items()} for row in rows
+        ]
+        out += answered(q.name, q.answers, given)
+    return tuple(out)
 
 
 def _same(rows: Sequence[Row], found: Sequence[Found]) -> list[list[Row]]:

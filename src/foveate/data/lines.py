@@ -10,12 +10,15 @@ from typing import Any, Literal, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from foveate.core.labels import YES_NO, LabelSchema
-from foveate.core.types import MaskSource, Row
+from foveate.core.types import Cue, MaskSource, Row
 
 LATERALITIES = ("OD", "OS")
 SPLITS = ("train", "val", "test")
 ABSENT = (MaskSource(),)
 """Masks of a label that is known to be nowhere in the image; written ``"absent"``."""
+
+NOWHERE = (Cue(),)
+"""Cues of a label that the one reader of the image found nowhere; written ``"absent"``."""
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -60,7 +63,12 @@ def _model(noun: type, **instead: Any) -> type[BaseModel]:
 
 
 _Source = _model(MaskSource)
-_Row = _model(Row, masks=dict[str, Literal["absent"] | list[_Source]])  # type: ignore[valid-type]
+_Cue = _model(Cue)
+_Row = _model(
+    Row,
+    masks=dict[str, Literal["absent"] | list[_Source]],  # type: ignore[valid-type]
+    cues=dict[str, Literal["absent"] | list[_Cue]],  # type: ignore[valid-type]
+)
 
 
 def row_from_line(text: str) -> Row:
@@ -75,7 +83,12 @@ def row_from_line(text: str) -> Row:
         if sources == []:
             raise ValueError(f'masks.{label}=[]: leave the label out where it is unknown, or write "absent"')
         masks[label] = ABSENT if sources == "absent" else tuple(MaskSource(**source) for source in sources)
-    return Row(**{**data, "masks": masks})
+    cues = {}
+    for label, given in data["cues"].items():
+        if given == []:
+            raise ValueError(f'cues.{label}=[]: leave the label out where it is unknown, or write "absent"')
+        cues[label] = NOWHERE if given == "absent" else tuple(Cue(**cue) for cue in given)
+    return Row(**{**data, "masks": masks, "cues": cues})
 
 
 def row_to_line(row: Row) -> str:
@@ -85,6 +98,10 @@ def row_to_line(row: Row) -> str:
         data["masks"] = {
             k: "absent" if m == ABSENT else [_filled(source) for source in m] for k, m in row.masks.items()
         }
+    if row.cues:
+        data["cues"] = {k: "absent" if c == NOWHERE else [_filled(cue) for cue in c] for k, c in row.cues.items()}
+    if row.readings:
+        data["readings"] = {reader: dict(answers) for reader, answers in row.readings.items()}
     return _dumps(data)
 
 
@@ -110,6 +127,13 @@ def problem(row: Row, schema: LabelSchema) -> str | None:
             schema.question(question).index(answer)
     except ValueError as error:
         return f"answers: {error}"
+    try:
+        for question, answer in ((q, a) for given in row.readings.values() for q, a in given.items()):
+            schema.question(question).index(answer)
+    except ValueError as error:
+        return f"readings: {error}"
+    if strange := sorted(set(row.cues) - set(schema.labels)):
+        return f"cues: label {strange[0]!r} is none of {list(schema.labels)}; add it to the schema or leave it out"
     if strange := sorted(set(row.masks) - set(schema.labels)):
         return f"masks: label {strange[0]!r} is none of {list(schema.labels)}; add it to the schema or leave it out"
     if row.laterality not in (None, *LATERALITIES):
@@ -162,13 +186,13 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return data
 
 
-def _filled(noun: Row | MaskSource) -> dict[str, Any]:
+def _filled(noun: Row | MaskSource | Cue) -> dict[str, Any]:
     """Fields that differ from their default, and are not empty."""
     out = {}
     for f in fields(noun):
         value = getattr(noun, f.name)
         if value not in (None, (), {}) and value != f.default:
-            out[f.name] = value if f.name == "masks" else dict(value) if isinstance(value, Mapping) else value
+            out[f.name] = value if f.name in ("masks", "cues") else dict(value) if isinstance(value, Mapping) else value
     return out
 
 

@@ -18,7 +18,6 @@ import torch
 from jaxtyping import Float, UInt8
 
 from foveate.core.labels import LabelSchema
-from foveate.core.shapes import Geometry
 from foveate.core.types import Batch, Row, Sample
 from foveate.data.augment import Augment
 from foveate.data.cache import Cache
@@ -26,7 +25,7 @@ from foveate.data.prepare import Prepare
 from foveate.data.read import MERGE, Unreadable
 
 Priors = Callable[[str], Float[np.ndarray, "k r c"]]
-Regions = Callable[[Row, Geometry], UInt8[np.ndarray, "r h w"]]
+Regions = Callable[[Sample], tuple[UInt8[np.ndarray, "r h w"], UInt8[np.ndarray, " r"]]]
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,8 @@ class Dataset:
         augment: random variations, used where a generator is given.
         cache: prepared samples on disk.
         priors: image id -> maps of an earlier stage ``(map, row, col)`` float32 over the frame, at any resolution.
-        regions: row and geometry -> cues ``(region, row, col)`` 0/1 in the frame.
+        regions: sample, not varied yet -> cues ``(region, row, col)`` 0/1 in its frame, and ``(region,)`` 0/1 which of
+            them are known (`data.cues.Cues`).
 
     Raises:
         ValueError: ``prepare.graders`` is no rule and no grader of these rows.
@@ -90,7 +90,8 @@ class Dataset:
         if self.priors is not None:
             sample = replace(sample, prior=_prior(self.priors(row.id), sample.geometry.size))
         if self.regions is not None:
-            sample = replace(sample, regions=self.regions(row, sample.geometry))
+            cues, cued = self.regions(sample)
+            sample = replace(sample, regions=cues, cued=cued)
         return sample if rng is None or self.augment is None else self.augment(sample, rng)
 
 
@@ -132,6 +133,7 @@ def collate(samples: Sequence[Sample], schema: LabelSchema) -> Batch:
         prior=_all_or_none("prior", [s.prior for s in samples]),
         regions=None if (cues := _all_or_none("regions", [s.regions for s in samples])) is None else cues.bool(),
         geometries=tuple(s.geometry for s in samples),
+        cued=None if (sure := _all_or_none("cued", [s.cued for s in samples])) is None else sure.bool(),
     )
 
 

@@ -11,10 +11,15 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from foveate.core.guideline import Guideline
 from foveate.core.labels import LabelSchema
+from foveate.core.regions import located
+from foveate.core.shapes import Geometry
 from foveate.core.types import Row
 from foveate.data import duplicates, read
 from foveate.data.agreement import Drawn
+from foveate.data.cleaning import against
+from foveate.data.cues import draw
 from foveate.data.manifest import sha256
 
 
@@ -49,13 +54,14 @@ class Found:
     contradictions: tuple[str, ...] = ()
 
 
-def look(row: Row, root: Path, schema: LabelSchema) -> Found:
+def look(row: Row, root: Path, schema: LabelSchema, *, guideline: Guideline | None = None) -> Found:
     """Decode the image and the masks of a row.
 
     Args:
         row: what to look at.
         root: folder that its paths start from.
         schema: names its labels and questions.
+        guideline: in the words of the schema; what is marked against the grade is a contradiction. None = not asked.
     """
     path = root / row.image
     try:
@@ -81,6 +87,9 @@ def look(row: Row, root: Path, schema: LabelSchema) -> Found:
             marked = tuple(int(np.count_nonzero(mask)) for mask in masks)
             sure = tuple(bool(k.any()) for k in known)
             contradictions = tuple(refuted(row, schema, marked, known))
+            if guideline is not None:
+                found = against(row, masks, known, schema=schema, guideline=guideline)
+                contradictions += tuple(f"{row.id}: {one.words}" for one in found)
             drawn = tuple(_drawn(row, root, schema, (rows, cols)))
         except read.Unreadable as error:
             unreadable = [str(error)]
@@ -159,8 +168,31 @@ def _drawn(row: Row, root: Path, schema: LabelSchema, shape: tuple[int, int]) ->
             known = (own[first][1][0] & own[second][1][0]) > 0
             if known.any():
                 a, b = (own[g][0][0].astype(bool) & known for g in (first, second))
-                out.append(Drawn(row.id, label, (first, second), (int(a.sum()), int(b.sum())), int((a & b).sum())))
+                out.append(_pair(row.id, label, (first, second), a, b))
+    return out + _cued(row, shape)
+
+
+def _cued(row: Row, shape: tuple[int, int]) -> list[Drawn]:
+    """Every pair of readers of a label's cues; those that name regions count where the row has a disc."""
+    out = []
+    whole = Geometry.whole(shape)
+    for label, cues in row.cues.items():
+        readers = sorted({cue.grader for cue in cues})
+        if len(readers) < 2:
+            continue
+        regions = located(shape=shape, disc=row.disc, fovea=row.fovea, laterality=row.laterality)
+        own: dict[str, np.ndarray] = {}
+        for cue in cues:
+            drawn = draw(cue, whole, regions=regions)
+            if drawn is not None:
+                own[cue.grader] = own[cue.grader] | drawn if cue.grader in own else drawn
+        for first, second in combinations(sorted(own), 2):
+            out.append(_pair(row.id, f"{label} (cue)", (first, second), own[first], own[second]))
     return out
+
+
+def _pair(image: str, label: str, graders: tuple[str, str], a: np.ndarray, b: np.ndarray) -> Drawn:
+    return Drawn(image, label, graders, (int(a.sum()), int(b.sum())), int((a & b).sum()))
 
 
 def _size(shape: tuple[int, int]) -> str:

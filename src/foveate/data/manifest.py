@@ -7,6 +7,13 @@ The first line says what is asked and marked, each further line is one image::
 
 Paths are relative to the manifest's folder. What a line does not name is unknown, never "no"; a label that is known to
 be absent from the whole image says so: ``"masks": {"fluid": "absent"}``.
+
+Rough marks are ``cues``, and what single readers answered ``readings``; positions are (row, col)::
+
+    "cues": {"exudate": [{"regions": ["macula"], "grader": "a"}, {"box": [10, 20, 40, 60], "grader": "b"}]}
+    "readings": {"a": {"exudate": "yes"}, "b": {"exudate": "yes"}, "c": {"exudate": "no"}}
+
+A cue without a shape says that its reader found the label nowhere; ``"absent"`` says that for a single reader.
 """  # noqa: E501
 
 from __future__ import annotations
@@ -24,7 +31,7 @@ from foveate.core.labels import LabelSchema
 from foveate.core.types import MaskSource, Row
 from foveate.data.lines import header_from_line, header_to_line, problem, row_from_line, row_to_line
 
-COLUMNS = tuple(f.name for f in fields(Row) if f.name not in ("answers", "masks"))
+COLUMNS = tuple(f.name for f in fields(Row) if f.name not in ("answers", "masks", "cues", "readings"))
 """What `Manifest.where` may ask for by name."""
 
 WHOLE = 1 << 16  # bytes of a file that is hashed in one piece
@@ -224,6 +231,12 @@ class Manifest:
                 row,
                 answers={k: a for k, a in row.answers.items() if k in asked},
                 masks={k: m for k, m in row.masks.items() if k in schema.labels},
+                cues={k: c for k, c in row.cues.items() if k in schema.labels},
+                readings={
+                    reader: kept
+                    for reader, given in row.readings.items()
+                    if (kept := {k: a for k, a in given.items() if k in asked})
+                },
             )
             for row in self.rows
         )

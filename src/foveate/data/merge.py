@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc as abc
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -10,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from foveate.core.labels import YES_NO, LabelSchema, Question
-from foveate.core.types import MaskSource, Row
+from foveate.core.types import Cue, MaskSource, Row
 from foveate.data.manifest import Manifest
 from foveate.data.mapping import LabelMap, Mapping, QuestionMap, SourceMap
+
+Answers = abc.Mapping[str, str]
 
 
 def merge(manifests: Sequence[Manifest], *, mapping: Mapping) -> Manifest:
@@ -148,22 +151,35 @@ class _Part:
         for row in self.manifest.at(root):
             yield replace(
                 row,
-                answers=self._answers(row),
+                answers=self._answers(row.answers),
                 masks=self._masks(row),
+                cues=self._cues(row),
+                readings={reader: kept for reader, given in row.readings.items() if (kept := self._answers(given))},
                 patient=row.patient and f"{people}/{row.patient}",
                 eye=row.eye and f"{people}/{row.eye}",
                 volume=row.volume and f"{people}/{row.volume}",
                 source=row.source or self.name,
             )
 
-    def _answers(self, row: Row) -> dict[str, str]:
+    def _answers(self, answers: Answers) -> dict[str, str]:
         out = {}
-        for name, given in row.answers.items():
+        for name, given in answers.items():
             said, q = self._question(name), self.manifest.schema.question(name)
             own = given if given in q.answers else q.answers[q.index(given)]
             new = said.answers.get(own, given)
             if said.to is not None and new is not None:
                 out[said.to] = new
+        return out
+
+    def _cues(self, row: Row) -> dict[str, tuple[Cue, ...]]:
+        """As the masks: known where all of the labels that become one were looked for by the same readers."""
+        out = {}
+        for new, olds in self.labels.items():
+            given = [row.cues.get(old, ()) for old in olds]
+            if all(given) and len({frozenset(cue.grader for cue in cues) for cues in given}) == 1:
+                cues = tuple(dict.fromkeys(cue for some in given for cue in some))
+                seen = {cue.grader for cue in cues if not cue.absent}
+                out[new] = tuple(cue for cue in cues if not (cue.absent and cue.grader in seen))
         return out
 
     def _masks(self, row: Row) -> dict[str, tuple[MaskSource, ...]]:

@@ -199,7 +199,8 @@ def masks(
     ``index``, ``bit`` and ``ignore`` speak of the values stored in the file (a palette's index, 16 bit kept, 0 and 1
     of a one-bit file); ``above`` and ``below`` of brightness (a palette's colour, the largest channel of a colour,
     0 and 255 of a one-bit file, the value itself else); ``frame`` picks the slice or page. Each is decoded once.
-    Several sources of one grader for one label are parts of one mask: their union.
+    Several sources of one grader for one label are parts of one mask: their union; so are the labels that one label of
+    the schema stands for.
 
     Args:
         row: its ``masks`` are read; a label without sources is unknown everywhere, a source without a path says that
@@ -215,7 +216,9 @@ def masks(
     out = np.zeros((len(schema.labels), *shape), np.uint8)
     out_known = np.zeros_like(out)
     files: dict[tuple[str, int | None], _Mask] = {}
-    for position, label in enumerate(schema.labels):
+
+    def one(label: str) -> tuple[np.ndarray, np.ndarray]:
+        """Marked and known of one of the manifest's labels."""
         parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
         for source in row.masks.get(label, ()):
             if graders not in MERGE and source.grader != graders:
@@ -229,11 +232,15 @@ def masks(
                 if key not in files:
                     files[key] = _Mask(root / source.path, source.frame, shape)
                 part = files[key].read(source)
+            if source.doubtful:
+                part = np.zeros(shape, bool), part[1] & ~part[0]
             parts.setdefault(source.grader, []).append(part)
         given = [_merged(union, of_one) for of_one in parts.values()]
-        if given:
-            marked, known = _merged(MERGE.get(graders, union), given)
-            out[position], out_known[position] = marked & known, known
+        return _merged(MERGE.get(graders, union), given) if given else (np.zeros(shape, bool), np.zeros(shape, bool))
+
+    for position, label in enumerate(schema.labels):
+        marked, known = _merged(union, [one(member) for member in schema.members(label)])
+        out[position], out_known[position] = marked & known, known
     return out, out_known
 
 

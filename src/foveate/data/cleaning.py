@@ -1,0 +1,141 @@
+"""Lesions that contradict the grade: found, and made unknown, as in the Retinal-Lesions set (Wei et al. 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from foveate.core.components import quarters
+from foveate.core.guideline import Contradiction, Guideline, marks_of
+from foveate.core.labels import LabelSchema
+from foveate.core.types import MaskSource, Row
+from foveate.data import read
+from foveate.data.gather import gather
+from foveate.data.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """A manifest without contradictions, and what was done: a line for each image and lesion."""
+
+    manifest: Manifest
+    changes: tuple[str, ...]
+
+
+def clean(
+    manifest: Manifest,
+    *,
+    guideline: Guideline,
+    indirect: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Cleaned:
+    """Make unknown what is marked against the grade: those pixels alone; elsewhere the lesion stays absent.
+
+    Graders are united to find a contradiction, and every grader's mask of the lesion becomes doubtful
+    (`MaskSource.doubtful`); no file is changed. A lesion that is merely too numerous for its grade stays: which of them
+    is wrong nobody can say. Nor does an image change whose grade lacks evidence, or whose files cannot be read.
+
+    Args:
+        manifest: its rows with a grade are looked at.
+        guideline: in the words of the manifest's schema (`Guideline.named`).
+        indirect: whether indirect evidence of a graver grade contradicts too.
+        progress: called with (rows done, rows) after each.
+
+    Raises:
+        ValueError: the schema does not ask the guideline's question, or marks none of its lesions.
+    """
+    fits(guideline, manifest.schema)
+    rows: list[Row] = []
+    changes: list[str] = []
+    task = partial(refuted_marks, root=manifest.root, schema=manifest.schema, guideline=guideline, indirect=indirect)
+    for row, found in zip(manifest.rows, gather(task, manifest.rows, workers=0), strict=True):
+        wrong = [one for one in found if one.lesion is not None and not one.by_number]
+        lesions = dict.fromkeys(one.lesion for one in wrong)
+        doubted = {label: tuple(map(_doubt, m)) if label in lesions else m for label, m in row.masks.items()}
+        rows.append(replace(row, masks=doubted) if wrong else row)
+        changes += [f"{row.id}: {one.words}" for one in wrong]
+        if progress is not None:
+            progress(len(rows), len(manifest))
+    return Cleaned(manifest.with_rows(rows), tuple(changes))
+
+
+def refuted_marks(
+    row: Row, root: Path, schema: LabelSchema, *, guideline: Guideline, indirect: bool = False
+) -> list[Contradiction]:
+    """What in a row's files contradicts its grade; nothing where it has none, or they cannot be read.
+
+    Args:
+        row: its masks are read, graders united.
+        root: folder that its paths start from.
+        schema: names its labels.
+        guideline: in the words of the schema.
+        indirect: as for `clean`.
+    """
+    if guideline.question not in row.answers:
+        return []
+    try:
+        shape = read.size(root / row.image, frame=row.frame)
+        masks, known = read.masks(row, root, schema, shape=shape)
+    except read.Unreadable:
+        return []
+    return against(row, masks, known, schema=schema, guideline=guideline, indirect=indirect)
+
+
+def against(
+    row: Row,
+    masks: UInt8[np.ndarray, "l h w"],
+    known: UInt8[np.ndarray, "l h w"],
+    *,
+    schema: LabelSchema,
+    guideline: Guideline,
+    indirect: bool = False,
+) -> list[Contradiction]:
+    """What in these masks contradicts the row's grade; nothing where it has none.
+
+    Args:
+        row: its grade, and where disc and fovea lie.
+        masks: 0/1, by schema order.
+        known: where their truth is known. A lesion counts as looked for where all pixels of it are known.
+        schema: names the labels.
+        guideline: in the words of the schema.
+        indirect: as for `clean`.
+    """
+    given = row.answers.get(guideline.question)
+    if given is None:
+        return []
+    about = quarters((masks.shape[1], masks.shape[2]), disc=row.disc, fovea=row.fovea, laterality=row.laterality)
+    where = {label: i for i, label in enumerate(schema.labels) if label in guideline.lesions}
+    marks = {
+        label: marks_of(masks[i], quarters=about, known=bool(known[i].all()))
+        for label, i in where.items()
+        if known[i].any()
+    }
+    return guideline.contradictions(marks, grade=given, indirect=indirect)
+
+
+def fits(guideline: Guideline, schema: LabelSchema) -> None:
+    """Hold a guideline against a schema.
+
+    Raises:
+        ValueError: the schema does not ask its question with its grades, or marks none of its lesions.
+    """
+    grades = {q.name: q.answers for q in schema.questions}
+    if grades.get(guideline.question) != guideline.grades:
+        raise ValueError(
+            f"guideline: the set has no question {guideline.question!r} with the answers {list(guideline.grades)}; "
+            f"it asks {grades}"
+        )
+    if not set(guideline.lesions) & set(schema.labels):
+        raise ValueError(
+            f"guideline: none of the labels {list(schema.labels)} is one of its lesions {list(guideline.lesions)}; "
+            "say which is which, as exudate=hard_exudate"
+        )
+
+
+def _doubt(source: MaskSource) -> MaskSource:
+    return source if source.path is None else replace(source, doubtful=True)

@@ -1,0 +1,69 @@
+"""From what several readers said to what a manifest settles on: answers of findings and of graded questions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from foveate.core.consensus import majority, presence
+from foveate.core.labels import LabelSchema, Question
+from foveate.core.types import Row
+from foveate.data.manifest import Manifest
+
+
+def readings(row: Row, question: Question, schema: LabelSchema) -> dict[str, str]:
+    """Reader -> answer to one question: as given, else, of a finding, whether one of its cues marks anything.
+
+    A reader who looked at some of the evidence alone and found nothing there has not answered.
+
+    Args:
+        row: its ``readings`` and ``cues``.
+        question: of the schema.
+        schema: names the evidence.
+    """
+    out: dict[str, str] = {}
+    evidence = [member for label in question.evidence for member in schema.members(label)]
+    said = {label: {cue.grader: not cue.absent for cue in row.cues.get(label, ())} for label in evidence}
+    for label in evidence:  # a reader's cue that marks something outweighs one that says absent
+        for cue in row.cues.get(label, ()):
+            said[label][cue.grader] |= not cue.absent
+    for reader in dict.fromkeys(reader for given in said.values() for reader in given):
+        seen = [given.get(reader) for given in said.values()]
+        if any(seen):
+            out[reader] = "yes"
+        elif None not in seen:
+            out[reader] = "no"
+    given_answers: Mapping[str, Mapping[str, str]] = row.readings
+    return out | {reader: given[question.name] for reader, given in given_answers.items() if question.name in given}
+
+
+def settle(manifest: Manifest, *, at_least: int = 2) -> Manifest:
+    """The manifest with the answers that its readers agree on; what they do not agree on is unknown (left out).
+
+    A yes/no question is "yes" where at least so many readers said so, "no" where none did (Son et al. 2018); any other
+    has the answer that more than half of them gave (Wei et al. 2021). Rows that nobody read keep their answers.
+
+    Args:
+        manifest: with readings, or cues of several readers.
+        at_least: readers who must have seen a finding.
+
+    Raises:
+        ValueError: at_least is below 1.
+    """
+    rows = []
+    for row in manifest.rows:
+        answers = dict(row.answers)
+        for question in manifest.schema.questions:
+            given = readings(row, question, manifest.schema)
+            if not given:
+                continue
+            if question.yes_no:
+                found = presence([answer == "yes" for answer in given.values()], at_least=at_least)
+                answer = None if found is None else "yes" if found else "no"
+            else:
+                answer = majority(given.values())
+            answers.pop(question.name, None)
+            if answer is not None:
+                answers[question.name] = answer
+        rows.append(replace(row, answers=answers))
+    return manifest.with_rows(rows)

@@ -1,0 +1,140 @@
+"""From readings and cues to answers, through a manifest on disk; and how far the readers agree."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from foveate.core.labels import LabelSchema, Question
+from foveate.core.types import Cue, Row
+from foveate.data.agreement import answered, fleiss
+from foveate.data.check import check
+from foveate.data.consensus import readings, settle
+from foveate.data.lines import row_from_line, row_to_line
+from foveate.data.manifest import Manifest
+
+SCHEMA = LabelSchema(
+    (Question("exudate", evidence=("hard", "soft")), Question("grade", ("0", "1", "2"), ordered=True)),
+    ("hard", "soft"),
+)
+EX, GRADE = SCHEMA.questions
+
+
+def test_cues_speak_for_their_readers() -> None:
+    row = Row(
+        "a",
+        "a.png",
+        cues={
+            "hard": (Cue(regions=("macula",), grader="a"), Cue(grader="b"), Cue(grader="c"), Cue(grader="d")),
+            "soft": (Cue(grader="a"), Cue(grader="b"), Cue(box=(0, 0, 2, 2), grader="c")),
+        },
+        readings={"b": {"grade": "2"}},
+    )
+    assert readings(row, EX, SCHEMA) == {"a": "yes", "b": "no", "c": "yes"}  # d looked for hard ones alone
+    assert readings(row, GRADE, SCHEMA) == {"b": "2"}
+    mixed = Row("a", "a.png", cues={"hard": (Cue(grader="a"), Cue(box=(0, 0, 2, 2), grader="a"))})
+    assert readings(mixed, EX, SCHEMA) == {"a": "yes"}
+
+
+def test_settle_is_the_papers_rule() -> None:
+    def row(name: str, *exudate: str, grades: str = "") -> Row:
+        said = {f"r{i}": {"exudate": answer} for i, answer in enumerate(exudate)}
+        for i, grade in enumerate(grades):
+            said.setdefault(f"r{i}", {})["grade"] = grade
+        return Row(name, f"{name}.png", {"exudate": "no", "grade": "0"}, readings=said)
+
+    rows = (row("0", "no", "no", "no"), row("1", "yes", "no", "no"), row("2", "yes", "yes", "no", grades="221"),
+            row("3", grades="012"), row("none"))  # fmt: skip
+    settled = settle(Manifest(SCHEMA, rows, Path()))
+    assert [dict(r.answers) for r in settled] == [
+        {"exudate": "no", "grade": "0"},
+        {"grade": "0"},  # one of three: left out
+        {"exudate": "yes", "grade": "2"},
+        {"exudate": "no"},
+        {"exudate": "no", "grade": "0"},  # nobody read it: as it was
+    ]
+    assert settle(Manifest(SCHEMA, rows[1:2], Path()), at_least=1)[0].answers["exudate"] == "yes"
+
+
+def test_rows_with_cues_are_written_and_read_back(tmp_path: Path) -> None:
+    row = Row(
+        "a",
+        "a.png",
+        {"exudate": "yes"},
+        cues={
+            "hard": (
+                Cue(regions=("macula", "temporal"), grader="a"),
+                Cue(box=(1.0, 2.0, 3.0, 4.0), grader="b"),
+                Cue(ellipse=(1.0, 2.0, 3.0, 4.0, 0.5), grader="c"),
+                Cue(polygon=((0.0, 0.0), (0.0, 9.0), (9.0, 0.0)), grader="d"),
+                Cue(grader="e"),
+            ),
+            "soft": (Cue(),),
+        },
+        readings={"a": {"grade": "1"}, "b": {"grade": "2", "exudate": "no"}},
+    )
+    assert row_from_line(row_to_line(row)) == row
+    assert json.loads(row_to_line(row))["cues"]["soft"] == "absent"
+    manifest = Manifest(SCHEMA, (row,), tmp_path).write(tmp_path / "m.jsonl")
+    assert Manifest.read(tmp_path / "m.jsonl").rows == manifest.rows
+    chosen = manifest.select(questions=["exudate"], labels=["soft"])
+    assert set(chosen[0].cues) == {"soft"}
+    assert dict(chosen[0].readings) == {"b": {"exudate": "no"}}
+
+
+@pytest.mark.parametrize(
+    ("part", "says"),
+    [
+        ({"cues": {"hard": []}}, r"cues.hard=\[\]"),
+        ({"cues": {"hard": [{"regions": ["fovea"]}]}}, "'fovea' is none of"),
+        ({"cues": {"hard": [{"box": [0, 0, 1]}]}}, "cues.hard"),
+        ({"cues": {"hard": [{"circle": [0, 0, 1]}]}}, "unknown key"),
+        ({"cues": {"drusen": "absent"}}, "label 'drusen' is none of"),
+        ({"readings": {"a": {"grade": "7"}}}, "'7' is none of"),
+        ({"readings": {"a": {"drusen": "yes"}}}, "'drusen' is none of"),
+    ],
+)
+def test_slips_are_named(part: dict, says: str, tmp_path: Path) -> None:
+    header = json.dumps({"foveate": 1, "schema": SCHEMA.to_json(), "info": {}})
+    (tmp_path / "m.jsonl").write_text("\n".join([header, json.dumps({"id": "a", "image": "a.png", **part})]))
+    with pytest.raises(ValueError, match=says) as error:
+        Manifest.read(tmp_path / "m.jsonl")
+    assert "line 2" in str(error.value)
+
+
+def test_agreement_of_readers() -> None:
+    said = ("yes yes no", "no no no", "yes no yes", "no no")
+    given = [dict(zip("abc", one.split(), strict=False)) for one in said]
+    *pairs, together = answered("exudate", ("no", "yes"), given)
+    assert [p.graders for p in pairs] == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert [p.images for p in pairs] == [4, 3, 3]
+    assert pairs[0].kappa == pytest.approx(0.5)  # 3 of 4 alike; by chance 0.5 * 0.25 + 0.5 * 0.75
+    counts = [[1, 2], [3, 0], [1, 2]]
+    assert together.kappa == pytest.approx(fleiss(np.array(counts)))
+    assert together.graders == ("a", "b", "c")
+    varying = [
+        {"a": "yes", "b": "yes", "c": "no"},
+        {"d": "no", "e": "no", "f": "no"},
+        {"a": "yes", "e": "no", "f": "no"},
+    ]
+    (some,) = [x for x in answered("exudate", ("no", "yes"), varying) if x.graders[0].startswith("any")]
+    assert some.graders == ("any 3 of 6 readers",)
+    assert some.images == 3
+    assert answered("exudate", ("no", "yes"), [{"a": "yes"}]) == ()
+
+
+def test_check_tells_how_far_readers_agree(tmp_path: Path) -> None:
+    from PIL import Image
+
+    rows = []
+    for i in range(4):
+        Image.new("RGB", (40, 30), (i * 40, 80, 60)).save(tmp_path / f"{i}.png")
+        cues = {"hard": (Cue(box=(0, 0, 10, 10), grader="a"), Cue(box=(0, 5, 10, 15), grader="b"))} if i else {}
+        said = {"a": {"grade": str(i % 3)}, "b": {"grade": str(i % 3)}}
+        rows.append(Row(str(i), f"{i}.png", cues=cues, readings=said))
+    report = check(Manifest(SCHEMA, tuple(rows), tmp_path), workers=0)
+    found = {a.label: a for a in report.agreement}
+    assert found["hard (cue)"].mean == pytest.approx(0.5)
+    assert found["grade"].kappa == pytest.approx(1.0)
+    assert "grade" in str(report)
