@@ -21,16 +21,11 @@ def seeded(fuse: str | None = "refine") -> CAMUNet:
 
 
 @torch.no_grad()
-def test_no_map_is_a_map_of_zeros() -> None:
-    net, image = seeded(), torch.rand(2, 1, 65, 47)
-    assert torch.equal(net(image).pixel, net(image, torch.zeros(2, 1, 65, 47)).pixel)
-
-
-@torch.no_grad()
 @pytest.mark.parametrize(("fuse", "reads"), [("refine", True), ("widen", True), (None, False)])
 def test_the_map_is_read_where_skips_are_fused(fuse: str | None, reads: bool) -> None:
-    net, image = seeded(fuse), torch.rand(1, 1, 64, 64)
-    assert (not torch.equal(net(image).pixel, net(image, torch.rand(1, 1, 64, 64)).pixel)) is reads
+    net, image = seeded(fuse), torch.rand(1, 1, 65, 47)
+    nowhere, somewhere = torch.zeros(1, 1, 65, 47), torch.rand(1, 1, 65, 47)
+    assert (not torch.equal(net(image, nowhere).pixel, net(image, somewhere).pixel)) is reads
 
 
 @torch.no_grad()
@@ -104,6 +99,11 @@ def test_what_it_refuses() -> None:
         CAMUNet("resnet10t", SCHEMA, fuse="add")
     with pytest.raises(ValueError, match="no labels"):
         CAMUNet("resnet10t", LabelSchema())
+    image = torch.rand(1, 1, 64, 64)
+    for fuse in ("refine", "widen"):
+        with pytest.raises(ValueError, match=r"prior=None, the network is guided by a map; .* with fuse=None"):
+            seeded(fuse)(image)
+    assert seeded(None)(image).pixel.shape == image.shape
 
 
 @pytest.mark.parametrize("fuse", ["refine", "widen"])

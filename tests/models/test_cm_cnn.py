@@ -92,3 +92,16 @@ def test_what_it_refuses() -> None:
     with pytest.raises(ValueError, match="take mask='none'"):
         CMCNN("resnet10t", SCHEMA.select(labels=()))
     assert CMCNN("resnet10t", SCHEMA.select(labels=()), mask="none").mask_head is None
+
+
+@pytest.mark.parametrize("stride", [8, 16])
+def test_a_dilated_trunk_sees_more_finely_with_the_same_weights(stride: int) -> None:
+    """The map has 32 / stride times the cells a side, whatever the size of the image; the parameters do not change."""
+    coarse, fine = CMCNN("resnet10t", SCHEMA, channels=1), CMCNN("resnet10t", SCHEMA, channels=1, stride=stride)
+    fine.load_state_dict(coarse.state_dict())
+    out = fine.eval()(torch.rand(2, 1, 65, 96))
+    assert out.features[-1].shape[2:] == (-(-65 // stride), 96 // stride)
+    assert out.pixel is not None
+    assert out.pixel.shape[2:] == (65, 96)
+    with pytest.raises(ValueError, match="cannot be made with coarsest=8"):
+        CMCNN("inception_v3", SCHEMA, stride=8)

@@ -32,11 +32,12 @@ def test_the_prior_is_a_further_channel(name: str) -> None:
     told = with_prior(image, prior)
     assert told.image is None
     assert told.pixel.shape == (2, 1, 40, 33)
-    assert not torch.equal(told.pixel, with_prior(image).pixel)
-    assert torch.equal(with_prior(image).pixel, with_prior(image, torch.zeros_like(prior)).pixel)
+    assert not torch.equal(told.pixel, with_prior(image, torch.zeros_like(prior)).pixel)
     assert torch.equal(without(image, prior).pixel, without(image).pixel)
     with pytest.raises(ValueError, match="prior has 2 maps"):
         with_prior(image, torch.rand(2, 2, 40, 33))
+    with pytest.raises(ValueError, match=r"prior=None, the network reads 1 maps beside the image; hand it the maps"):
+        with_prior(image)
 
 
 @pytest.mark.parametrize("make", [ClassicUNet, AttentionUNet, CENet, PSPNet])

@@ -19,7 +19,7 @@ from foveate.models.baselines.ynet import YNet
 from foveate.models.cam_unet import CAMUNet
 from foveate.models.cm_cnn import CMCNN
 from foveate.models.dual import DualGuidance
-from foveate.models.parts.size import multiply_adds, parameters, size_mib
+from foveate.models.parts.size import multiply_adds, parameters, peak_mib, size_mib
 
 SCHEMA = LabelSchema((Question("disease", ("CNV", "drusen", "normal")),), ("lesion",))
 R18 = "resnet18"
@@ -87,3 +87,25 @@ def test_multiply_adds_without_computing() -> None:
     net = CMCNN("resnet10t", SCHEMA, channels=1)
     counted = multiply_adds(net, torch.rand(1, 1, 64, 64))
     assert counted == multiply_adds(net.to("meta"), torch.empty(1, 1, 64, 64, device="meta"))
+
+
+def test_peak_memory_is_that_of_what_is_alive() -> None:
+    """Input, 4 maps, and 4 more while the first are still read: 1 + 4 + 4 MiB of 512 x 512 floats, and weights."""
+
+    class Plain(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.Sequential(
+                nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 1, 1)
+            )
+
+        def forward(self, image: torch.Tensor, prior: torch.Tensor | None = None) -> torch.Tensor:
+            out: torch.Tensor = self.layers(image)
+            return out
+
+    net = Plain()
+    found = peak_mib(net, torch.zeros(1, 1, 512, 512))
+    assert found == pytest.approx(9 + size_mib(net), abs=1e-6)
+    assert peak_mib(net, torch.zeros(2, 1, 512, 512)) == pytest.approx(2 * 9 + size_mib(net), abs=1e-6)
+    assert found == peak_mib(net.to("meta"), torch.zeros(1, 1, 512, 512, device="meta"))
+    assert net.training

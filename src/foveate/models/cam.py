@@ -121,6 +121,21 @@ def closed_form(
     return torch.einsum("bk,bkij->bij", alpha, feature).relu()
 
 
+def cam_logits(
+    feature: Float[Tensor, "b k i j"], *, weight: Float[Tensor, "c k"], bias: Float[Tensor, " c"]
+) -> Float[Tensor, "b c i j"]:
+    """Class activation maps as logits: the linear head at every position, so that each map's mean is its logit.
+
+    `closed_form` is their ReLU over the number of positions, without the bias.
+
+    Args:
+        feature: the map that the head reads.
+        weight: of the logits, a row each (``ImageHead.weight``).
+        bias: of the logits (``ImageHead.bias``).
+    """
+    return F.conv2d(feature, weight[:, :, None, None], bias)
+
+
 def normalise(cam: Float[Tensor, "*b i j"]) -> Float[Tensor, "*b i j"]:
     """Each map divided by its maximum: [0, 1]; 0 everywhere where the maximum is 0."""
     top = cam.amax((-2, -1), keepdim=True)

@@ -18,8 +18,8 @@ from foveate.models.parts.fusion import GuidedDecoder
 class CAMUNet(nn.Module):
     """Marks labels where a classifier's map points; answers nothing.
 
-    The prior is the map, in [0, 1] over the image; of several maps the largest counts at each pixel. Without one it is
-    zero everywhere: nothing is pointed out and the skips pass as they are through the network's own convolutions.
+    The prior is the map, in [0, 1] over the image; of several maps the largest counts at each pixel. Where it
+    is zero nothing is pointed out, and the skips pass as they are through the network's own convolutions.
 
     Args:
         encoder_name: any convolutional timm network; the paper's is "resnet18".
@@ -31,7 +31,8 @@ class CAMUNet(nn.Module):
         weights: of the encoder: "none", "hub" or a file.
 
     Raises:
-        ValueError: the schema has no labels, fuse is no name, or (from forward) the prior is not of the image's size.
+        ValueError: the schema has no labels, fuse is no name, or (from forward) the prior is missing or not of the
+            image's size.
     """
 
     def __init__(
@@ -53,5 +54,6 @@ class CAMUNet(nn.Module):
     def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
         """Pixel logits and the encoder's maps."""
         features = self.encoder(image)
-        cam = padded(one_map(prior, image), self.encoder.reductions[-1])
+        guide = one_map(prior, image) if self.guided.fusions else image[:, :1]  # not read
+        cam = padded(guide, self.encoder.reductions[-1])
         return Outputs(pixel=self.guided(features, cam, size=(image.shape[2], image.shape[3])), features=features)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -61,14 +62,19 @@ class Encoder(nn.Module):
         self.register_buffer("std", torch.ones(1, len(std), 1, 1))
         _check(pyramid, image_channels=len(mean), reductions=self.reductions, name=name)
 
-    def forward(self, image: Float[Tensor, "b c h w"]) -> tuple[Tensor, ...]:
-        """The maps, fine to coarse; ValueError when the image has other channels than the encoder was made for."""
+    def forward(self, image: Float[Tensor, "b c h w"], *, multiple: int = 1) -> tuple[Tensor, ...]:
+        """The maps, fine to coarse; ValueError when the image has other channels than the encoder was made for.
+
+        Args:
+            image: in [0, 1].
+            multiple: pad to a multiple of this, too, where the network goes on to halve the coarsest map.
+        """
         if image.shape[1] != self.mean.shape[1]:
             raise ValueError(
                 f"image has {image.shape[1]} channels, the encoder reads {self.mean.shape[1]}; "
                 f"make it with channels={image.shape[1]}"
             )
-        coarsest = self.reductions[-1]
+        coarsest = max(self.reductions[-1], multiple)
         edge = (0, -image.shape[3] % coarsest, 0, -image.shape[2] % coarsest)
         return tuple(self.pyramid(F.pad((image - self.mean) / self.std, edge, mode="replicate")))
 
@@ -108,7 +114,15 @@ def pretrain(network: nn.Module, *, weights: Path | str) -> None:
         part.pretrain(weights)
 
 
-def encoder(name: str, *, channels: int = 3, weights: Path | str = "none", stride_first: bool = False) -> Encoder:
+def encoder(
+    name: str,
+    *,
+    channels: int = 3,
+    weights: Path | str = "none",
+    stride_first: bool = False,
+    maps: int | None = None,
+    coarsest: int = 32,
+) -> Encoder:
     """A timm network as an encoder, without its classifier.
 
     Inception-v3 gets padded 3x3 convolutions and pools, so that its maps are 1/2 ... 1/32 of the image (Wei et al.
@@ -122,6 +136,8 @@ def encoder(name: str, *, channels: int = 3, weights: Path | str = "none", strid
         stride_first: ResNet bottlenecks stride in their first convolution, as first published and as Keras has it,
             not in the second. Weights trained so need it: with Keras' weights the variances that layer3 sees on fundus
             images are off from the trained ones by a median factor of 1.5 with it and 2.2 without.
+        coarsest: image pixels per pixel of the coarsest map: 32, or 16 or 8, for which later stages are dilated
+            instead of halved, where timm can do so.
 
     Raises:
         ValueError: timm has no such network, it does not take every image size, or the file does not fill it.
@@ -129,7 +145,13 @@ def encoder(name: str, *, channels: int = 3, weights: Path | str = "none", strid
     if not timm.is_model(name):
         near = get_close_matches(name, timm.list_models(), n=5)
         raise ValueError(f"encoder {name!r} is no timm network; near it are {near}")
-    network = timm.create_model(name, features_only=True, in_chans=channels)
+    chosen: dict[str, Any] = {} if maps is None else {"out_indices": tuple(range(maps))}
+    if coarsest != 32:
+        chosen["output_stride"] = coarsest
+    try:
+        network = timm.create_model(name, features_only=True, in_chans=channels, **chosen)
+    except (NotImplementedError, TypeError, AssertionError) as error:
+        raise ValueError(f"encoder {name!r} cannot be made with coarsest={coarsest} ({error}); take 32") from error
     for part in network.modules():
         if stride_first and isinstance(part, Bottleneck) and part.conv2.stride == (2, 2):
             part.conv1.stride, part.conv2.stride = (2, 2), (1, 1)

@@ -43,16 +43,19 @@ def beside(
 
     Args:
         image: in [0, 1].
-        prior: maps in [0, 1] over the image; None = zeros, nothing is pointed out.
+        prior: maps in [0, 1] over the image; zeros point nothing out.
         prior_channels: that the network was made for; 0 = the prior is not read.
 
     Raises:
-        ValueError: the prior has another number of maps or another size than the image.
+        ValueError: there is no prior, or it has another number of maps or another size than the image.
     """
     if prior_channels == 0:
         return image
     if prior is None:
-        prior = image.new_zeros(image.shape[0], prior_channels, image.shape[2], image.shape[3])
+        raise ValueError(
+            f"prior=None, the network reads {prior_channels} maps beside the image; hand it the maps of the stage "
+            "before (a Stage's reads), zeros where nothing is pointed out, or make it with prior_channels=0"
+        )
     if prior.shape[1] != prior_channels:
         raise ValueError(
             f"prior has {prior.shape[1]} maps, the network reads {prior_channels}; "
@@ -63,13 +66,16 @@ def beside(
 
 
 def one_map(prior: Float[Tensor, "b k i j"] | None, image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
-    """The prior as one map: the largest of its maps at each pixel; None = zeros, nothing is pointed out.
+    """The prior as one map: the largest of its maps at each pixel; zeros point nothing out.
 
     Raises:
-        ValueError: the prior has another size than the image.
+        ValueError: there is no prior, or it has another size than the image.
     """
     if prior is None:
-        return torch.zeros_like(image[:, :1])
+        raise ValueError(
+            "prior=None, the network is guided by a map; hand it the maps of the stage before (a Stage's reads), zeros "
+            "where nothing is pointed out, or make it with fuse=None"
+        )
     _check_size(prior, image)
     return prior.amax(1, keepdim=True)
 

@@ -37,7 +37,7 @@ class Refine(Fusion):
 
     def forward(self, x: Float[Tensor, "b c i j"], m: Float[Tensor, "b 1 i j"]) -> Float[Tensor, "b c i j"]:
         """The refined map."""
-        refined: Tensor = self.convs(x * m + x)
+        refined: Tensor = self.convs(x * (m + 1))  # one pass over the wide map where x m + x takes two
         return refined
 
 

@@ -68,6 +68,11 @@ class ImageHead(nn.Module):
         """Weights of all the logits, in channel order."""
         return torch.cat([question.weight for question in self.questions if isinstance(question, nn.Linear)])
 
+    @property
+    def bias(self) -> Float[Tensor, " c"]:
+        """Biases of all the logits, in channel order."""
+        return torch.cat([question.bias for question in self.questions if isinstance(question, nn.Linear)])
+
     def forward(self, feature: Float[Tensor, "b k i j"]) -> Float[Tensor, "b c"]:
         """Image logits in schema order."""
         means = self.dropout(feature.mean((2, 3)))

@@ -1,10 +1,17 @@
-"""How large a network is, as papers' tables have it: parameters, their float32 size, multiply-adds of one image."""
+"""How large a network is, as papers' tables have it: parameters, their float32 size, multiply-adds, memory."""
 
 from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 
@@ -31,13 +38,71 @@ def multiply_adds(
         image: as the network reads it; the count grows with the batch.
         prior: handed to the network.
     """
-    training = {module: module.training for module in network.modules()}
     counter = FlopCounterMode(display=False)
+    with _evaluating(network), counter:
+        network(image, prior)
+    return int(counter.get_total_flops()) // 2
+
+
+@torch.no_grad()
+def peak_mib(
+    network: nn.Module, image: Float[Tensor, "b c h w"], *, prior: Float[Tensor, "b k h w"] | None = None
+) -> float:
+    """Largest memory that tensors take at once in a forward pass in evaluation mode, MiB: weights, input, activations.
+
+    What the kernels use inside one operation, and what an allocator holds back, is not in it; so it is the same on
+    every machine, and a lower bound. On the "meta" device nothing is computed and the count is the same.
+
+    Args:
+        network: any of the house.
+        image: as the network reads it; activations grow with the batch.
+        prior: handed to the network.
+    """
+    held = _Held()
+    held.take([*network.parameters(), *network.buffers(), image, prior])
+    with _evaluating(network), held:
+        network(image, prior)
+    return held.peak / 2**20
+
+
+class _Held(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of the storages that are alive."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.now = self.peak = 0
+        self.seen: set[int] = set()
+
+    def take(self, values: Any) -> None:
+        """Storages that have not been seen yet."""
+        for tensor in tree_leaves(values):
+            if isinstance(tensor, Tensor):
+                storage = tensor.untyped_storage()
+                if storage._cdata not in self.seen:
+                    self.seen.add(storage._cdata)
+                    self.now += storage.nbytes()
+                    weakref.finalize(storage, self._free, storage._cdata, storage.nbytes())
+        self.peak = max(self.peak, self.now)
+
+    def _free(self, which: int, size: int) -> None:
+        self.seen.discard(which)
+        self.now -= size
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        self.take(out)
+        return out
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """The network in evaluation mode; every part is as it was afterwards."""
+    training = {module: module.training for module in network.modules()}
     try:
         network.eval()
-        with counter:
-            network(image, prior)
+        yield
     finally:
         for module, was in training.items():
             module.training = was
-    return int(counter.get_total_flops()) // 2

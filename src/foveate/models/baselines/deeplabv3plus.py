@@ -1,0 +1,69 @@
+"""DeepLabv3+ (Chen et al. 2018): dilated last stage, atrous pyramid, one skip at a quarter of the resolution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jaxtyping import Float
+from segmentation_models_pytorch.decoders.deeplabv3.decoder import DeepLabV3PlusDecoder
+from torch import Tensor, nn
+
+from foveate.core.labels import LabelSchema
+from foveate.core.types import Outputs
+from foveate.models.parts.flat import dilated
+from foveate.models.parts.heads import PixelHead
+
+
+class DeepLabV3Plus(nn.Module):
+    """Marks labels; answers nothing, whatever questions the schema has. The decoder is segmentation-models-pytorch's.
+
+    Args:
+        encoder_name: a timm network that is a chain of layers with maps at a quarter and a sixteenth.
+        schema: its labels give the number of logits.
+        width: channels of the decoder.
+        rates: dilation of the pyramid's branches; those published for a sixteenth of the resolution.
+        dropout: probability that a channel of the pyramid is dropped in training.
+        channels: of the image, 1 or 3.
+        weights: of the encoder: "none", "hub" or a file.
+
+    Raises:
+        ValueError: the schema has no labels, or the encoder lacks such maps.
+    """
+
+    def __init__(
+        self,
+        encoder_name: str,
+        schema: LabelSchema,
+        *,
+        width: int = 256,
+        rates: Sequence[int] = (6, 12, 18),
+        dropout: float = 0.5,
+        channels: int = 3,
+        weights: Path | str = "none",
+    ) -> None:
+        super().__init__()
+        if not schema.labels:
+            raise ValueError("schema has no labels; there is nothing to mark")
+        self.encoder = dilated(encoder_name, reduction=16, channels=channels, weights=weights)
+        if 4 not in self.encoder.reductions:
+            raise ValueError(f"encoder {encoder_name!r} has no map at a quarter; it has {self.encoder.reductions}")
+        self.fine = self.encoder.reductions.index(4)
+        self.decoder = DeepLabV3PlusDecoder(
+            # the decoder reads the third and the last entry
+            [0, 0, self.encoder.channels[self.fine], self.encoder.channels[-1]],
+            encoder_depth=4,
+            out_channels=width,
+            atrous_rates=tuple(rates),
+            output_stride=16,
+            aspp_separable=True,
+            aspp_dropout=dropout,
+        )
+        self.head = PixelHead(width, first=schema.first_logits(), reduction=4)
+
+    def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
+        """Pixel logits and the encoder's maps; the prior is not read."""
+        features = self.encoder(image)
+        fine, coarse = features[self.fine], features[-1]
+        decoded = self.decoder([fine, fine, fine, coarse])
+        return Outputs(pixel=self.head(decoded, size=(image.shape[2], image.shape[3])), features=features)

@@ -1,0 +1,81 @@
+"""FCN-32s, 16s, 8s (Long et al. 2015): scores of the coarsest maps, added up at ever finer ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from foveate.core.labels import LabelSchema
+from foveate.core.types import Outputs
+from foveate.models.lesion_net import skipped
+from foveate.models.parts.encoders import encoder
+from foveate.models.parts.frame import enlarged
+
+
+class FCN(nn.Module):
+    """Marks labels; answers nothing, whatever questions the schema has.
+
+    As published: 1x1 convolutions score the coarsest map and the skips (those start at 0), transposed 4x4 convolutions
+    that start bilinear double the sum, the last enlargement is bilinear and fixed.
+
+    Args:
+        encoder_name: any convolutional timm network.
+        schema: its labels give the number of logits.
+        stride: image pixels per pixel of the finest map that is scored: 32, 16, 8 (or finer, where there is a map).
+        channels: of the image, 1 or 3.
+        weights: of the encoder: "none", "hub" or a file.
+
+    Raises:
+        ValueError: the schema has no labels, or the encoder has no map of that stride.
+    """
+
+    def __init__(
+        self,
+        encoder_name: str,
+        schema: LabelSchema,
+        *,
+        stride: int = 32,
+        channels: int = 3,
+        weights: Path | str = "none",
+    ) -> None:
+        super().__init__()
+        if not schema.labels:
+            raise ValueError("schema has no labels; there is nothing to mark")
+        self.encoder = encoder(encoder_name, channels=channels, weights=weights)
+        skips = skipped(self.encoder.reductions, stride=stride, encoder_name=encoder_name)
+        self.stride, count = stride, schema.pixel_channels
+        self.score = nn.Conv2d(self.encoder.channels[-1], count, 1)
+        assert self.score.bias is not None
+        self.score.bias.data.copy_(torch.tensor(schema.first_logits()))
+        self.skips = nn.ModuleList(zero(nn.Conv2d(c, count, 1)) for c in self.encoder.channels[-2 : -2 - skips : -1])
+        self.up = nn.ModuleList(doubling(count) for _ in range(skips))
+
+    def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
+        """Pixel logits and the encoder's maps; the prior is not read."""
+        features = self.encoder(image)
+        x = self.score(features[-1])
+        for up, skip, feature in zip(self.up, self.skips, features[-2::-1], strict=False):
+            x = up(x) + skip(feature)
+        return Outputs(pixel=enlarged(x, self.stride, size=(image.shape[2], image.shape[3])), features=features)
+
+
+def doubling(channels: int) -> nn.ConvTranspose2d:
+    """A transposed 4x4 convolution of stride 2 that starts as bilinear enlargement of each channel."""
+    up = nn.ConvTranspose2d(channels, channels, 4, stride=2, padding=1, bias=False)
+    side = torch.tensor([0.25, 0.75, 0.75, 0.25])
+    with torch.no_grad():
+        up.weight.zero_()
+        for k in range(channels):
+            up.weight[k, k] = torch.outer(side, side)
+    return up
+
+
+def zero(conv: nn.Conv2d) -> nn.Conv2d:
+    """The convolution with nothing in it."""
+    assert conv.bias is not None
+    nn.init.zeros_(conv.weight)
+    nn.init.zeros_(conv.bias)
+    return conv

@@ -1,0 +1,228 @@
+"""TransFuse (Zhang et al. 2021): a vision transformer beside a ResNet, their maps fused at three scales."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from timm.layers import SEModule
+from timm.layers.cbam import SpatialAttn
+from torch import Tensor, nn
+
+from foveate.core.labels import LabelSchema
+from foveate.core.types import Outputs
+from foveate.models.parts.encoders import encoder, pretrain
+from foveate.models.parts.frame import beside
+from foveate.models.parts.heads import ImageHead, PixelHead
+from foveate.models.parts.tokens import Size, Tokens, TransformerEncoder, expected, sides
+
+PATCH = 16
+
+
+class Variant(NamedTuple):
+    """The two branches of a published network.
+
+    Args:
+        encoder_name: timm's ResNet; three of its stages are used.
+        tokens_name: timm's vision transformer, for its weights.
+        embed: channels of a token.
+        depth: transformer blocks.
+        heads: of their attention.
+    """
+
+    encoder_name: str
+    tokens_name: str
+    embed: int
+    depth: int
+    heads: int
+
+
+VARIANTS = {
+    "small": Variant("resnet34", "deit_small_patch16_224", 384, 8, 6),
+    "large": Variant("resnet50", "deit_base_patch16_224", 768, 12, 12),
+}
+"""TransFuse-S (26.25 million parameters published) and TransFuse-L (143.54), each for one label at 192 x 256."""
+
+
+def conv(channels: int, width: int, *, kernel: int, active: bool = True) -> nn.Sequential:
+    """Convolution, batch normalisation and, if it is active, ReLU."""
+    layers = [nn.Conv2d(channels, width, kernel, padding=kernel // 2, bias=False), nn.BatchNorm2d(width)]
+    return nn.Sequential(*layers, *([nn.ReLU()] if active else []))
+
+
+def doubled(x: Float[Tensor, "b c i j"]) -> Float[Tensor, "b c m n"]:
+    """Twice as large, bilinear."""
+    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+class BiFusion(nn.Module):
+    """f = Residual([Conv(W1 t * W2 g), channel attention of t, spatial attention of g]) (section 2.2).
+
+    Args:
+        g: channels of the convolutions' map.
+        t: channels of the transformer's map.
+        width: channels of the fused map.
+        ratio: the channel attention works on so many times fewer channels.
+        dropout: probability that a fused channel is dropped in training.
+    """
+
+    def __init__(self, g: int, t: int, width: int, *, ratio: int, dropout: float) -> None:
+        super().__init__()
+        self.of_g, self.of_t = conv(g, width, kernel=1, active=False), conv(t, width, kernel=1, active=False)
+        self.both = conv(width, width, kernel=3)
+        self.channel = SEModule(t, rd_channels=max(t // ratio, 1))
+        self.spatial = SpatialAttn(kernel_size=7)
+        entering, inner = g + t + width, max(width // 2, 1)
+        self.residual = nn.Sequential(
+            nn.BatchNorm2d(entering),
+            nn.ReLU(),
+            conv(entering, inner, kernel=1),
+            conv(inner, inner, kernel=3),
+            nn.Conv2d(inner, width, 1),
+        )
+        self.short = nn.Conv2d(entering, width, 1)
+        self.dropout = nn.Dropout2d(dropout)
+
+    def forward(self, g: Float[Tensor, "b c i j"], t: Float[Tensor, "b d i j"]) -> Float[Tensor, "b k i j"]:
+        """The fused map."""
+        both = self.both(self.of_g(g) * self.of_t(t))
+        beside_both = torch.cat([self.spatial(g), self.channel(t), both], 1)
+        fused: Tensor = self.dropout(self.residual(beside_both) + self.short(beside_both))
+        return fused
+
+
+class Up(nn.Module):
+    """Twice as large, a skip beside it, then two 3x3 convolutions around which a 1x1 leads.
+
+    Args:
+        channels: of the coarse map.
+        width: channels of the map that comes out.
+        skip: channels of the skip, which passes a gate that the enlarged map opens; 0 = there is none.
+    """
+
+    def __init__(self, channels: int, width: int, *, skip: int = 0) -> None:
+        super().__init__()
+        entering = channels + skip
+        self.main = nn.Sequential(conv(entering, width, kernel=3), conv(width, width, kernel=3, active=False))
+        self.short = conv(entering, width, kernel=1, active=False)
+        self.of_x, self.of_skip = (conv(c, width, kernel=1, active=False) if skip else None for c in (channels, skip))
+        self.psi = conv(width, 1, kernel=1, active=False) if skip else None
+
+    def forward(
+        self, x: Float[Tensor, "b c i j"], skip: Float[Tensor, "b s m n"] | None = None
+    ) -> Float[Tensor, "b d m n"]:
+        """The larger map."""
+        x = doubled(x)
+        if skip is not None and self.of_x is not None and self.of_skip is not None and self.psi is not None:
+            gate = torch.sigmoid(self.psi(F.relu(self.of_x(x) + self.of_skip(skip))))
+            x = torch.cat([skip * gate, x], 1)
+        return F.relu(self.main(x) + self.short(x))
+
+
+class TransFuse(nn.Module):
+    """Marks labels from the finest fused map; answers questions, where the schema asks any, from the coarsest.
+
+    ``Outputs.aux`` are the logits of the transformer's finest map and of the coarsest fused one; the published loss
+    weighs the three outputs 0.5, 0.3 and 0.2. Enlarging keeps the outer edges in place, where the published network
+    keeps the corners' centres, and convolutions before a normalisation have no bias.
+
+    Args:
+        schema: its labels and questions give the numbers of logits.
+        variant: "small" or "large" (`VARIANTS`); the next four arguments replace its numbers.
+        encoder_name: a timm ResNet.
+        embed: channels of a token.
+        depth: transformer blocks.
+        heads: of their attention.
+        channels: of the image, 1 or 3.
+        size: of the image that the position embeddings are made for, one side or (rows, cols), a multiple of 16; for
+            others they are interpolated, and images are padded to the next multiple.
+        dropout: probability that a channel of either branch is dropped in training; half of it after each fusion.
+        prior_channels: maps of the prior that are read as further image channels; 0 = the prior is not read.
+        weights: "none", "hub", or a file with the tensors of ResNet and transformer side by side under timm's names
+            (they do not collide).
+
+    Raises:
+        ValueError: the schema has no labels, there is no such variant, the size is no multiple, the weights do not fill
+            both branches, or (from forward) the prior does not fit.
+    """
+
+    def __init__(
+        self,
+        schema: LabelSchema,
+        *,
+        variant: str = "small",
+        encoder_name: str | None = None,
+        embed: int | None = None,
+        depth: int | None = None,
+        heads: int | None = None,
+        channels: int = 3,
+        size: int | Size = (192, 256),
+        dropout: float = 0.2,
+        prior_channels: int = 0,
+        weights: Path | str = "none",
+    ) -> None:
+        super().__init__()
+        if not schema.labels:
+            raise ValueError("schema has no labels; there is nothing to mark")
+        if variant not in VARIANTS:
+            raise ValueError(f"variant={variant!r}; give one of {', '.join(VARIANTS)}")
+        published = VARIANTS[variant]
+        self.prior_channels, entering = prior_channels, channels + prior_channels
+        name = encoder_name or published.encoder_name
+        self.encoder = encoder(name, channels=entering, maps=4)
+        if self.encoder.reductions != [2, 4, 8, PATCH]:
+            raise ValueError(f"encoder_name={name!r} has maps of {self.encoder.reductions}; take a ResNet")
+        width = embed or published.embed
+        tokens = Tokens(
+            size=sides(size, multiple=PATCH),
+            patch=PATCH,
+            channels=entering,
+            width=width,
+            depth=depth or published.depth,
+            heads=heads or published.heads,
+        )
+        name = published.tokens_name
+        self.tokens = TransformerEncoder(
+            tokens, name=name, channels=[width], reductions=[PATCH], **expected(name, entering)
+        )
+        pretrain(self, weights=weights)
+        _, fine, middle, coarse = self.encoder.channels
+        self.dropout = nn.Dropout2d(dropout)
+        self.up = nn.ModuleList([Up(width, middle), Up(middle, fine)])
+        fuse = [(coarse, width, coarse, 4), (middle, middle, middle, 2), (fine, fine, fine, 1)]
+        self.fuse = nn.ModuleList(BiFusion(g, t, w, ratio=ratio, dropout=dropout / 2) for g, t, w, ratio in fuse)
+        self.join = nn.ModuleList([Up(coarse, middle, skip=middle), Up(middle, fine, skip=fine)])
+        first = schema.first_logits()
+        before = [(fine, 4), (fine, 4), (coarse, PATCH)]
+        self.before = nn.ModuleList(self._before(given, fine) for given, _ in before)
+        self.heads = nn.ModuleList(PixelHead(fine, first=first, reduction=r, kernel=3) for _, r in before)
+        self.image_head = ImageHead(coarse, schema=schema, dropout=dropout) if schema.questions else None
+
+    def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
+        """Pixel and image logits, those of the two further outputs as ``aux``, and the fused maps."""
+        frame = beside(image, prior, prior_channels=self.prior_channels)
+        ours: list[Tensor] = [self.dropout(m) for m in self.encoder(frame)[:0:-1]]
+        seen: list[Tensor] = [self.dropout(self.tokens(frame)[0])]
+        for up in self.up:
+            seen.append(self.dropout(up(seen[-1])))
+        met = [fuse(g, t) for fuse, g, t in zip(self.fuse, ours, seen, strict=True)]
+        fused = [met[0]]
+        for join, skip in zip(self.join, met[1:], strict=True):
+            fused.append(join(fused[-1], skip))
+        size = (image.shape[2], image.shape[3])
+        pixel, *aux = (
+            head(before(m), size=size)
+            for before, head, m in zip(self.before, self.heads, (fused[2], seen[2], fused[0]), strict=True)
+        )
+        answered = None if self.image_head is None else self.image_head(fused[0])
+        return Outputs(pixel=pixel, image=answered, features=tuple(fused[::-1]), aux=tuple(aux))
+
+    @staticmethod
+    def _before(channels: int, width: int) -> nn.Module:
+        """What stands before an output's last convolution; a map as wide as that needs no 1x1."""
+        enter: Sequence[nn.Module] = [] if channels == width else [conv(channels, width, kernel=1)]
+        return nn.Sequential(*enter, conv(width, width, kernel=3))

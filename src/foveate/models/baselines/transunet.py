@@ -1,0 +1,179 @@
+"""TransUNet (Chen et al. 2021): ResNet-50 and a vision transformer on its coarsest map, then a U-Net decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from timm.layers import StdConv2dSame
+from timm.models.resnetv2 import ResNetV2
+from torch import Tensor, nn
+
+from foveate.core.labels import LabelSchema
+from foveate.core.types import Outputs
+from foveate.models.parts.encoders import pretrain
+from foveate.models.parts.frame import beside
+from foveate.models.parts.heads import ImageHead, PixelHead
+from foveate.models.parts.tokens import Size, Tokens, TransformerEncoder, expected, sides
+from foveate.models.parts.transposed import double_conv
+
+PATCH = 16
+
+
+class Trunk(ResNetV2):  # type: ignore[misc]  # timm is untyped
+    """ResNet with group normalisation and standardised convolutions (timm's ``vit_base_r50_s16``), as a pyramid.
+
+    Args:
+        image_channels: of the image.
+        stem: channels of the first convolution, a multiple of 32 (groups of the normalisation).
+        widths: of the three stages, multiples of 128 (a bottleneck has a fourth).
+        layers: blocks of each stage.
+    """
+
+    def __init__(self, *, image_channels: int, stem: int, widths: Sequence[int], layers: Sequence[int]) -> None:
+        super().__init__(
+            list(layers),
+            channels=tuple(widths),
+            num_classes=0,
+            in_chans=image_channels,
+            global_pool="",
+            stem_chs=stem,
+            stem_type="same",
+            preact=False,
+            conv_layer=partial(StdConv2dSame, eps=1e-8),
+        )
+
+    def forward(self, image: Float[Tensor, "b c h w"]) -> list[Tensor]:
+        """Maps at 1/2 (before the max pool), 1/4, 1/8 and 1/16."""
+        maps = [self.stem[:-1](image)]
+        x = self.stem[-1](maps[0])
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return maps
+
+
+class Hybrid(nn.Module):
+    """A trunk, and a vision transformer whose tokens are the pixels of the trunk's coarsest map.
+
+    Args:
+        trunk: gives maps, fine to coarse.
+        tokens: reads the last of them.
+    """
+
+    def __init__(self, trunk: Trunk, tokens: Tokens) -> None:
+        super().__init__()
+        self.trunk, self.tokens = trunk, tokens
+
+    def forward(self, image: Float[Tensor, "b c h w"]) -> list[Tensor]:
+        """The trunk's maps but the coarsest, then the tokens."""
+        *fine, coarsest = self.trunk(image)
+        return [*fine, *self.tokens(coarsest)]
+
+
+class HybridEncoder(TransformerEncoder):
+    """`Hybrid` as an encoder.
+
+    Args: as `Encoder` has them.
+    """
+
+    def named(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """timm has the trunk inside the patch embedding."""
+        assert isinstance(self.pyramid, Hybrid)
+        inside = "patch_embed.backbone."
+        trunk = {f"trunk.{n.removeprefix(inside)}": value for n, value in state.items() if n.startswith(inside)}
+        return trunk | {f"tokens.{n}": value for n, value in self.pyramid.tokens.fitted(state).items()}
+
+
+class TransUNet(nn.Module):
+    """Marks labels; answers the questions, where the schema asks any, from the mean of the tokens.
+
+    Nine labels at 224 px make 105.28 million parameters, as published; 512 px have more positions, 105.91. Enlarging
+    keeps the outer edges in place, where the published one keeps the corners' centres.
+
+    Args:
+        schema: its labels and questions give the numbers of logits.
+        channels: of the image, 1 or 3.
+        size: of the image that the position embeddings are made for, one side or (rows, cols), a multiple of 16; for
+            others they are interpolated, and images are padded to the next multiple.
+        stem: channels of the first convolution, a multiple of 32.
+        widths: of the convolutional stages, multiples of 128.
+        layers: blocks of each stage.
+        embed: channels of a token.
+        depth: transformer blocks.
+        heads: of their attention.
+        decoder: channels of the decoder: before its first doubling, then after each of the four.
+        dropout: of the transformer and before the linear heads.
+        prior_channels: maps of the prior that are read as further image channels; 0 = the prior is not read.
+        weights: of trunk and transformer: "none", "hub" or a file, with timm's names of ``vit_base_r50_s16_224``.
+
+    Raises:
+        ValueError: the schema has no labels, a width or the size is no such multiple, the weights do not fill the
+            network, or (from forward) the prior does not fit.
+    """
+
+    def __init__(
+        self,
+        schema: LabelSchema,
+        *,
+        channels: int = 3,
+        size: int | Size = 224,
+        stem: int = 64,
+        widths: Sequence[int] = (256, 512, 1024),
+        layers: Sequence[int] = (3, 4, 9),
+        embed: int = 768,
+        depth: int = 12,
+        heads: int = 12,
+        decoder: Sequence[int] = (512, 256, 128, 64, 16),
+        dropout: float = 0.1,
+        prior_channels: int = 0,
+        weights: Path | str = "none",
+    ) -> None:
+        super().__init__()
+        if not schema.labels:
+            raise ValueError("schema has no labels; there is nothing to mark")
+        if stem % 32 or any(width % 128 for width in widths) or len(widths) != 3 or len(decoder) != 5:
+            raise ValueError(
+                f"stem={stem}, widths={tuple(widths)}, decoder={tuple(decoder)}: give a stem that 32 divides, three "
+                "widths that 128 divides and five decoder widths, like 32, (128, 128, 256) and (64, 32, 32, 16, 16)"
+            )
+        self.prior_channels, entering = prior_channels, channels + prior_channels
+        rows, cols = sides(size, multiple=PATCH)
+        tokens = Tokens(
+            size=(rows // PATCH, cols // PATCH),
+            patch=1,
+            channels=widths[-1],
+            width=embed,
+            depth=depth,
+            heads=heads,
+            dropout=dropout,
+        )
+        trunk = Trunk(image_channels=entering, stem=stem, widths=widths, layers=layers)
+        fine, name = [stem, widths[0], widths[1], embed], "vit_base_r50_s16_224"
+        self.encoder = HybridEncoder(
+            Hybrid(trunk, tokens), name=name, channels=fine, reductions=[2, 4, 8, PATCH], **expected(name, entering)
+        )
+        pretrain(self.encoder, weights=weights)
+        self.enter = nn.Sequential(
+            nn.Conv2d(embed, decoder[0], 3, padding=1, bias=False), nn.BatchNorm2d(decoder[0]), nn.ReLU()
+        )
+        skips = (*fine[-2::-1], 0)
+        self.join = nn.ModuleList(
+            double_conv(below + skip, width) for below, skip, width in zip(decoder, skips, decoder[1:], strict=False)
+        )
+        self.head = PixelHead(decoder[-1], first=schema.first_logits(), reduction=1, kernel=3)
+        self.image_head = ImageHead(embed, schema=schema, dropout=dropout) if schema.questions else None
+
+    def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
+        """Pixel and image logits, the trunk's maps and the tokens as the coarsest."""
+        features = self.encoder(beside(image, prior, prior_channels=self.prior_channels))
+        x = self.enter(features[-1])
+        for join, skip in zip(self.join, (*features[-2::-1], None), strict=True):
+            x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+            x = join(x if skip is None else torch.cat([x, skip], 1))
+        answered = None if self.image_head is None else self.image_head(features[-1])
+        return Outputs(pixel=self.head(x, size=(image.shape[2], image.shape[3])), image=answered, features=features)

@@ -1,0 +1,81 @@
+"""U-Net decoder of residual blocks: double, join the skips, one convolution, one residual convolution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from foveate.models.parts.decoders import Decoder
+
+
+class ResidualConv(nn.Module):
+    """x' = ReLU(BN(conv x)), then ReLU(x' + BN(conv x')): no more weights than two plain convolutions.
+
+    Args:
+        channels: of the map it reads.
+        width: channels of the map it gives.
+        residual: add x' to what the second convolution gives.
+        dropout: probability that a value is dropped before each convolution.
+    """
+
+    def __init__(self, channels: int, width: int, *, residual: bool = True, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.dropout, self.residual = nn.Dropout(dropout), residual
+        self.first = nn.Sequential(
+            nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+        )
+        self.second = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
+        """The map, convolved twice."""
+        first = self.first(self.dropout(x))
+        second = self.second(self.dropout(first))
+        return F.relu(first + second if self.residual else second)
+
+
+class ResidualUNet(Decoder):
+    """A block for each doubling; the last, at the size of the image, has no skip and no residual (Wei et al., Fig. 2).
+
+    Args:
+        channels: of the maps, fine to coarse; a skip's count includes whatever is joined to it.
+        reductions: input pixels per map pixel, fine to coarse, each half of the next, the finest 2.
+        widths: channels after each doubling, coarse to fine, as many as there are maps.
+        dropout: in all blocks but the last.
+
+    Raises:
+        ValueError: there are not as many widths as maps, or reductions are others.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        /,
+        *,
+        reductions: Sequence[int],
+        widths: Sequence[int] = (256, 192, 128, 64, 32),
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if len(widths) != len(channels):
+            raise ValueError(f"widths={list(widths)}: give {len(channels)}, one a doubling, coarse to fine")
+        if list(reductions) != [2 ** (n + 1) for n in range(len(channels))]:
+            raise ValueError(f"reductions={list(reductions)}: a residual U-Net needs maps at 2, 4, 8, ...")
+        entering = [channels[-1], *widths]
+        skips = [*list(channels)[-2::-1], 0]
+        self.blocks = nn.ModuleList(
+            ResidualConv(below + skip, width, residual=skip > 0, dropout=dropout if skip else 0.0)
+            for below, skip, width in zip(entering, skips, widths, strict=False)
+        )
+        self.channels, self.reduction = widths[-1], 1
+
+    def forward(self, features: Sequence[Tensor]) -> Float[Tensor, "b d h w"]:
+        """The map at the size of the padded image."""
+        decoded = features[-1]
+        for block, skip in zip(self.blocks, [*list(features)[-2::-1], None], strict=True):
+            decoded = F.interpolate(decoded, scale_factor=2.0, mode="nearest")
+            decoded = block(decoded if skip is None else torch.cat([decoded, skip], 1))
+        return decoded

@@ -1,0 +1,120 @@
+"""Regionally guided CNN (Son et al. 2018): one activation map a finding, whose mean is the finding's logit.
+
+Residual and reduction layers in turn; the maps of the reductions, averaged to the size of the coarsest, side by side;
+an atrous pyramid whose rates follow the lesions' size; a 1x1 convolution to the maps; their mean (small lesions: the
+mean of the maxima of blocks) is the logit. `losses.guidance` teaches the maps where to be dark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from foveate.core.labels import LabelSchema
+from foveate.core.types import Outputs
+from foveate.models.parts.frame import padded
+
+RATES: Mapping[str, tuple[int, ...]] = {"small": (1, 2), "medium": (1, 2, 4), "large": (1, 2, 4, 8)}
+"""Dilations of the atrous pyramid by the size of the lesions."""
+
+
+class RegionCNN(nn.Module):
+    """Answers, and shows where: ``Outputs.activation`` holds a map for each image logit.
+
+    Args:
+        schema: its questions give the numbers of maps and logits.
+        lesion_size: a name of `RATES`; "small" (haemorrhage, exudate, cotton wool, drusen, pigment) also takes the
+            maxima of blocks before the mean, which would be low for lesions of few cells.
+        width: channels of the first layer; they double with every reduction.
+        levels: reductions; the maps have 1 / 2**levels of the image's rows and columns.
+        blocks: residual units before each reduction.
+        pyramid: channels of each branch of the atrous pyramid.
+        peak: rows and columns of a block whose maximum counts, for small lesions.
+        channels: of the image, 1 or 3.
+
+    Raises:
+        ValueError: the schema asks no question, or lesion_size is no name.
+    """
+
+    def __init__(
+        self,
+        schema: LabelSchema,
+        *,
+        lesion_size: str = "small",
+        width: int = 16,
+        levels: int = 4,
+        blocks: int = 1,
+        pyramid: int = 64,
+        peak: int = 2,
+        channels: int = 3,
+    ) -> None:
+        super().__init__()
+        if not schema.questions:
+            raise ValueError("schema asks no question; an activation map needs one")
+        if lesion_size not in RATES:
+            raise ValueError(f"lesion_size={lesion_size!r} is none of {list(RATES)}")
+        self.peak, self.reduction = peak if lesion_size == "small" else 1, 2**levels
+        self.stem = _unit(channels, width)
+        widths = [width * 2**i for i in range(levels + 1)]
+        self.residual = nn.ModuleList(nn.Sequential(*(Residual(w) for _ in range(blocks))) for w in widths[:-1])
+        self.reduce = nn.ModuleList(_unit(w, 2 * w, stride=2) for w in widths[:-1])
+        self.pyramid = Atrous(sum(widths[1:]), pyramid, rates=RATES[lesion_size])
+        self.to_maps = nn.Conv2d(pyramid * len(RATES[lesion_size]), schema.image_channels, 1)
+        self.apply(_xavier)
+
+    def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
+        """Image logits, activation maps and the reductions' maps; the prior is not read."""
+        x = self.stem(padded(image, self.reduction))
+        reduced: list[Tensor] = []
+        for residual, reduce in zip(self.residual, self.reduce, strict=True):
+            x = reduce(residual(x))
+            reduced.append(x)
+        last = len(reduced) - 1
+        together = torch.cat([F.avg_pool2d(r, 2 ** (last - i)) if i < last else r for i, r in enumerate(reduced)], 1)
+        maps = self.to_maps(self.pyramid(together))
+        seen = F.max_pool2d(maps, self.peak, ceil_mode=True) if self.peak > 1 else maps
+        return Outputs(image=seen.mean((2, 3)), activation=maps, features=tuple(reduced))
+
+
+class Residual(nn.Module):
+    """x + two 3x3 convolutions, normalised (He et al. 2016, CVPR)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = _unit(width, width)
+        self.second = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
+
+    def forward(self, x: Float[Tensor, "b c i j"]) -> Float[Tensor, "b c i j"]:
+        """The sum, after ReLU."""
+        added: Tensor = F.relu(x + self.second(self.first(x)))
+        return added
+
+
+class Atrous(nn.Module):
+    """3x3 convolutions of several dilations side by side (Chen et al. 2016, DeepLab)."""
+
+    def __init__(self, channels: int, width: int, *, rates: Sequence[int]) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(_unit(channels, width, rate=rate) for rate in rates)
+
+    def forward(self, x: Float[Tensor, "b c i j"]) -> Float[Tensor, "b d i j"]:
+        """All branches as channels."""
+        return torch.cat([branch(x) for branch in self.branches], 1)
+
+
+def _unit(channels: int, width: int, *, stride: int = 1, rate: int = 1) -> nn.Sequential:
+    """3x3 convolution, batch normalisation, ReLU."""
+    conv = nn.Conv2d(channels, width, 3, stride=stride, padding=rate, dilation=rate, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU())
+
+
+def _xavier(layer: nn.Module) -> None:
+    """Weights of Glorot and Bengio 2010, biases 0."""
+    if isinstance(layer, nn.Conv2d):
+        nn.init.xavier_uniform_(layer.weight)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
