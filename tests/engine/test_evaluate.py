@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from foveate.core.types import MaskSource, Outputs, Prediction, Row
+from foveate.data import read
 from foveate.data.manifest import Manifest
 from foveate.data.prepare import Prepare
 from foveate.engine.checkpoint import save_weights, write_json
@@ -22,6 +23,7 @@ from foveate.engine.recipe import Recipe, Stage
 from foveate.engine.run import Run
 from foveate.losses.pixel import bce
 from foveate.losses.weigh import Weigh
+from foveate.metrics.lesions import read_lesions
 
 SHAPES = ((41, 67), (90, 30), (32, 32), (75, 33))
 
@@ -271,11 +273,23 @@ def test_a_later_stage_reads_what_an_earlier_one_wrote(rows: Manifest, tmp_path:
     assert isinstance(run.network("tiny"), TinyNet)
 
 
+def test_single_lesions_make_up_the_counts(rows: Manifest, tmp_path: Path) -> None:
+    run = untrained(staged((2.0, None)), rows, tmp_path / "run")
+    counts = evaluate(run, rows, device="cpu", cache=tmp_path / "c", intervals=False)
+    lesions = read_lesions(run.folder / "lesions.csv")
+    shapes = {row.id: read.size(rows.root / row.image) for row in rows}
+    for image, (tp, fp, fn, _) in counted(counts).items():
+        pixels = lesions["share"] * shapes[image][0] * shapes[image][1] * (lesions["image"] == image)
+        assert pixels[lesions["drawn"] == 1].sum() == pytest.approx(tp + fn)
+        assert pixels[lesions["drawn"] == 0].sum() == pytest.approx(tp + fp)
+
+
 def test_another_folder_leaves_the_run_as_it_is(run: Run, hold: Callable[..., object], tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in sorted(run.folder.rglob("*"))}
     hold(intervals=False, out=tmp_path / "elsewhere")
     assert {path: path.stat().st_mtime_ns for path in sorted(run.folder.rglob("*"))} == before
-    assert sorted(p.name for p in (tmp_path / "elsewhere").iterdir()) == ["counts.csv", "metrics.json", "scores.csv"]
+    files = sorted(p.name for p in (tmp_path / "elsewhere").iterdir())
+    assert files == ["counts.csv", "lesions.csv", "metrics.json", "scores.csv"]
 
 
 def test_what_is_wrong_is_said(rows: Manifest, run: Run, tmp_path: Path) -> None:

@@ -250,6 +250,15 @@ def test_what_is_wrong_is_said(rows: Manifest, tmp_path: Path) -> None:
         fit(tiny_recipe(epochs=3, lr=1e30), rows, out=tmp_path / "e", device="cpu", quiet=True)
 
 
+def test_weights_may_be_chosen_by_several_figures(rows: Manifest, tmp_path: Path) -> None:
+    recipe = tiny_recipe(epochs=3)
+    stage = replace(recipe.stages[0], keep=best("dice", "iou"))
+    run = fit(replace(recipe, stages=(stage,)), rows, out=tmp_path, device="cpu", quiet=False)
+    means = [(entry["val"]["dice"] + entry["val"]["iou"]) / 2 for entry in run.log(stage.name)]
+    kept = [entry["best"] for entry in run.log(stage.name)]
+    assert kept == [value > max([-1.0, *means[:i]]) for i, value in enumerate(means)]
+
+
 def test_a_recipe_says_every_number(rows: Manifest) -> None:
     text = str(tiny_recipe(epochs=7, lr=0.0125))
     for part in ("epochs: 7", "lr=0.0125", "pixels", "TinyNet", "blob_present (no / yes)"):

@@ -111,7 +111,7 @@ def test_the_terminal_is_told_a_line_a_validation(capsys: pytest.CaptureFixture[
     for quiet in (False, True):
         with Watch("joint", 10, quiet=quiet) as watch:
             watch.advance(5)
-            watch.say(1, {"pixels": 0.25}, {"dice": 0.5}, keep="dice", best=True)
+            watch.say(1, {"pixels": 0.25}, keep="dice", value=0.5, best=True)
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err.strip() == "joint epoch 1: pixels 0.250 | val dice 0.5000 *"

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 from jaxtyping import Float
 
-from foveate.engine.checkpoint import write_aside
+from foveate.engine.checkpoint import write_aside, write_json
+
+OF = "manifest.json"
+"""Beside the folders of a stage's maps: which manifest they are of."""
 
 
 def map_path(folder: Path, image: str) -> Path:
@@ -37,3 +42,48 @@ def read_map(folder: Path, image: str) -> Float[np.ndarray, "k h w"]:
         raise ValueError(f"{path}: no map of image {image!r}; the stage before has not written it")
     maps: Float[np.ndarray, "k h w"] = np.load(path, allow_pickle=False)
     return maps
+
+
+def claim_maps(folder: Path, *, manifest: str) -> None:
+    """Say whose maps will lie in a stage's folder, before the first is written.
+
+    Args:
+        folder: ``<run>/<stage>/maps``.
+        manifest: hash of the rows.
+
+    Raises:
+        ValueError: maps of another manifest lie there.
+    """
+    _check_manifest(folder, manifest)
+    write_json(folder / OF, {"hash": manifest})
+
+
+def check_maps(folder: Path, images: Iterable[str], *, manifest: str) -> None:
+    """See that a stage finds the maps that it reads, before it trains for hours.
+
+    Args:
+        folder: ``<run>/<stage>/maps/<name>``.
+        images: ids of the images that it will see.
+        manifest: hash of the rows; maps that do not say whose they are are taken as they are.
+
+    Raises:
+        ValueError: a map is missing, or they were made of another manifest.
+    """
+    _check_manifest(folder.parent, manifest)
+    missing = [image for image in images if not map_path(folder, image).is_file()]
+    if missing:
+        raise ValueError(
+            f"{folder}: maps of {len(missing)} images are missing, of {missing[0]!r} first; delete the folder "
+            f"{folder.parent.parent} and fit again with resume, which trains that stage and writes its maps anew"
+        )
+
+
+def _check_manifest(folder: Path, manifest: str) -> None:
+    if not (folder / OF).is_file():
+        return
+    found = json.loads((folder / OF).read_text(encoding="utf-8"))["hash"]
+    if found != manifest:
+        raise ValueError(
+            f"{folder}: these maps are of manifest {found[:12]}, the run is of {manifest[:12]}; delete the folder "
+            f"{folder.parent} and fit again with resume, which trains that stage and writes its maps anew"
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import torch
 from rich.progress import track
 from torch import Tensor, nn
 
+from foveate.core.decisions import Decisions
 from foveate.core.labels import LabelSchema
 from foveate.core.reading import image_probabilities, read_out
 from foveate.core.types import Batch, Outputs, Prediction, Row
@@ -20,10 +21,13 @@ from foveate.data.cache import cache_at
 from foveate.data.loader import Dataset, batches
 from foveate.data.manifest import Manifest
 from foveate.engine.checkpoint import write_json
+from foveate.engine.looks import looked
 from foveate.engine.recipe import Loss, Recipe
 from foveate.engine.run import Run, forward, pick_device
 from foveate.metrics.counts import Counts
+from foveate.metrics.lesions import lesion_rows, write_lesions
 from foveate.metrics.summary import estimates, summary
+from foveate.metrics.table import Table
 
 
 def validate(
@@ -35,7 +39,7 @@ def validate(
     groups = {row.id: row.group for row in data.rows}
     for batch in batches(data, batch=recipe.batch, shuffle=False, threads=threads):
         batch = batch.to(device)
-        outputs = forward(network, batch, precision=recipe.precision)
+        outputs = forward(network, batch, precision=recipe.precision, infer=recipe.infer)
         totals += float(sum(loss(outputs, batch).values())) * len(batch)
         images += len(batch)
         parts.append(_count_batch(outputs, batch, groups))
@@ -57,8 +61,9 @@ def evaluate(
 ) -> Counts:
     """Hold a run against the truth of these rows, pixel by pixel in the original images.
 
-    Writes ``counts.csv`` (image x label), ``scores.csv`` (image x answer) and ``metrics.json`` (figures with
-    patient-clustered bootstrap intervals) to the run folder.
+    Writes ``counts.csv`` (image x label), ``lesions.csv`` (every single lesion, drawn or predicted), ``scores.csv``
+    (image x answer), ``looks.csv`` (image x finding, where the network has activation maps) and ``metrics.json``
+    (figures with patient-clustered bootstrap intervals) to the run folder.
 
     Args:
         run: from `fit` or `load_run`.
@@ -77,27 +82,22 @@ def evaluate(
     """
     if not isinstance(run, Run):
         raise ValueError(f"run={run!r} is no Run; open a folder with foveate.load_run(folder)")
-    if not len(rows):
-        raise ValueError("rows: none to evaluate; does the manifest have the split that was asked for?")
-    recipe, place = run.recipe, pick_device(device)
-    rule = graders or recipe.prepare.graders
-    reader = run.reader(device=place)
-    prepare = replace(recipe.prepare, graders=rule)
-    data = Dataset(rows.rows, rows.root, recipe.schema, prepare, cache=cache_at(cache))
-    by_id = {row.id: row for row in rows.rows}
-    parts = []
-    stream = batches(data, batch=recipe.batch, seed=0, epoch=0, shuffle=False)
-    for batch in track(stream, "evaluate", total=-(-len(rows) // recipe.batch), disable=quiet, transient=True):
-        outputs = reader(batch.to(place))
-        found = read_out(outputs, schema=recipe.schema, ids=batch.ids, geometries=batch.geometries)
-        for i, prediction in enumerate(found):
-            row = by_id[prediction.id]
-            parts.append(_count_one(prediction, row, rows.root, recipe.schema, batch.answers[i : i + 1].numpy(), rule))
-            if each is not None:
-                each(row, prediction)
-    counts = Counts.join(parts)
+    rule, decisions = graders or run.recipe.prepare.graders, run.decisions
+    lesions: list[Table] = []
+    counts = count_rows(
+        run,
+        rows,
+        decisions=decisions,
+        device=device,
+        graders=graders,
+        cache=cache,
+        quiet=quiet,
+        each=each,
+        lesions=lesions,
+    )
     folder = Path(out) if out is not None else run.folder
     counts.write(folder)
+    write_lesions(folder / "lesions.csv", lesions)
     figures: Mapping[str, Any] = summary(counts, absent=absent)
     if intervals:
         figures = {name: _plain(e) for name, e in estimates(counts, absent=absent).items()}
@@ -109,11 +109,57 @@ def evaluate(
         "seen in training": sum(run.splits.get(row.id) in ("train", "val") for row in rows),
         "graders": rule,
         "absent": absent,
+        "decisions": decisions.to_json(),
         "averaging": "per-image figures averaged over images, then over labels; answers pooled over images",
         "interval": "95 % percentile bootstrap over patients, 1000 repeats" if intervals else None,
     }
     write_json(folder / "metrics.json", {"about": about, "figures": figures})
     return counts
+
+
+def count_rows(
+    run: Run,
+    rows: Manifest,
+    *,
+    decisions: Decisions,
+    device: str | torch.device = "auto",
+    graders: str | None = None,
+    cache: str | Path | None = None,
+    quiet: bool = True,
+    each: Callable[[Row, Prediction], None] | None = None,
+    lesions: list[Table] | None = None,
+) -> Counts:
+    """Counts of these rows in their original pixels, under given decisions; nothing is written.
+
+    Arguments and errors as for `evaluate`; a table of single lesions (`metrics.lesions`) for each image is put into
+    ``lesions``.
+    """
+    if not len(rows):
+        raise ValueError("rows: none to evaluate; does the manifest have the split that was asked for?")
+    recipe, place = run.recipe, pick_device(device)
+    rule = graders or recipe.prepare.graders
+    reader = run.reader(device=place)
+    prepare = replace(recipe.prepare, graders=rule)
+    aims = recipe.aims or recipe.cues
+    data = Dataset(rows.rows, rows.root, recipe.schema, prepare, cache=cache_at(cache), regions=aims)
+    groups = {row.id: row.group for row in rows.rows}
+    by_id = {row.id: row for row in rows.rows}
+    parts = []
+    stream = batches(data, batch=recipe.batch, seed=0, epoch=0, shuffle=False)
+    for batch in track(stream, "evaluate", total=-(-len(rows) // recipe.batch), disable=quiet, transient=True):
+        batch = batch.to(place)
+        outputs = reader(batch)
+        looks = looked(outputs, batch, groups=groups)
+        truth = batch.answers.cpu().numpy()
+        found = read_out(outputs, schema=recipe.schema, ids=batch.ids, geometries=batch.geometries, decisions=decisions)
+        for i, prediction in enumerate(found):
+            row = by_id[prediction.id]
+            parts.append(
+                _count_one(prediction, row, rows.root, recipe.schema, truth[i : i + 1], rule, looks[i], lesions)
+            )
+            if each is not None:
+                each(row, prediction)
+    return Counts.join(parts)
 
 
 def _plain(estimate: Any) -> dict[str, Any]:
@@ -148,14 +194,24 @@ def _count_batch(outputs: Outputs, batch: Batch, groups: Mapping[str, str]) -> C
 
 
 def _count_one(
-    prediction: Prediction, row: Row, root: Path, schema: LabelSchema, answers: np.ndarray, rule: str
+    prediction: Prediction,
+    row: Row,
+    root: Path,
+    schema: LabelSchema,
+    answers: np.ndarray,
+    rule: str,
+    looks: Sequence[Table],
+    lesions: list[Table] | None,
 ) -> Counts:
-    """Counts of one image in its own pixels."""
+    """Counts of one image in its own pixels, and its single lesions."""
     shape = prediction.masks.shape[1:]
     seen = schema.select(labels=prediction.labels)
     if not prediction.answers:
         seen, answers = replace(seen, questions=()), answers[:, :0]
     masks, known = read.masks(row, root, seen, graders=rule, shape=(shape[0], shape[1]))
+    if lesions is not None:
+        truth, sure = masks.astype(bool), known.astype(bool)
+        lesions.append(lesion_rows(seen.labels, image=row.id, predicted=prediction.masks, masks=truth, known=sure))
     probability = {q: np.array([list(p.values())]) for q, p in prediction.probabilities.items()}
     return Counts.of(
         seen,
@@ -168,4 +224,5 @@ def _count_one(
         answer_probability=probability,
         given={q: np.array([schema.question(q).index(a)]) for q, a in prediction.answers.items()},
         answers=answers,
+        looks=looks,
     )

@@ -13,6 +13,7 @@ from foveate.engine.checkpoint import write_json
 from foveate.engine.distributed import Processes
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import Run, describe
+from foveate.engine.share import find_trained, stage_key
 from foveate.engine.train import Trainer
 
 
@@ -26,6 +27,7 @@ def fit(
     resume: bool = False,
     cache: str | Path | None = None,
     quiet: bool = False,
+    shared: str | Path | None = None,
 ) -> Run:
     """Train a recipe on the rows whose split is "train", choosing weights on those whose split is "val".
 
@@ -38,6 +40,7 @@ def fit(
         resume: go on with a run that was interrupted; a finished one is returned as it is.
         cache: folder for prepared images; None = ``$FOVEATE_CACHE`` or the user's cache folder.
         quiet: no progress on the terminal.
+        shared: folder of runs; a stage that one of them has trained with the very same settings is copied from there.
 
     Raises:
         ValueError: the folder holds another run, a split is empty, or a patient straddles splits.
@@ -56,7 +59,10 @@ def fit(
     for stage in recipe.stages:
         done = run.stage_folder(stage.name) / "done.json"
         if not done.is_file():
-            Trainer(run, stage, rows, seed=seed, processes=processes, cache=files, quiet=quiet).run_all()
+            key = stage_key(recipe, stage, seed=seed, manifest=rows.hash)
+            trained = find_trained(Path(shared), key) if shared is not None and processes.first else None
+            trainer = Trainer(run, stage, rows, seed=seed, key=key, processes=processes, cache=files, quiet=quiet)
+            trainer.run_all(trained=processes.share(trained))
         processes.wait()
     return run
 

@@ -83,11 +83,11 @@ class Watch:
         """A step is done."""
         self.bar.update(self.task, completed=step)
 
-    def say(self, epoch: int, train: Mapping[str, float], val: Mapping[str, float], *, keep: str, best: bool) -> None:
+    def say(self, epoch: int, train: Mapping[str, float], *, keep: str, value: float, best: bool) -> None:
         """One line for one validation."""
         losses = " ".join(f"{name} {value:.3f}" for name, value in train.items())
         mark = " *" if best else ""
-        self.console.print(f"{self.stage} epoch {epoch}: {losses} | val {keep} {val[keep]:.4f}{mark}", highlight=False)
+        self.console.print(f"{self.stage} epoch {epoch}: {losses} | val {keep} {value:.4f}{mark}", highlight=False)
 
     def __enter__(self) -> Watch:
         self.bar.start()

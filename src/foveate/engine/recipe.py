@@ -10,11 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from foveate.core.decisions import Gate
 from foveate.core.labels import LabelSchema
 from foveate.core.types import Batch, Outputs, Row
 from foveate.data.augment import Augment
+from foveate.data.loader import Regions
 from foveate.data.prepare import Prepare
 from foveate.engine.schedule import Schedule, constant
+from foveate.engine.window import SlidingWindow
 
 Loss = Callable[[Outputs, Batch], Mapping[str, Tensor]]
 """(outputs, batch) -> weighted scalars by name; the training loss is their sum."""
@@ -30,19 +33,35 @@ ADAM = partial(torch.optim.Adam, lr=1e-3)
 
 @dataclass(frozen=True)
 class Keep:
-    """Which validation figure chooses the weights. ``figure`` is a name of `metrics.summary`, or "loss"."""
+    """Which validation figure chooses the weights.
+
+    Args:
+        figure: a name of `metrics.summary`, or "loss"; several, joined by " + ", count by their mean.
+        highest: or lowest.
+    """
 
     figure: str
     highest: bool = True
 
+    def of(self, figures: Mapping[str, float]) -> float:
+        """The value of a validation, turned so that more is better; nan where a part is not defined.
+
+        Raises:
+            ValueError: a figure is none of those there are.
+        """
+        names = self.figure.split(" + ")
+        if strange := [name for name in names if name not in figures]:
+            raise ValueError(f"keep={strange[0]!r} is none of {sorted(figures)}")
+        return self.turned(sum(figures[name] for name in names) / len(names))
+
     def turned(self, value: float) -> float:
-        """The figure turned so that more is better."""
+        """The figure so that more is better, and back."""
         return value if self.highest else -value
 
 
-def best(figure: str) -> Keep:
-    """Keep the weights with the highest figure ("dice", "auc/grade", ...)."""
-    return Keep(figure)
+def best(*figures: str) -> Keep:
+    """Keep the weights with the highest figure ("dice", "auc/grade", ...), or the highest mean of several."""
+    return Keep(" + ".join(figures))
 
 
 def lowest(figure: str) -> Keep:
@@ -102,7 +121,12 @@ class Recipe:
         precision: "fp32" or "bf16" (autocast; weights and losses stay float32).
         clip: largest norm of the gradient; None = as it is.
         balance: draw training images so that the answers of this question come equally often.
+        cues: sample -> cues of where findings are, as `Batch.regions` (`data.cues.Cues`); None = there are none.
+        aims: cues that activation maps are held against when evaluated; None = ``cues``.
         masks: share of the training patients whose masks are shown (how much marking does a method need?).
+        gates: answers that open or close masks when images are read; training knows nothing of them.
+        patches: windows that training images are cut into, each an image of its own; None = whole images.
+        infer: windows in which images are read, in validation, evaluation and prediction; None = whole images.
         name, keywords, asked: filled in by `load_recipe`: what was asked for, and the manifest's schema.
     """
 
@@ -121,6 +145,11 @@ class Recipe:
     clip: float | None = None
     balance: str | None = None
     masks: float = 1.0
+    cues: Regions | None = None
+    aims: Regions | None = None
+    gates: tuple[Gate, ...] = ()
+    patches: SlidingWindow | None = None
+    infer: SlidingWindow | None = None
     name: str = ""
     keywords: Mapping[str, Any] = field(default_factory=dict)
     asked: LabelSchema | None = None
@@ -137,6 +166,8 @@ class Recipe:
             raise ValueError(f"recipe {self.name!r}: precision={self.precision!r} is none of {list(PRECISIONS)}")
         if self.balance is not None:
             self.schema.question(self.balance)
+        for gate in self.gates:
+            gate.check(self.schema)
         _check_order(self.stages)
 
     def stage(self, name: str) -> Stage:
@@ -153,11 +184,16 @@ class Recipe:
     def __str__(self) -> str:
         lines = [f"recipe {self.name}" + "".join(f"\n  {k} = {v!r}" for k, v in self.keywords.items())]
         for part in fields(self):
-            if part.name not in ("name", "keywords", "asked", "stages", "schema"):
+            unsaid = part.name in ("cues", "aims", "gates", "patches", "infer") and not getattr(self, part.name)
+            if not unsaid and part.name not in ("name", "keywords", "asked", "stages", "schema"):
                 lines.append(f"{part.name}: {say(getattr(self, part.name))}")
         questions = ", ".join(f"{q.name} ({' / '.join(q.answers)})" for q in self.schema.questions)
         kind = "exclusive" if self.schema.exclusive else "overlapping"
-        lines.append(f"questions: {questions or 'none'}; labels: {', '.join(self.schema.labels) or 'none'} ({kind})")
+        labels = ", ".join(
+            label if (members := self.schema.members(label)) == (label,) else f"{label} = {' + '.join(members)}"
+            for label in self.schema.labels
+        )
+        lines.append(f"questions: {questions or 'none'}; labels: {labels or 'none'} ({kind})")
         for stage in self.stages:
             lines.append(f"stage {stage.name}")
             lines += [

@@ -15,10 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from foveate.core.decisions import Decisions
 from foveate.core.types import Batch, Outputs
 from foveate.data.manifest import Manifest
 from foveate.engine.checkpoint import load_weights
+from foveate.engine.fold import fold_when_called
 from foveate.engine.recipe import PRECISIONS, Recipe, Stage
+from foveate.engine.window import SlidingWindow
 
 LIBRARIES = (
     "foveate",
@@ -59,6 +62,14 @@ class Run:
         path = self.stage_folder(stage) / "log.jsonl"
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
 
+    @property
+    def decisions(self) -> Decisions:
+        """What the run was calibrated to (``calibration.json``, see `calibrate`), else the gates of its recipe."""
+        path = self.folder / "calibration.json"
+        if not path.is_file():
+            return Decisions(gates=self.recipe.gates)
+        return Decisions.from_json(json.loads(path.read_text(encoding="utf-8")))
+
     def network(self, stage: str, *, device: torch.device | str = "cpu") -> nn.Module:
         """The kept network of a stage, in evaluation mode.
 
@@ -70,8 +81,9 @@ class Run:
         return place(network, device).eval()
 
     def reader(self, *, device: torch.device | str = "cpu") -> Reader:
-        """All stages as one."""
-        return Reader(self.recipe, {s.name: self.network(s.name, device=device) for s in self.recipe.stages})
+        """All stages as one, quickened for reading: normalisation is folded into convolutions (`fold.folded`)."""
+        networks = {s.name: fold_when_called(self.network(s.name, device=device)) for s in self.recipe.stages}
+        return Reader(self.recipe, networks)
 
 
 def place(network: nn.Module, device: torch.device | str) -> nn.Module:
@@ -100,12 +112,13 @@ class Reader:
         return merged
 
     def steps(self, batch: Batch) -> Iterator[Step]:
-        """What each stage saw and answered, in order; every network is called once."""
+        """What each stage saw and answered, in order; every network is called once, and none sees the truth."""
         maps: dict[str, Tensor] = {}
+        batch = batch.blind()
         for stage in self.recipe.stages:
             network = self.networks[stage.name]
             seen = with_maps(batch, stage, maps)
-            outputs = forward(network, seen, precision=self.recipe.precision)
+            outputs = forward(network, seen, precision=self.recipe.precision, infer=self.recipe.infer)
             maps |= {f"{stage.name}/{name}": m for name, m in write_out(stage, network, seen, outputs).items()}
             yield Step(stage, network, seen, outputs)
 
@@ -133,17 +146,28 @@ def with_maps(batch: Batch, stage: Stage, maps: Mapping[str, Tensor]) -> Batch:
     return batch
 
 
-def forward(network: nn.Module, batch: Batch, *, precision: str = "fp32") -> Outputs:
-    """One pass without gradient; logits come back as float32."""
+def forward(
+    network: nn.Module, batch: Batch, *, precision: str = "fp32", infer: SlidingWindow | None = None
+) -> Outputs:
+    """One pass without gradient, of whole images or window by window; logits come back as float32."""
+
+    def look(image: Tensor, prior: Tensor | None) -> Outputs:
+        return cast_up(autocast(network, image, prior=prior, precision=precision))
+
     with torch.inference_mode():
-        return cast_up(autocast_forward(network, batch, precision=precision))
+        return look(batch.image, batch.prior) if infer is None else infer.read(batch, look)
 
 
 def autocast_forward(network: nn.Module, batch: Batch, *, precision: str) -> Outputs:
     """Forward pass under the recipe's precision."""
+    return autocast(network, batch.image, prior=batch.prior, precision=precision)
+
+
+def autocast(network: nn.Module, image: Tensor, *, prior: Tensor | None, precision: str) -> Outputs:
+    """`autocast_forward` of an image and its prior alone."""
     dtype = PRECISIONS[precision]
-    with torch.autocast(batch.image.device.type, dtype=dtype, enabled=dtype is not None):
-        out: Outputs = network(batch.image.contiguous(memory_format=torch.channels_last), batch.prior)
+    with torch.autocast(image.device.type, dtype=dtype, enabled=dtype is not None):
+        out: Outputs = network(image.contiguous(memory_format=torch.channels_last), prior)
     return out
 
 

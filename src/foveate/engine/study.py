@@ -9,6 +9,16 @@ from dataclasses import dataclass, field
 
 from foveate.engine.recipe import Recipe
 
+COSTS = {
+    "size": "MiB",
+    "training": "training, min",
+    "test": "test, ms",
+    "operations": "GMAC",
+    "memory": "memory, MiB",
+}
+"""What a row may be said to cost: float32 parameters, time of training, time to read one image, multiply-adds of one
+image, and the largest memory of its tensors while it is read."""
+
 
 @dataclass(frozen=True)
 class StudyTable(Mapping[str, Recipe]):
@@ -17,8 +27,13 @@ class StudyTable(Mapping[str, Recipe]):
     Args:
         rows: in the order of the table.
         figures: columns, names of `metrics.summary` ("f1/quality", "dice", ...).
-        paper: row -> figure -> the value printed in the paper, as fractions.
+        paper: row -> figure or cost -> the value printed in the paper (figures as fractions, costs in our units).
         reference: row that the others are held against, image by image; None = no differences.
+        compared: figures whose differences are shown; None = all.
+        absent: what an image free of a label scores here, a name of `metrics.segmentation.ABSENT`.
+        costs: columns of what a row costs, names of `COSTS`.
+        stages: first and behind the last of the row's stages that the costs are of; (0, 1) is a cascade's classifier
+            alone, (-1, None) its segmenter.
         note: what a reader of the table must know.
     """
 
@@ -27,6 +42,14 @@ class StudyTable(Mapping[str, Recipe]):
     paper: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     reference: str | None = None
     note: str = ""
+    compared: tuple[str, ...] | None = None
+    absent: str = "one"
+    costs: tuple[str, ...] = ()
+    stages: tuple[int | None, int | None] = (None, None)
+
+    def __post_init__(self) -> None:
+        if strange := set(self.costs) - set(COSTS):
+            raise ValueError(f"costs={sorted(strange)} are none of {list(COSTS)}")
 
     def __getitem__(self, name: str) -> Recipe:
         if name not in self.rows:
@@ -52,6 +75,14 @@ class Study(Mapping[str, StudyTable]):
             raise ValueError(f"study {self.name!r}: table {name!r} is none of {list(self.tables)}")
         return self.tables[name]
 
+    def runs(self, table: str) -> dict[str, str]:
+        """Row -> folder of its runs; rows with the same recipe share one, named after the first of the study."""
+        first: dict[str, str] = {}
+        for rows in self.tables.values():
+            for row, recipe in rows.items():
+                first.setdefault(str(recipe), run_name(row, recipe))
+        return {row: first[str(recipe)] for row, recipe in self[table].items()}
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.tables)
 
@@ -60,6 +91,6 @@ class Study(Mapping[str, StudyTable]):
 
 
 def run_name(row: str, recipe: Recipe) -> str:
-    """Folder of a row's runs; rows of several tables with the same recipe share it."""
+    """Folder of a row's runs."""
     mark = hashlib.sha256(str(recipe).encode()).hexdigest()[:6]
     return f"{re.sub(r'[^a-z0-9]+', '-', row.lower()).strip('-')}-{mark}"

@@ -7,12 +7,14 @@ that was killed and resumed replays from there and ends with the same weights an
 
 from __future__ import annotations
 
+import json
 import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,7 +25,7 @@ from foveate.core.types import Batch, Row
 from foveate.data.cache import Cache
 from foveate.data.loader import Dataset, balanced, batches
 from foveate.data.manifest import Manifest
-from foveate.engine.artifacts import map_path, read_map, write_map
+from foveate.engine.artifacts import check_maps, claim_maps, map_path, read_map, write_map
 from foveate.engine.checkpoint import load_state, load_weights, part_weights, save_state, save_weights, write_json
 from foveate.engine.distributed import Processes
 from foveate.engine.evaluate import validate
@@ -31,6 +33,7 @@ from foveate.engine.logs import Ledger, Watch
 from foveate.engine.recipe import Loss, Stage
 from foveate.engine.run import Run, autocast_forward, cast_up, forward, place, write_out
 from foveate.engine.schedule import History, stopped
+from foveate.engine.share import copy_stage
 
 
 class Trainer:
@@ -41,6 +44,7 @@ class Trainer:
         stage: one of the recipe's.
         manifest: all rows, with splits.
         seed: of the run.
+        key: what `share.stage_key` says of the stage; stands in its ``done.json``.
         processes: this one among its peers.
         cache: of prepared images.
         quiet: no progress on the terminal.
@@ -50,11 +54,21 @@ class Trainer:
     """
 
     def __init__(
-        self, run: Run, stage: Stage, manifest: Manifest, *, seed: int, processes: Processes, cache: Cache, quiet: bool
+        self,
+        run: Run,
+        stage: Stage,
+        manifest: Manifest,
+        *,
+        seed: int,
+        key: str,
+        processes: Processes,
+        cache: Cache,
+        quiet: bool,
     ) -> None:
         recipe = run.recipe
         self.run, self.stage, self.recipe, self.manifest = run, stage, recipe, manifest
         self.processes, self.cache, self.folder = processes, cache, run.stage_folder(stage.name)
+        self.key = key
         self.seed = [seed, zlib.crc32(stage.name.encode())]
         mine = manifest.where(stage.rows) if stage.rows else manifest
         train, val = mine.where(split="train"), mine.where(split="val")
@@ -77,22 +91,46 @@ class Trainer:
         priors = None
         if source := self.stage.reads.get("prior"):
             stage, name = source.split("/")
-            priors = partial(read_map, self.run.stage_folder(stage) / "maps" / name)
+            folder = self.run.stage_folder(stage) / "maps" / name
+            check_maps(folder, (row.id for row in rows), manifest=self.manifest.hash)
+            priors = partial(read_map, folder)
         augment = self.recipe.augment if augmented else None
         schema = self.recipe.schema
         return Dataset(
-            rows.rows, rows.root, schema, self.recipe.prepare, augment=augment, cache=self.cache, priors=priors
+            rows.rows,
+            rows.root,
+            schema,
+            self.recipe.prepare,
+            augment=augment,
+            cache=self.cache,
+            priors=priors,
+            regions=self.recipe.cues,
         )
 
     # -- state -------------------------------------------------------------------------------------------------------
 
-    def run_all(self) -> None:
-        """Train, keep, write maps, say done."""
-        self._set_up(load_state(self.folder / "state.pt"))
-        with self.watch, self.ledger:
-            while self.step < self.steps and not stopped(self.values, self.recipe.patience):
-                self._period()
+    def run_all(self, *, trained: Path | None = None) -> None:
+        """Train, keep, write maps, say done.
+
+        Args:
+            trained: folder of the same stage, trained in another run; it is taken over instead.
+        """
+        if trained is not None:
+            self._take_over(trained)
+        else:
+            self._set_up(load_state(self.folder / "state.pt"))
+            with self.watch, self.ledger:
+                while self.step < self.steps and not stopped(self.values, self.recipe.patience):
+                    self._period()
         self._finish()
+
+    def _take_over(self, trained: Path) -> None:
+        """Weights and log from another run, and where it ended."""
+        if self.processes.first:
+            copy_stage(trained, self.folder)
+        done = json.loads((trained / "done.json").read_text(encoding="utf-8"))
+        self.step, self.values = done["steps"], [done["best"]] * done["validations"]
+        self.network = place(self.stage.network(), self.processes.device)
 
     def _set_up(self, state: dict[str, Any] | None) -> None:
         """Network and optimizer, new or as the state has them."""
@@ -127,9 +165,10 @@ class Trainer:
         train_terms = self._train(until=min(self.step + self.every - self.step % self.every, self.steps))
         figures = self._validate()
         keep = self.stage.keep
-        if keep.figure not in figures:
-            raise ValueError(f"stage {self.stage.name!r}: keep={keep.figure!r} is none of {sorted(figures)}")
-        value = keep.turned(figures[keep.figure])
+        try:
+            value = keep.of(figures)
+        except ValueError as error:
+            raise ValueError(f"stage {self.stage.name!r}: {error}") from None
         value = value if value == value else float("-inf")  # a figure that is not defined on val never wins
         is_best = not self.values or value > max(self.values)
         self.values.append(value)
@@ -149,7 +188,7 @@ class Trainer:
                     "log_bytes": done,
                 },
             )
-            self.watch.say(epoch, train_terms, figures, keep=keep.figure, best=is_best)
+            self.watch.say(epoch, train_terms, keep=keep.figure, value=keep.turned(value), best=is_best)
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
@@ -168,6 +207,8 @@ class Trainer:
             self.optimizer.zero_grad(set_to_none=True)
             for piece in pieces:
                 batch = piece.to(self.processes.device)
+                if recipe.patches is not None:
+                    batch = recipe.patches.split(batch)
                 terms = loss(cast_up(autocast_forward(self.model, batch, precision=recipe.precision)), batch)
                 torch.autograd.backward(torch.stack(list(terms.values())).sum() / len(pieces))
                 for name, value in terms.items():
@@ -245,21 +286,27 @@ class Trainer:
         self._write_maps()
         self.processes.wait()  # done means that every process has written its maps
         if self.processes.first:
-            done = {"steps": self.step, "validations": len(self.values), "best": max(self.values)}
+            done = {"steps": self.step, "validations": len(self.values), "best": max(self.values), "key": self.key}
             write_json(self.folder / "done.json", done)
             (self.folder / "state.pt").unlink(missing_ok=True)
 
     def _write_maps(self) -> None:
-        """Maps for all rows of all splits; images that have them all are passed over."""
+        """Maps for all rows of all splits; images that have them all are passed over.
+
+        What makes a map may look at the truth of training images, and of no others.
+        """
+        taught = {row.id for row in self.manifest.rows if row.split == "train"}
         folders = {name: self.folder / "maps" / name for name in self.stage.writes}
+        if folders and self.processes.first:
+            claim_maps(self.folder / "maps", manifest=self.manifest.hash)
         share = self.manifest.rows[self.processes.rank :: self.processes.world]
         todo = [row for row in share if not all(map_path(f, row.id).is_file() for f in folders.values())]
         if not todo:
             return
         data = self.dataset(self.manifest.with_rows(todo))
         for batch in batches(data, batch=self.recipe.batch, shuffle=False):
-            batch = batch.to(self.processes.device)
-            outputs = forward(self.network, batch, precision=self.recipe.precision)
+            batch = batch.to(self.processes.device).blind(but=taught)
+            outputs = forward(self.network, batch, precision=self.recipe.precision, infer=self.recipe.infer)
             for name, maps in write_out(self.stage, self.network, batch, outputs).items():
                 for image, one in zip(batch.ids, maps.float().cpu().numpy(), strict=True):
                     write_map(folders[name], image, one)

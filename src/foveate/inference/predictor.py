@@ -68,13 +68,14 @@ class Predictor:
     Args:
         run: from `fit` or `load_run`.
         device: "auto", "cpu", "cuda", ...
-        thresholds: question -> probability from which the answer is "yes".
+        thresholds: question -> probability from which the answer is "yes", instead of what the run was calibrated to.
     """
 
     def __init__(
         self, run: Run, *, device: str | torch.device = "auto", thresholds: Mapping[str, float] | None = None
     ) -> None:
-        self.run, self.recipe, self.thresholds = run, run.recipe, thresholds
+        self.run, self.recipe = run, run.recipe
+        self.decisions = run.decisions.with_thresholds(thresholds)
         self.device = pick_device(device)
         self.reader = run.reader(device=self.device)
 
@@ -126,7 +127,7 @@ class Predictor:
             schema=self.recipe.schema,
             ids=[sample.row.id],
             geometries=[sample.geometry],
-            thresholds=self.thresholds,
+            decisions=self.decisions,
         )[0]
         if cam and outputs.image is not None:
             found = Prediction(**{**_shallow(found), "cam": self._cams(batch, sample)})

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from foveate.engine.checkpoint import write_aside, write_json
+from foveate.inference.evidence import Evidence
 from foveate.inference.predictor import Reading
 from foveate.report.overlay import activation
 
@@ -36,6 +37,19 @@ def write_reading(reading: Reading, folder: Path, *, name: str | None = None) ->
     files = {"masks": masks, "overlay": _png(reading.overlay(), folder / f"{stem}_overlay.png")}
     path = folder / f"{stem}.json"
     write_json(path, {**reading.to_json(), "files": {**files, **({"cam": cams} if cams else {})}})
+    return path
+
+
+def write_evidence(evidence: Evidence, folder: Path, *, name: str | None = None) -> Path:
+    """Write the reasons of one reading: ``NAME_evidence.json`` (its path is returned), and in words ``.txt``."""
+    stem = name or evidence.id
+    path = folder / f"{stem}_evidence.json"
+    write_json(path, evidence.to_json())
+
+    def save(aside: Path) -> None:
+        aside.write_text(str(evidence), encoding="utf-8")
+
+    write_aside(folder / f"{stem}_evidence.txt", save)
     return path
 
 

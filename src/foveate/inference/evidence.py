@@ -1,0 +1,200 @@
+"""Why an answer: the lesions found that speak for and against it, counted, measured and placed, in words and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from foveate.core.components import Quarters, components, quarters
+from foveate.core.guideline import GUIDELINE, Guideline, Marks, Sign, marks_of
+from foveate.core.labels import LabelSchema, Question
+from foveate.core.types import Prediction
+
+
+@dataclass(frozen=True)
+class Lesions:
+    """One label found in an image.
+
+    Args:
+        label: its name.
+        marks: how often, how large, and in which quadrants.
+        share: of the image's pixels, in [0, 1].
+        mm2: area; None where the spacing is unknown.
+        quadrants: name -> number of single lesions; empty quadrants are left out.
+    """
+
+    label: str
+    marks: Marks
+    share: float
+    mm2: float | None
+    quadrants: Mapping[str, int]
+
+    def __str__(self) -> str:
+        size = f"{self.marks.pixels} px, {100 * self.share:.3g} % of the image"
+        size += f", {self.mm2:.3g} mm2" if self.mm2 is not None else ""
+        where = ", ".join(f"{n} {name}" for name, n in self.quadrants.items())
+        return f"{self.label.replace('_', ' ')}: {self.marks.count} ({size}); {where}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        area = {"pixels": self.marks.pixels, "percent": round(100 * self.share, 6)}
+        if self.mm2 is not None:
+            area["mm2"] = round(self.mm2, 6)
+        return {"label": self.label, "count": self.marks.count, "area": area, "quadrants": dict(self.quadrants)}
+
+
+@dataclass(frozen=True)
+class Reasons:
+    """One answer and what speaks for and against it.
+
+    Args:
+        question: that was answered.
+        answer: that the network gave; None where it was not asked, so that the lesions speak alone.
+        probability: of that answer.
+        support: signs of the answer that are there.
+        against: in words; lesions of a graver answer, or that nothing found speaks for this one.
+        by_lesions: the gravest answer that a lesion found suffices for; the mildest where none does.
+        source: of the guideline; empty where the schema alone says what is evidence.
+    """
+
+    question: str
+    answer: str | None
+    probability: float | None
+    support: tuple[Sign, ...]
+    against: tuple[str, ...]
+    by_lesions: str
+    source: str = ""
+
+    def __str__(self) -> str:
+        lines = [f"{self.question}: the lesions found amount to {self.by_lesions}"]
+        if self.answer is not None:
+            lines[0] = f"{self.question}: {self.answer} (probability {self.probability:.2f})"
+            lines.append(f"  for it: {', '.join(map(str, self.support)) or 'no lesion found speaks for it directly'}")
+            lines.append(f"  against it: {'; '.join(self.against) or 'nothing'}")
+            if self.by_lesions != self.answer:
+                lines.append(f"  the lesions found alone amount to {self.by_lesions}")
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "question": self.question,
+            "answer": self.answer,
+            "probability": None if self.probability is None else round(self.probability, 6),
+            "for": [{"lesion": s.lesion, "sign": str(s), "direct": s.direct} for s in self.support],
+            "against": list(self.against),
+            "by_lesions": self.by_lesions,
+            **({"source": self.source} if self.source else {}),
+        }
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was found in an image and what follows: a line a lesion, then a paragraph a question."""
+
+    id: str
+    lesions: tuple[Lesions, ...]
+    reasons: tuple[Reasons, ...]
+    about: str
+
+    def __str__(self) -> str:
+        found = [f"  {one}" for one in self.lesions] or ["  nothing"]
+        told = [str(one) for one in self.reasons]
+        return "\n".join([self.id, f"found (quadrants about {self.about}):", *found, *told]) + "\n"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "id": self.id,
+            "quadrants_about": self.about,
+            "lesions": [one.to_json() for one in self.lesions],
+            "reasons": [one.to_json() for one in self.reasons],
+        }
+
+
+def explain(
+    prediction: Prediction,
+    schema: LabelSchema,
+    *,
+    guideline: Guideline = GUIDELINE,
+    spacing: tuple[float, float] | None = None,
+    disc: tuple[float, float] | None = None,
+    fovea: tuple[float, float] | None = None,
+    laterality: str | None = None,
+) -> Evidence:
+    """The evidence for every answer: by the guideline for its question, by the schema's evidence for the others.
+
+    A lesion is what the prediction marks; what it cannot mark is unknown, neither speaks for an answer nor is missed.
+    Without disc and fovea the quadrants lie about the image's middle; a disc that the prediction marks (label ``disc``)
+    tells where the nose is. Where the network was not asked the guideline's question, the lesions alone say the grade.
+
+    Args:
+        prediction: of one image, in its own pixels.
+        schema: of the network.
+        guideline: in the words of the schema (`Guideline.named`).
+        spacing: mm a pixel (rows, cols), for areas in mm2.
+        disc: centre of the optic disc, (row, col) in pixels, where known.
+        fovea: (row, col) in pixels, where known.
+        laterality: "OD" or "OS", where known.
+    """
+    shape = (prediction.probability.shape[1], prediction.probability.shape[2])
+    side = laterality or _side(prediction)
+    four = quarters(shape, disc=disc, fovea=fovea, laterality=side)
+    marks = {
+        label: marks_of(mask, quarters=four) for label, mask in zip(prediction.labels, prediction.masks, strict=True)
+    }
+    lesions = tuple(_lesions(label, found, four, shape, spacing) for label, found in marks.items() if found.count)
+    reasons = []
+    for question in schema.questions:
+        if (scale := _scale(question, guideline)) is not None and question.name in prediction.answers:
+            answer = prediction.answers[question.name]
+            told = prediction.probabilities[question.name][answer]
+            reasons.append(_reasons(scale, marks, answer=answer, probability=told))
+    if marks and guideline.question not in prediction.answers and set(guideline.lesions) & set(marks):
+        reasons.append(_reasons(guideline, marks, answer=None, probability=None))
+    known = disc is not None and fovea is not None
+    return Evidence(prediction.id, lesions, tuple(reasons), "the fovea" if known else "the middle of the image")
+
+
+def _scale(question: Question, guideline: Guideline) -> Guideline | None:
+    """What speaks for a question's answers; None where nothing is said of it."""
+    if question.name == guideline.question:
+        try:
+            return guideline.asked(question)
+        except ValueError:  # graded on another scale
+            return None
+    if question.evidence:
+        return Guideline(question.name, question.answers, tuple(Sign(label, "yes") for label in question.evidence))
+    return None
+
+
+def _reasons(scale: Guideline, marks: Mapping[str, Marks], *, answer: str | None, probability: float | None) -> Reasons:
+    found = scale.evidence(marks)
+    direct = [grade for grade, signs in found.items() if any(sign.direct for sign in signs)]
+    support = found.get(answer, ()) if answer is not None else ()
+    against = scale.contradictions(marks, grade=answer) if answer is not None else []
+    by_lesions = direct[0] if direct else scale.grades[0]
+    words = tuple(one.words for one in against)
+    return Reasons(scale.question, answer, probability, support, words, by_lesions, scale.source)
+
+
+def _lesions(
+    label: str, marks: Marks, four: Quarters, shape: tuple[int, int], spacing: tuple[float, float] | None
+) -> Lesions:
+    where = {name: n for name, n in zip(four.names, marks.by_quadrant, strict=True) if n}
+    mm2 = None if spacing is None else marks.pixels * spacing[0] * spacing[1]
+    return Lesions(label, marks, marks.pixels / (shape[0] * shape[1]), mm2, where)
+
+
+def _side(prediction: Prediction) -> str | None:
+    """Which eye it is, from the side on which the largest disc found lies; None where none was."""
+    if "disc" not in prediction.labels:
+        return None
+    found = components(prediction.masks[prediction.labels.index("disc")])
+    if not len(found.area):
+        return None
+    col = found.centre[int(np.argmax(found.area)), 1]
+    return "OD" if col > (prediction.probability.shape[2] - 1) / 2 else "OS"

@@ -1,0 +1,17 @@
+"""The grammar's small parts: what chooses weights."""
+
+import math
+
+import pytest
+
+from foveate.engine.recipe import best, lowest
+
+
+def test_several_figures_choose_by_their_mean() -> None:
+    figures = {"dice": 0.5, "accuracy/class": 0.9, "loss": 2.0, "auc": float("nan")}
+    assert best("dice").of(figures) == 0.5
+    assert best("accuracy/class", "dice").of(figures) == pytest.approx(0.7)
+    assert lowest("loss").of(figures) == -2.0
+    assert math.isnan(best("auc", "dice").of(figures))
+    with pytest.raises(ValueError, match=r"keep='f1' is none of \['accuracy/class', 'auc', 'dice', 'loss'\]"):
+        best("dice", "f1").of(figures)
