@@ -1,6 +1,7 @@
 import pytest
 
 from foveate import report
+from foveate.metrics import grading, interval
 from foveate.metrics.interval import Estimate
 from foveate.metrics.summary import estimates_difference
 
@@ -62,3 +63,47 @@ def test_what_is_not_there_is_refused(counts):
         report.comparison("", {"a": counts}, ["dicee"], repeats=2)
     with pytest.raises(ValueError, match="auc"):
         report.comparison("", {"a": counts}, ["dice"], paper={"a": {"auc": 1.0}}, repeats=2)
+
+
+def test_answers_get_a_line_each_and_costs_a_column(counts):
+    """Tables of one-against-rest figures: the method's own figures and costs stand on its first line."""
+    table = report.comparison(
+        "Table 2",
+        {"CM-CNN": counts},
+        ["auc/grade/*", "accuracy/grade/*", "accuracy/grade"],
+        paper={"CM-CNN": {"auc/grade/1": 0.98, "accuracy/grade": 0.9, "MiB": 60.63}, "VGG16": {"auc/grade/0": 0.7}},
+        costs={"MiB": {"CM-CNN": 60.623}},
+        repeats=2,
+    )
+    assert [c.name for c in table.columns] == [
+        "method", "class", "AUC, each grade", "AUC, each grade, paper", "accuracy, each grade", "accuracy, grade",
+        "accuracy, grade, paper",         "MiB", "MiB, paper",
+    ]  # fmt: skip
+    answers = counts.schema.question("grade").answers
+    assert [row[:2] for row in table.rows] == [("CM-CNN" if k == 0 else "", a) for k, a in enumerate(answers)] + [
+        ("VGG16" if k == 0 else "", a) for k, a in enumerate(answers)
+    ]
+    every = summary_of(counts)
+    for row, answer in zip(table.rows, answers, strict=False):
+        assert row[2].value == pytest.approx(every[f"auc/grade/{answer}"], nan_ok=True)
+        assert row[4].value == pytest.approx(every[f"accuracy/grade/{answer}"], nan_ok=True)
+    assert table.rows[1][3] == 0.98
+    assert [row[5] is None for row in table.rows[: len(answers)]] == [False, True, True]
+    assert table.rows[0][-3:] == (0.9, 60.623, 60.63)
+    assert table.rows[len(answers)][2] is None
+
+
+def summary_of(counts):
+    return interval.value(grading.figures, counts)
+
+
+def test_two_questions_cannot_share_lines(counts):
+    with pytest.raises(ValueError, match="cannot stand in one table"):
+        report.comparison("", {"a": counts}, ["auc/grade/*", "auc/other/*"], repeats=2)
+
+
+def test_differences_may_be_of_some_figures_only(counts, noisy):
+    table = report.comparison(
+        "", {"a": counts, "b": noisy}, ["dice", "iou"], reference="b", compared=["iou"], repeats=2
+    )
+    assert [c.name for c in table.columns] == ["method", "Dice", "IoU", "Δ IoU"]

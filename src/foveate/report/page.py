@@ -16,6 +16,7 @@ from foveate.metrics.counts import Counts
 from foveate.metrics.summary import estimates
 from foveate.report import gallery, sections, tables
 from foveate.report.curves import Record
+from foveate.report.embed import Shot
 from foveate.report.table import Table
 
 ROOM = Path(__file__).parent
@@ -44,6 +45,7 @@ def page(
     cases: Sequence[Case] = (),
     data_summary: Mapping[str, Any] | None = None,
     tables: Sequence[Table] = (),
+    figures: Mapping[str, Sequence[Shot]] | None = None,
     absent: str = "one",
     repeats: int = 1000,
     each: int = 3,
@@ -62,6 +64,7 @@ def page(
         cases: to choose the shown ones from by `Case.score`; their `Prediction.cam` gives the activation maps.
         data_summary: `rows.describe`, or numbers and tables (row -> column -> number) by name.
         tables: more tables, such as `study.comparison`.
+        figures: title of such a table -> pictures that stand under it.
         absent: what an image free of a label scores: a name of ``metrics.segmentation.ABSENT``.
         repeats: bootstrap draws.
         each: how many best, median and worst cases.
@@ -77,6 +80,7 @@ def page(
         title=title, run=run or {}, log=log, counts=counts, cases=cases, summary=data_summary or {}, more=tables,
         absent=absent, repeats=repeats, each=each,
     )  # fmt: skip
+    values["figures"] = figures or {}
     values["when"] = (when or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M %Z").strip()
     values["lead"] = f"{values['lead']}Written {values['when']}."
     maker = Environment(loader=FileSystemLoader(ROOM), autoescape=True, undefined=StrictUndefined, trim_blocks=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
 from jaxtyping import Float
 
-from foveate.metrics import grading, segmentation
+from foveate.metrics import grading, localisation, operating, segmentation
 from foveate.metrics.counts import Counts
 from foveate.metrics.interval import Estimate, difference, interval
 from foveate.metrics.weighted import Figures
@@ -24,6 +24,8 @@ def comparison(
     *,
     paper: Mapping[str, Mapping[str, float]] | None = None,
     reference: str | None = None,
+    compared: Sequence[str] | None = None,
+    costs: Mapping[str, Mapping[str, float]] | None = None,
     absent: str = "one",
     repeats: int = 1000,
     level: float = 0.95,
@@ -36,8 +38,12 @@ def comparison(
         rows: method -> counts of its test images.
         figures: names as in ``metrics.segmentation.figures`` and ``metrics.grading.figures`` ("dice",
             "dice_pooled/cup", "auc/grade"), or heading -> name. One that a method does not have is "n/a".
-        paper: method -> figure, as called in ``figures`` -> published value; methods that were not run get a row too.
+            "auc/grade/*" gives every answer of the question a line of its own.
+        paper: method -> figure ("auc/grade/2" of a line of its own), or heading -> published value; methods that were
+            not run get a row too.
         reference: method that the others are held against, on the same draws of the same images.
+        compared: figures, as called in ``figures``, whose differences are shown; None = all.
+        costs: heading -> method -> value; less is better.
         absent: what an image free of a label scores.
         repeats: bootstrap draws.
         level: of the intervals.
@@ -49,11 +55,13 @@ def comparison(
     """
     if reference is not None and reference not in rows:
         raise ValueError(f"reference={reference!r} is none of the rows {list(rows)}")
-    headings = dict(figures) if isinstance(figures, Mapping) else {heading(name): name for name in figures}
+    headings = dict(figures) if isinstance(figures, Mapping) else {_heading(f): f for f in figures}
     called = dict(zip(figures, headings, strict=True))
-    statistic = partial(_figures, names=tuple(headings.values()), absent=absent)
+    answers = _answers(headings.values(), rows)
+    names = list(dict.fromkeys(name.replace("*", a) for name in headings.values() for a in answers))
+    statistic = partial(_figures, names=names, absent=absent)
     ours = {m: interval(statistic, c, repeats=repeats, level=level, seed=seed) for m, c in rows.items()}
-    if lost := [n for n in headings.values() if rows and not any(n in found for found in ours.values())]:
+    if lost := [n for n in names if rows and not any(n in found for found in ours.values())]:
         raise ValueError(
             f"figures={lost} are not among the figures of any row; see metrics.segmentation and metrics.grading"
         )
@@ -64,43 +72,75 @@ def comparison(
             m: difference(statistic, c, rows[reference], repeats=repeats, level=level, seed=seed)
             for m, c in others.items()
         }
-    printed = _published(paper or {}, called)
+    costs = costs or {}
+    printed = _published(paper or {}, {**called, **{h: h for h in costs}}, headings, names)
+    shown = set(called) if compared is None else set(compared)
 
-    columns = [Column("method")]
-    for head, name in headings.items():
+    columns: list[tuple[Column, Callable[[str, str], Cell]]] = []
+    columns.append((Column("method"), lambda m, a: m if a == answers[0] else ""))
+    if answers != [""]:
+        columns.append((Column("class"), lambda _, a: a))
+
+    def add(column: Column, values: Mapping[str, Mapping[str, Cell]], name: str, missing: Cell = None) -> None:
+        """A column of one figure; what is not of an answer stands on the method's first line alone."""
+
+        def cell(method: str, answer: str) -> Cell:
+            if "*" not in name and answer != answers[0]:
+                return None
+            return values[method].get(name.replace("*", answer), missing) if method in values else None
+
+        columns.append((column, cell))
+
+    for figure, head in called.items():
+        name = headings[head]
         better = None if name.partition("/")[0].endswith("_std") else max
-        columns.append(Column(head, better))
-        if any(head in values for values in printed.values()):
-            columns.append(Column(f"{head}, paper", better))
-        if gaps:
-            columns.append(Column(f"Δ {head}"))
-    lines = []
-    for method in dict.fromkeys([*rows, *printed]):
-        cells: list[Cell] = [method]
-        for head, name in headings.items():
-            cells.append(ours[method].get(name, np.nan) if method in rows else None)
-            if any(head in values for values in printed.values()):
-                cells.append(printed.get(method, {}).get(head))
-            if gaps:
-                cells.append(gaps.get(method, {}).get(name))
-        lines.append(tuple(cells))
+        add(Column(head, better), ours, name, missing=np.nan)
+        if any(name.replace("*", a) in values for values in printed.values() for a in answers):
+            add(Column(f"{head}, paper", better), printed, name)
+        if gaps and figure in shown:
+            add(Column(f"Δ {head}"), gaps, name)
+    for head, values in costs.items():
+        add(Column(head, min, digits=2), {m: {head: v} for m, v in values.items()}, head)
+        if any(head in found for found in printed.values()):
+            add(Column(f"{head}, paper", min, digits=2), printed, head)
+    lines = [tuple(cell(m, a) for _, cell in columns) for m in dict.fromkeys([*rows, *printed]) for a in answers]
     note = _notes(rows, ours, reference=reference, absent=absent, repeats=repeats, level=level)
     if printed:
         note.append(
             "Paper: as published, on the authors' own images and split; an empty cell was not published or not run."
         )
-    return Table(title, tuple(columns), tuple(lines), tuple(note))
+    return Table(title, tuple(column for column, _ in columns), tuple(lines), tuple(note))
+
+
+def _heading(name: str) -> str:
+    """A figure in words; "auc/grade/*" is "AUC, each grade"."""
+    figure, star, _ = name.partition("/*")
+    kind, _, question = figure.partition("/")
+    return f"{heading(kind)}, each {question}" if star else heading(figure)
+
+
+def _answers(names: Iterable[str], rows: Mapping[str, Counts]) -> list[str]:
+    """Answers that get a line each; one empty name where no figure asks for them."""
+    asked = {name.split("/")[1] for name in names if name.endswith("/*")}
+    if len(asked) > 1:
+        raise ValueError(f"figures: the answers of {sorted(asked)} cannot stand in one table; take one question")
+    found = {q.name: q.answers for counts in rows.values() for q in counts.schema.questions}
+    return [a for question in asked for a in found.get(question, ())] or [""]
 
 
 def _figures(counts: Counts, weights: Float[np.ndarray, "r n"], *, names: Sequence[str], absent: str) -> Figures:
     """The named figures that these counts have; of a name that masks and answers share, the masks'."""
     every = grading.figures(counts, weights) | segmentation.figures(counts, weights, absent=absent)
+    every |= operating.figures(counts, weights) | localisation.figures(counts, weights)
     return {name: every[name] for name in names if name in every}
 
 
-def _published(paper: Mapping[str, Mapping[str, float]], called: Mapping[str, str]) -> dict[str, dict[str, float]]:
-    """Method -> heading -> value; a figure may be called by its heading or as the caller called it."""
-    known = {**called, **{head: head for head in called.values()}}
+def _published(
+    paper: Mapping[str, Mapping[str, float]], called: Mapping[str, str], headings: Mapping[str, str], names: list[str]
+) -> dict[str, dict[str, float]]:
+    """Method -> name of a figure, or heading of a cost -> value; figures may be called by their heading too."""
+    known = {figure: headings.get(head, head) for figure, head in called.items()}
+    known |= {**headings, **{name: name for name in names}}
     if strange := {figure for values in paper.values() for figure in values} - set(known):
         raise ValueError(f"paper: figures {sorted(strange)} are none of {list(called)}")
     return {

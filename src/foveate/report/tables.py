@@ -14,6 +14,7 @@ from foveate.report.table import Column, Table
 
 NAMES = {
     "dice": "Dice", "iou": "IoU", "sensitivity": "sensitivity", "specificity": "specificity", "precision": "precision",
+    "dice_all": "Dice of all images", "dice_present": "Dice where present",
     "pixel_accuracy": "pixel accuracy", "accuracy": "accuracy", "auc": "AUC", "ap": "AP", "f1": "F1",
     "f1_macro": "macro F1", "f1_weighted": "weighted F1", "kappa": "κ", "qkappa": "quadratic κ",
 }  # fmt: skip

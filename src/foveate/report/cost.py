@@ -1,0 +1,120 @@
+"""What labels cost and what they bring: figures against the hours that readers spent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from foveate.metrics import grading, localisation
+from foveate.metrics.counts import Counts
+from foveate.metrics.interval import Estimate, interval
+from foveate.metrics.weighted import Figures
+from foveate.report import canvas, colours
+
+SECONDS: Mapping[str, float] = {"image": 10.0, "regions": 10.0, "boxes": 25.0, "ellipses": 60.0, "masks": 300.0}
+"""Assumed seconds of one label: the answer of an image, and what is drawn in addition where the finding is there.
+
+Assumptions, to be replaced by a reading centre's own times; only their order is certain.
+"""
+
+SAID = {"auc": "AUROC", "air": "AIR within regions", "air_mask": "AIR within masks", "pointing": "pointing game"}
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What a method learnt from.
+
+    Args:
+        kind: "image" (answers alone), "regions", "boxes", "ellipses" or "masks".
+        share: of the images with the finding for which it was drawn.
+    """
+
+    kind: str
+    share: float = 1.0
+
+
+def hours(labels: Labels, *, images: int, present: int, seconds: Mapping[str, float] = SECONDS) -> float:
+    """Time to label a set: an answer an image, and the drawing in a share of those with the finding.
+
+    Args:
+        labels: what was drawn.
+        images: of the set.
+        present: those with the finding.
+        seconds: of one label of each kind.
+
+    Raises:
+        ValueError: the kind has no time.
+    """
+    if strange := {labels.kind, "image"} - set(seconds):
+        raise ValueError(f"seconds: no time of {sorted(strange)}; there are {sorted(seconds)}")
+    drawn = 0.0 if labels.kind == "image" else labels.share * present * seconds[labels.kind]
+    return (images * seconds["image"] + drawn) / 3600
+
+
+def cost_curves(
+    counts: Mapping[str, Counts],
+    labels: Mapping[str, Labels],
+    *,
+    question: str,
+    figures: Sequence[str] = ("auc", "air", "air_mask"),
+    seconds: Mapping[str, float] = SECONDS,
+    repeats: int = 1000,
+) -> Figure:
+    """A panel a figure: its value with its interval against the hours of labelling, a line a kind of label.
+
+    The hours are those of the whole set that was counted (all folds), so that methods are compared on one scale.
+
+    Args:
+        counts: row -> counts.
+        labels: row -> what it learnt from; rows without are left out.
+        question: the finding.
+        figures: of `metrics.grading` and `metrics.localisation`, without the finding's name.
+        seconds: of one label of each kind.
+        repeats: bootstrap draws.
+
+    Raises:
+        ValueError: no row has both.
+    """
+    rows = [row for row in counts if row in labels]
+    if not rows:
+        raise ValueError(f"labels={list(labels)} name none of the rows {list(counts)}")
+    names = [f"{name}/{question}" for name in figures]
+    found = {row: interval(partial(_figures, names=names), counts[row], repeats=repeats) for row in rows}
+    spent = {}
+    for row in rows:
+        truth = counts[row].questions[question].truth
+        spent[row] = hours(labels[row], images=len(truth), present=int(truth.sum()), seconds=seconds)
+    figure, panels = canvas.panels(len(figures))
+    for axes, short, name in zip(panels, figures, names, strict=True):
+        canvas.name(axes, SAID.get(short, short), x="hours of labelling", y=SAID.get(short, short))
+        for number, kind in enumerate(dict.fromkeys(labels[row].kind for row in rows)):
+            some = sorted((row for row in rows if labels[row].kind == kind), key=lambda row: spent[row])
+            points = [(spent[row], found[row][name]) for row in some if name in found[row]]
+            _line(axes, kind, points, number)
+        axes.set_xscale("log")
+        axes.grid(True, axis="y", color="#e4e6ea")
+        canvas.legend(axes)
+    return figure
+
+
+def _line(axes: canvas.Axes, kind: str, points: Sequence[tuple[float, Estimate]], number: int) -> None:
+    if not points:
+        return
+    x = [at for at, _ in points]
+    y = [e.value for _, e in points]
+    reach = [[e.value - e.low for _, e in points], [e.high - e.value for _, e in points]]
+    colour, dash = colours.line(number)
+    axes.errorbar(
+        x, y, yerr=np.nan_to_num(reach).clip(0), color=colour, linestyle=dash, marker="o", markersize=4, capsize=2,
+        linewidth=1.3, label=kind,
+    )  # fmt: skip
+
+
+def _figures(counts: Counts, weights: Float[np.ndarray, "r n"], *, names: Sequence[str]) -> Figures:
+    every = grading.figures(counts, weights) | localisation.figures(counts, weights)
+    return {name: every[name] for name in names if name in every}

@@ -1,0 +1,247 @@
+"""Methods side by side on the same images: what each marked, and where each looked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Bool
+from PIL import Image, ImageDraw
+
+from foveate.core.types import Case
+from foveate.metrics.localisation import air
+from foveate.report import colours
+from foveate.report.grid import GAP, Grid, Tile
+from foveate.report.legend import SOFT, font_of, key
+from foveate.report.overlay import activation, errors, overlay
+from foveate.report.zoom import framed, region
+
+Mask = Bool[np.ndarray, "h w"]
+
+WIDTH = 2400
+"""Pixels across a panel at most."""
+
+TRUTH = colours.MARKS[0]
+"""Colour of the truth, whichever label: those of other labels are too near to those of the errors."""
+
+
+@dataclass(frozen=True)
+class Marked:
+    """One label in one image: truth, where it is known, and what was marked."""
+
+    truth: Mask
+    known: Mask
+    given: Mask
+
+    @classmethod
+    def of(cls, case: Case, label: str) -> Marked:
+        """That label of a case."""
+        at = case.prediction.labels.index(label)
+        known = case.known[at].astype(bool)
+        return cls(case.masks[at].astype(bool) & known, known, case.prediction.masks[at].astype(bool))
+
+    @property
+    def words(self) -> str:
+        """The Dice of the known pixels in words; where neither holds the label there is none to tell."""
+        given = self.given & self.known
+        if not self.known.any():
+            return "truth unknown"
+        if not self.truth.any():
+            return f"false alarm, {given.sum()} px" if given.any() else "rightly none"
+        return f"Dice {2 * (self.truth & given).sum() / (self.truth.sum() + given.sum()):.3f}"
+
+
+def mask_panel(
+    images: Sequence[Mapping[str, Case]],
+    *,
+    label: str | None = None,
+    questions: Sequence[str] | None = None,
+    width: int = WIDTH,
+) -> Image.Image:
+    """What each method marked of one label: a row an image, a column a method, all cut to where the label is.
+
+    First column: the whole image with the part that the others show. Second: the truth. Then, a method each, found
+    yellow, missed red, false alarms green; below, the image's Dice and the method's answers with their probability.
+    The part holds the truth and the marks of all methods with a margin.
+
+    Args:
+        images: method -> its case, for each image; a method without the label is left out, one without this image
+            leaves its place empty. Cases are taken one after the other, so that a lazy mapping need not hold them all.
+        label: which; None = the only one.
+        questions: whose answers stand below; None = all.
+        width: pixels across at most.
+
+    Raises:
+        ValueError: no images, the label is none of any method's, or it is not named where there are several.
+    """
+    methods = _methods(images)
+    there = {m: next(row[m].prediction.labels for row in images if m in row) for m in methods}
+    known = list(dict.fromkeys(name for names in there.values() for name in names))
+    if label is None and len(known) != 1:
+        raise ValueError(f"label=None: the methods mark {known}; name the one that the panel shows")
+    label = known[0] if label is None else label
+    if label not in known:
+        raise ValueError(f"label={label!r} is none of {known}")
+    methods = [m for m in methods if label in there[m]]
+    grid = Grid.of(len(methods), lead=2, limit=width)
+    rows = [
+        _mask_row(row, [m for m in methods if m in row], methods, label, questions, grid)
+        for row in images
+        if any(m in row for m in methods)
+    ]
+    entries = [
+        (f"{label}, truth", TRUTH),
+        ("found", colours.FOUND),
+        ("missed", colours.MISSED),
+        ("false alarm", colours.FALSE),
+    ]
+    foot = key(entries, width=grid.width - 2 * GAP, size=grid.size)
+    return grid.sheet(rows, heads=["image", "truth", *methods], key=foot)
+
+
+def cam_panel(
+    images: Sequence[Mapping[str, Case]], *, question: str, of_truth: bool = False, width: int = WIDTH
+) -> Image.Image:
+    """Where each method saw the answer it gave: a row an image, a column a method, each map as heat over the image.
+
+    First column: the image, its true pixels (of all labels of the case) outlined. Below each map the answer, its
+    probability and, where there are true pixels, AIR, the share of the activation that lies on them
+    (`metrics.localisation.air`); what a map that ignores them would score, their share of the image, stands below the
+    image. Where nothing is known activation does not count.
+
+    Args:
+        images: method -> its case, for each image; a method without a map leaves its place empty. Taken one after the
+            other, as by `mask_panel`.
+        question: whose answer.
+        of_truth: the map of the true answer, where it is known, in place of the one given.
+        width: pixels across at most.
+
+    Raises:
+        ValueError: no images, or no method has a map for the question.
+    """
+    methods = [m for m in _methods(images) if any(m in row and row[m].prediction.cam.get(question) for row in images)]
+    if not methods:
+        raise ValueError(f"question={question!r}: no case has an activation map for it; ask the predictor for them")
+    grid = Grid.of(len(methods), lead=1, limit=width)
+    rows = [
+        _cam_row(row, [m for m in methods if m in row], methods, question, of_truth, grid)
+        for row in images
+        if any(m in row for m in methods)
+    ]
+    foot = key(
+        [("outline: truth", TRUTH)],
+        width=grid.width - 2 * GAP,
+        size=grid.size,
+        scale="inferno",
+        ends=("activation: none", "the map's highest"),
+    )
+    return grid.sheet(rows, heads=["image", *methods], key=foot)
+
+
+def _methods(images: Sequence[Mapping[str, Case]]) -> list[str]:
+    found = list(dict.fromkeys(method for row in images for method in row))
+    if not found:
+        raise ValueError("images hold no case; give at least one image and method")
+    return found
+
+
+def _mask_row(
+    row: Mapping[str, Case],
+    here: Sequence[str],
+    methods: Sequence[str],
+    label: str,
+    questions: Sequence[str] | None,
+    grid: Grid,
+) -> list[Tile]:
+    first = row[here[0]]
+    shown = np.zeros(first.image.shape[:2], bool)
+    for method in here:
+        marked = Marked.of(row[method], label)
+        shown |= marked.truth | (marked.given & marked.known)
+    box = region(shown)
+    part = slice(box[0], box[0] + box[2]), slice(box[1], box[1] + box[3])
+    image, truth = first.image[part], Marked.of(first, label)
+    tiles = [
+        Tile(framed(first.image, box=box, width=grid.tile), (first.prediction.id, *_truths(first, questions))),
+        Tile(
+            overlay(image, masks=truth.truth[part][None], labels=(label,), width=grid.tile, legend=False),
+            (f"{truth.truth.sum():,} px" if truth.known.any() else "truth unknown",),
+        ),
+    ]
+    height = tiles[1].picture.height
+    for method in methods:
+        if method not in here:
+            tiles.append(Tile(_blank(grid.tile, height, "not read")))
+            continue
+        case = row[method]
+        marked = Marked.of(case, label)
+        wrong = errors(
+            image,
+            truth=marked.truth[part][None],
+            predicted=marked.given[part][None],
+            known=marked.known[part][None],
+            labels=(label,),
+            width=grid.tile,
+            legend=False,
+        )
+        tiles.append(Tile(wrong, (marked.words, *_given(case, questions))))
+    return tiles
+
+
+def _cam_row(
+    row: Mapping[str, Case],
+    here: Sequence[str],
+    methods: Sequence[str],
+    question: str,
+    of_truth: bool,
+    grid: Grid,
+) -> list[Tile]:
+    first = row[here[0]]
+    seen = first.known.astype(bool)
+    cue: Mask = np.any(first.masks.astype(bool) & seen, axis=0)
+    judged: Mask = np.any(seen, axis=0)
+    outlined = overlay(first.image, masks=cue[None], labels=("truth",), width=grid.tile, alpha=0.0, legend=False)
+    share = (f"truth: {cue.sum() / judged.sum():.1%} of area",) if cue.any() else ()
+    tiles = [Tile(outlined, (first.prediction.id, *_truths(first, (question,)), *share))]
+    for method in methods:
+        case = row[method] if method in here else None
+        maps = case.prediction.cam.get(question, {}) if case else {}
+        given = case.prediction.answers.get(question, "") if case else ""
+        answer = case.answers.get(question, given) if case and of_truth else given
+        if case is None or answer not in maps:
+            tiles.append(Tile(_blank(grid.tile, outlined.height, "no map")))
+            continue
+        cam = cv2.resize(maps[answer].astype(np.float32), cue.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        inside = air(np.where(judged, np.nan_to_num(cam), 0).clip(0), cue)
+        words = [_answer(case, question, answer)]
+        words += [f"given: {given}"] if answer != given else []
+        words += [f"AIR {inside:.2f}"] if not np.isnan(inside) else []
+        words += ["nothing spoke for it"] if not cam.any() else []
+        tiles.append(Tile(activation(first.image, cam=cam, width=grid.tile, legend=False), tuple(words)))
+    return tiles
+
+
+def _given(case: Case, questions: Sequence[str] | None) -> tuple[str, ...]:
+    """The answers to these questions, marked right or wrong where the truth is known."""
+    asked = [q for q in case.prediction.answers if questions is None or q in questions]
+    return tuple(_answer(case, q, case.prediction.answers[q]) for q in asked)
+
+
+def _answer(case: Case, question: str, answer: str) -> str:
+    probability = case.prediction.probabilities.get(question, {}).get(answer)
+    named = f"{question}: {answer}" if answer in ("yes", "no") else answer
+    given, truth = case.prediction.answers.get(question), case.answers.get(question)
+    sign = "" if truth is None or answer != given else " ✓" if answer == truth else " ✗"
+    return named + ("" if probability is None else f" {probability:.2f}") + sign
+
+
+def _truths(case: Case, questions: Sequence[str] | None) -> tuple[str, ...]:
+    return tuple(f"{q}: {a}" for q, a in case.answers.items() if questions is None or q in questions)
+
+
+def _blank(width: int, height: int, words: str) -> Image.Image:
+    picture = Image.new("RGB", (width, height), (238, 238, 238))
+    ImageDraw.Draw(picture).text((width // 2, height // 2), words, fill=SOFT, anchor="mm", font=font_of(14))
+    return picture
