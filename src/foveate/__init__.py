@@ -10,6 +10,7 @@ _HOMES = {
     "Manifest": "foveate.data.manifest",
     "Predictor": "foveate.inference.predictor",
     "Question": "foveate.core.labels",
+    "calibrate": "foveate.engine.calibrate",
     "evaluate": "foveate.engine.evaluate",
     "fit": "foveate.engine.fit",
     "load_recipe": "foveate.recipes",
@@ -25,6 +26,7 @@ __all__ = [
     "Manifest",
     "Predictor",
     "Question",
+    "calibrate",
     "evaluate",
     "fit",
     "load_recipe",
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from foveate.core.labels import LabelSchema, Question
     from foveate.data import synthetic
     from foveate.data.manifest import Manifest
+    from foveate.engine.calibrate import calibrate
     from foveate.engine.evaluate import evaluate
     from foveate.engine.fit import fit
     from foveate.inference.predictor import Predictor

@@ -26,6 +26,8 @@ Losses = dict[str, list[dict[str, float]]]
 LEARNT: dict[str, dict[str, Any]] = {
     "dual_guidance": {"lr": 3e-3},
     "image_quality": {"width": 8, "dropout": 0.0, "lr": 1e-2},
+    "joint_dice": {"neighbour": "disc", "width": 8, "lr": 3e-3, "weight_decay": 0.0},
+    "lesion_net": {"stride": 2, "per_lesion": True, "lr": 0.1},
 }
 """Keywords with which a recipe learns quickest, where the narrow ones are not enough."""
 

@@ -13,13 +13,19 @@ from foveate.core import find
 from foveate.core.labels import LabelSchema
 from foveate.data.manifest import Manifest
 from foveate.engine.checkpoint import write_json
-from foveate.engine.evaluate import evaluate
-from foveate.engine.fit import fit
-from foveate.engine.study import Study, StudyTable, run_name
+from foveate.engine.recipe import Recipe
+from foveate.engine.study import COSTS, Study, StudyTable
 from foveate.metrics.counts import Counts
 from foveate.recipes import load_run
 from foveate.report.study import comparison
 from foveate.report.table import Table
+from foveate.studies._costs import row_costs, stage_costs
+from foveate.studies._training import Job, run_jobs
+
+SAID_OF_COSTS = (
+    "Costs: MiB of float32 parameters; GMAC and test time of one image at the size of the study; times on the machine "
+    "that ran it, beside the paper's on its own."
+)
 
 
 def load_study(name: str, schema: LabelSchema, /, **keywords: Any) -> Study:
@@ -50,7 +56,8 @@ def run_study(
     device: str = "auto",
     seed: int = 0,
     graders: str | None = None,
-    absent: str = "one",
+    absent: str | None = None,
+    workers: int = 1,
     quiet: bool = False,
     say: Callable[[str], None] = print,
 ) -> dict[str, Table]:
@@ -63,7 +70,9 @@ def run_study(
         folds: some of the folds; None = all there are.
         tables: some of the tables; None = all.
         device, seed, quiet: as for `fit`.
-        absent: what an image free of a label scores in the tables.
+        absent: what an image free of a label scores in the tables; None = as each table has it.
+        workers: rows trained at a time, each in a process with its part of the cores; for networks too small to keep
+            all cores busy. A stage that several rows have in common is trained once.
         graders: hold all runs against this grader, or another rule than the recipes'; trains nothing that is there.
         say: told of each row as it is done.
 
@@ -73,15 +82,20 @@ def run_study(
     folder = Path(out)
     parts = _parts(rows, folds)
     wanted = {name: study[name] for name in (tables or list(study))}
-    jobs = {run_name(row, recipe): (row, recipe) for table in wanted.values() for row, recipe in table.items()}
+    jobs: dict[str, tuple[str, Recipe]] = {}
+    for title, table in wanted.items():
+        for row, name in study.runs(title).items():
+            jobs.setdefault(name, (row, table[row]))
+    runs = folder / "runs"
+    todo = []
     for number, (name, (row, recipe)) in enumerate(jobs.items(), 1):
         for fold, part in parts.items():
-            place = folder / "runs" / name / fold
-            held = place / graders if graders else place
-            if not (held / "metrics.json").is_file():
-                say(f"[{number}/{len(jobs)}] {row}, {fold}")
-                run = fit(recipe, part, out=place, device=device, seed=seed, resume=True, quiet=quiet)
-                evaluate(run, part.where(split="test"), device=device, graders=graders, out=held, intervals=False)
+            if not (runs / name / fold / (graders or "") / "metrics.json").is_file():
+                todo.append(Job(f"[{number}/{len(jobs)}] {row}, {fold}", recipe, part, runs / name / fold, runs))
+    run_jobs(todo, workers=workers, device=device, seed=seed, graders=graders, quiet=quiet, say=say)
+    for name in {name: None for title, table in wanted.items() if table.costs for name in study.runs(title).values()}:
+        for fold in parts:
+            stage_costs(load_run(runs / name / fold), device=device)
     record = _record(study, wanted, list(parts), rows)
     if (folder / "study.json").is_file() and (before := study_record(folder))["folds"] == record["folds"]:
         record["tables"] = before["tables"] | record["tables"]
@@ -89,32 +103,48 @@ def run_study(
     return study_tables(folder, graders=graders, absent=absent)
 
 
-def study_tables(folder: str | Path, *, graders: str | None = None, absent: str = "one") -> dict[str, Table]:
+def study_tables(folder: str | Path, *, graders: str | None = None, absent: str | None = None) -> dict[str, Table]:
     """The tables of a study folder, made anew from its counts and written to ``tables/`` as text, CSV and LaTeX.
 
-    A row's folds are pooled image by image. ``graders`` are those that `run_study` held the runs against. ValueError
-    where the folder holds no study.
+    A row's folds are pooled image by image, its costs are their mean. ``graders`` are those that `run_study` held the
+    runs against; ``absent`` None is each table's own policy. ValueError where the folder holds no study.
     """
     folder = Path(folder)
     made = {}
     record = study_record(folder)
     for title, table in record["tables"].items():
         counts = {row: pooled(folder, name, record["folds"], graders=graders) for row, name in table["rows"].items()}
+        policy = absent or table["absent"]
+        costs = _costs(folder, table, record["folds"])
         found = comparison(
             f"{record['name']}, {title}",
             counts,
             figures=table["figures"],
-            paper=table["paper"],
+            paper={row: {COSTS.get(k, k): v for k, v in values.items()} for row, values in table["paper"].items()},
             reference=table["reference"],
-            absent=absent,
+            compared=table["compared"],
+            costs=costs,
+            absent=policy,
         )
         said = [table["note"]] * bool(table["note"]) + [f"Held against: {graders}."] * bool(graders)
+        said += [SAID_OF_COSTS] * bool(costs)
         made[title] = replace(found, note=(*found.note, *said))
         name = "_".join(
-            [*title.lower().split(), *([graders] if graders else []), *([absent] if absent != "one" else [])]
+            [*title.lower().split(), *([graders] if graders else []), *([policy] if policy != table["absent"] else [])]
         )
         made[title].write(folder / "tables", name)
     return made
+
+
+def _costs(folder: Path, table: dict[str, Any], folds: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Heading -> row -> mean over the folds."""
+    out: dict[str, dict[str, float]] = {COSTS[name]: {} for name in table["costs"]}
+    for row, name in table["rows"].items():
+        runs = [load_run(folder / "runs" / name / fold) for fold in folds] if out else []
+        found = [row_costs(stage_costs(run), tuple(table["stages"])) for run in runs]
+        for cost in table["costs"]:
+            out[COSTS[cost]][row] = sum(one[cost] for one in found) / len(found)
+    return out
 
 
 def study_record(folder: Path) -> dict[str, Any]:
@@ -152,10 +182,14 @@ def _record(study: Study, tables: dict[str, StudyTable], folds: list[str], rows:
         "folds": folds,
         "tables": {
             title: {
-                "rows": {row: run_name(row, recipe) for row, recipe in table.items()},
+                "rows": study.runs(title),
                 "figures": list(table.figures),
                 "paper": {row: dict(values) for row, values in table.paper.items()},
                 "reference": table.reference,
+                "compared": None if table.compared is None else list(table.compared),
+                "absent": table.absent,
+                "costs": list(table.costs),
+                "stages": list(table.stages),
                 "note": table.note,
             }
             for title, table in tables.items()

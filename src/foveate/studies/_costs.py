@@ -1,0 +1,81 @@
+"""What the rows of a study cost: size, work, memory, and time to train and to read an image."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from foveate.core.types import Batch
+from foveate.engine.checkpoint import write_json
+from foveate.engine.fold import fold_when_called
+from foveate.engine.recipe import Recipe, Stage
+from foveate.engine.run import Run, forward, pick_device
+from foveate.models.parts.size import multiply_adds, peak_mib, size_mib
+
+REPEATS = 7
+
+
+def stage_costs(run: Run, *, device: str = "auto") -> dict[str, dict[str, float]]:
+    """Stage -> cost -> value (names of `engine.study.COSTS`), kept in the run's ``costs.json``.
+
+    Measured once a run, on one blank image of the prepared size; the time is the median of seven forward passes after
+    two, and means something only where the machine had nothing else to do. Time of training is what the run took,
+    resumed parts included, wherever that was.
+    """
+    path = run.folder / "costs.json"
+    if path.is_file():
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return dict(found["stages"])
+    place = pick_device(device)
+    stages = {stage.name: _measure(run, stage, place) for stage in run.recipe.stages}
+    write_json(path, {"device": str(place), "threads": torch.get_num_threads(), "stages": stages})
+    return stages
+
+
+def row_costs(stages: dict[str, dict[str, float]], part: tuple[int | None, int | None]) -> dict[str, float]:
+    """Sums over some of a row's stages; memory is the largest of any, for they run one after another."""
+    chosen = list(stages.values())[slice(*part)]
+    return {name: (max if name == "memory" else sum)(s[name] for s in chosen) for name in chosen[0]}
+
+
+def _measure(run: Run, stage: Stage, device: torch.device) -> dict[str, float]:
+    recipe = run.recipe
+    with torch.device("meta"):
+        network, batch = stage.network(), _blank(recipe, stage)
+        work = multiply_adds(network, batch.image, prior=batch.prior) / 1e9
+        memory = peak_mib(network, batch.image, prior=batch.prior)
+        size = size_mib(network)
+    network, batch = fold_when_called(run.network(stage.name, device=device)), _blank(recipe, stage).to(device)
+    times = []
+    for _ in range(2 + REPEATS):
+        began = time.perf_counter()
+        forward(network, batch, precision=recipe.precision, infer=recipe.infer)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(1000 * (time.perf_counter() - began))
+    training = _seconds(run.stage_folder(stage.name) / "times.jsonl") / 60
+    return {"size": size, "training": training, "test": median(times[2:]), "operations": work, "memory": memory}
+
+
+def _blank(recipe: Recipe, stage: Stage) -> Batch:
+    rows, cols = recipe.prepare.shape
+    image = torch.zeros(1, 1 if recipe.prepare.grey else 3, rows, cols)
+    labels = torch.zeros(1, len(recipe.schema.labels), rows, cols, dtype=torch.bool)
+    answers = torch.zeros(1, len(recipe.schema.questions), dtype=torch.long)
+    prior = torch.zeros(1, 1, rows, cols) if stage.reads else None
+    return Batch(recipe.schema, ("blank",), image, answers, labels, labels, prior=prior)
+
+
+def _seconds(path: Path) -> float:
+    """Training time from a stage's ``times.jsonl``, whose clock starts anew after each interruption."""
+    total = before = 0.0
+    for line in path.read_text(encoding="utf-8").splitlines():
+        now = float(json.loads(line)["seconds"])
+        total += now - before if now >= before else now
+        before = now
+    return total

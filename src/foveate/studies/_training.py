@@ -1,0 +1,103 @@
+"""Training the rows of a study: one after another, or several at a time in processes of their own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from foveate.data.manifest import Manifest
+from foveate.engine.evaluate import evaluate
+from foveate.engine.fit import fit
+from foveate.engine.recipe import Recipe
+from foveate.engine.share import find_trained, stage_key
+
+
+@dataclass(frozen=True)
+class Job:
+    """A row on one part of the data."""
+
+    said: str
+    recipe: Recipe
+    rows: Manifest
+    place: Path
+    shared: Path
+
+    def run(self, device: str, seed: int, graders: str | None, quiet: bool) -> None:
+        """Train and evaluate it."""
+        run = fit(
+            self.recipe,
+            self.rows,
+            out=self.place,
+            device=device,
+            seed=seed,
+            resume=True,
+            quiet=quiet,
+            shared=self.shared,
+        )
+        held = self.place / graders if graders else self.place
+        evaluate(run, self.rows.where(split="test"), device=device, graders=graders, out=held, intervals=False)
+
+    def untrained(self, seed: int) -> set[str]:
+        """Keys of its stages that no run has trained yet."""
+        keys = {stage_key(self.recipe, stage, seed=seed, manifest=self.rows.hash) for stage in self.recipe.stages}
+        return {key for key in keys if find_trained(self.shared, key) is None}
+
+
+def run_jobs(
+    jobs: Iterable[Job],
+    *,
+    workers: int,
+    device: str,
+    seed: int,
+    graders: str | None,
+    quiet: bool,
+    say: Callable[[str], None],
+) -> None:
+    """Do all jobs; those that share a stage wait for each other, so that it is trained once.
+
+    Args:
+        jobs: in the order wanted.
+        workers: processes; each takes its part of the CPU's cores. 1 = no other process.
+        device, seed, graders, quiet: of each job.
+        say: told of each job as it begins.
+
+    Raises:
+        ValueError: workers is below 1.
+        Exception: what a job raised, when those that were running have ended.
+    """
+    if workers < 1:
+        raise ValueError(f"workers={workers}; give 1 or more")
+    settings = (device, seed, graders, quiet or workers > 1)
+    waiting = list(jobs)
+    if workers == 1:
+        for job in waiting:
+            say(job.said)
+            job.run(*settings)
+        return
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    running: dict[Future[None], set[str]] = {}
+    with ProcessPoolExecutor(workers, get_context("spawn"), partial(torch.set_num_threads, threads)) as pool:
+        try:
+            while waiting or running:
+                if len(running) < workers:
+                    busy = set().union(*running.values()) if running else set()
+                    ready = next((job for job in waiting if not job.untrained(seed) & busy), None)
+                    if ready is not None:
+                        waiting.remove(ready)
+                        say(ready.said)
+                        running[pool.submit(ready.run, *settings)] = ready.untrained(seed)
+                        continue
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    del running[future]
+                    future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise

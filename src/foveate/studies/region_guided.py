@@ -1,0 +1,186 @@
+"""Regional guidance (Son et al., Table 1): does it help to say roughly where? And what does it cost to say it?
+
+A table a finding: Inception-v3, the paper's network without and with guidance. The paper trains one network a finding,
+and so do the rows. "Forms" asks which network and which loss is guided; "Labels" what a cue of each kind is worth, at
+shares of the patients for whom it was drawn (`cost_curves`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from foveate.core.labels import LabelSchema
+from foveate.engine.recipe import Recipe
+from foveate.engine.study import Study, StudyTable
+from foveate.recipes import load_recipe
+from foveate.report.cost import SECONDS, Labels, cost_curves
+from foveate.studies import pooled, study_record
+
+WITHOUT, WITH, BASELINE = "Without guidance", "With guidance", "Inception-v3"
+
+PAPER: Mapping[str, tuple[float, ...]] = {
+    "macular hole": (0.9592, 0.9870, 0.9676, 0.9999, 0.3156, 0.9999, 0.2611),
+    "hard exudate": (0.9889, 0.9938, 0.9910, 0.8089, 0.5999, 0.5750, 0.4614),
+    "haemorrhage": (0.9760, 0.9862, 0.9895, 0.8890, 0.6388, 0.4899, 0.3857),
+    "membrane": (0.9654, 0.9831, 0.9795, 0.9699, 0.3696, 0.8446, 0.2499),
+    "drusen": (0.9746, 0.9811, 0.9786, 0.8292, 0.5611, 0.5931, 0.4012),
+    "cotton wool patch": (0.9633, 0.9792, 0.9741, 0.8058, 0.5450, 0.4672, 0.4538),
+    "RNFL defect": (0.9037, 0.9263, 0.8870, 0.7233, 0.4024, 0.4801, 0.2838),
+}
+"""Table 1: AUROC of Inception-v3, with, without; AIR with, without, of true positives, then of false negatives."""
+
+ALSO = {
+    "exudate": "hard exudate",
+    "hard_exudate": "hard exudate",
+    "hemorrhage": "haemorrhage",
+    "cotton_wool_spot": "cotton wool patch",
+    "cotton_wool": "cotton wool patch",
+    "soft_exudate": "cotton wool patch",
+}
+"""Names that findings of data sets have -> the paper's."""
+
+LARGE = ("RNFL defect", "macular hole", "membrane")
+"""Findings that the paper does not count among the small ones; it does not say which are medium and which large."""
+
+SHARES = (0.25, 0.5, 1.0)
+
+
+def study(
+    schema: LabelSchema,
+    *,
+    common: Mapping[str, Any] | None = None,
+    findings: Sequence[str] | None = None,
+    shares: Sequence[float] = SHARES,
+) -> Study:
+    """A table a finding, one of what is guided, one of what a label is worth.
+
+    Args:
+        schema: needs a finding, a yes/no question with a label as evidence.
+        common: keywords for every recipe.
+        findings: some of them; None = all. "Forms" and "Labels" are of the first.
+        shares: of the training patients for whom cues were drawn, in "Labels".
+
+    Raises:
+        ValueError: the schema has no such finding.
+    """
+    there = [q.name for q in schema.findings]
+    asked = there if findings is None else list(findings)
+    if not asked or set(asked) - set(there):
+        raise ValueError(f"region_guided: findings={asked} of {there}; a finding is a yes/no question with evidence")
+    tables = {}
+    for finding in asked:
+        title = "Table 1" if len(asked) == 1 else f"Table 1, {finding}"
+        tables[title] = _guided(schema, finding, common or {})
+    tables["Forms"] = _forms(schema, asked[0], common or {})
+    tables["Labels"] = _labels(schema, asked[0], common or {}, shares)
+    return Study("region_guided", tables)
+
+
+def _settings(finding: str, common: Mapping[str, Any], **own: Any) -> dict[str, Any]:
+    size = {"lesion_size": "medium"} if called(finding) in LARGE else {}
+    return {**size, **common, "findings": [finding], **own}
+
+
+def _rows(schema: LabelSchema, finding: str, common: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Recipe]:
+    return {row: load_recipe("region_guided", schema, **_settings(finding, common, **own)) for row, own in said.items()}
+
+
+def _guided(schema: LabelSchema, finding: str, common: Mapping[str, Any]) -> StudyTable:
+    """The paper's table."""
+    inception = {"network": "inception_v3", "guide": 0.0}
+    figures = ("auc", "harmonic_sensitivity", "harmonic_specificity", "harmonic_air_tp", "harmonic_air_fn", "cue_share",
+               "pointing", "air_mask")  # fmt: skip
+    names = [f"{figure}/{finding}" for figure in figures]
+    paper: dict[str, dict[str, float]] = {}
+    if called(finding) in PAPER:
+        alone, auc, auc_without, tp, tp_without, fn, fn_without = PAPER[called(finding)]
+        told = (f"auc/{finding}", f"harmonic_air_tp/{finding}", f"harmonic_air_fn/{finding}")
+        paper = {
+            BASELINE: {told[0]: alone},
+            WITHOUT: dict(zip(told, (auc_without, tp_without, fn_without), strict=True)),
+            WITH: dict(zip(told, (auc, tp, fn), strict=True)),
+        }
+    return StudyTable(
+        _rows(schema, finding, common, {BASELINE: inception, WITHOUT: {"guide": 0.0}, WITH: {}}),
+        tuple(names),
+        paper=paper,
+        reference=WITHOUT,
+        compared=(f"auc/{finding}", f"harmonic_air_tp/{finding}", f"harmonic_air_fn/{finding}"),
+        costs=("size", "training", "test", "operations"),
+        note="AIR: share of the activation within the cue, in images with the finding called rightly (TP) and missed "
+        "(FN) at the threshold with the best harmonic mean of sensitivity and specificity, which is chosen on the test "
+        "images themselves, as in the paper; a map that ignores the cue scores the cue's share. Inception-v3's "
+        "activation is the sigmoid of its class activation map.",
+    )
+
+
+def _forms(schema: LabelSchema, finding: str, common: Mapping[str, Any]) -> StudyTable:
+    """What is guided, and how."""
+    said: dict[str, dict[str, Any]] = {
+        WITHOUT: {"guide": 0.0},
+        WITH: {},
+        "With -log(1 - a)": {"guidance_loss": "entropy"},
+        "Inception-v3": {"network": "inception_v3", "guide": 0.0},
+        "Inception-v3, guided CAM": {"network": "inception_v3"},
+        "Inception-v3, guided CAM, -log(1 - a)": {"network": "inception_v3", "guidance_loss": "entropy"},
+    }
+    figures = tuple(f"{name}/{finding}" for name in ("auc", "air", "cue_share", "pointing", "air_mask"))
+    note = "AIR over all images with the finding, whether it was called or missed."
+    return StudyTable(_rows(schema, finding, common, said), figures, reference=WITHOUT, note=note)
+
+
+def label_rows(shares: Sequence[float] = SHARES) -> dict[str, Labels]:
+    """Rows of "Labels": what was drawn, and for which share of the patients."""
+    out = {"Image labels": Labels("image", 1.0)}
+    for kind in ("regions", "ellipses", "masks"):
+        for share in shares:
+            out[f"{kind.capitalize()}, {share:.0%}"] = Labels(kind, share)
+    return out
+
+
+def _labels(schema: LabelSchema, finding: str, common: Mapping[str, Any], shares: Sequence[float]) -> StudyTable:
+    """What a label of each kind is worth."""
+    said = {
+        row: {"guide": 0.0} if labels.kind == "image" else {"cue": labels.kind, "masks": labels.share}
+        for row, labels in label_rows(shares).items()
+    }
+    figures = tuple(
+        f"{name}/{finding}" for name in ("auc", "air", "air_mask", "cue_share", "pointing", "activation_dice")
+    )
+    return StudyTable(
+        _rows(schema, finding, common, said),
+        figures,
+        reference="Image labels",
+        note="Every image has its answer; cues of the kind named are drawn for that share of the training patients. "
+        "AIR is within the regions that hold the finding, whatever was drawn.",
+    )
+
+
+def called(finding: str) -> str:
+    """The paper's name of a finding."""
+    return ALSO.get(finding, finding.replace("_", " "))
+
+
+def curves_of(folder: str | Path, *, seconds: Mapping[str, float] = SECONDS) -> Figure:
+    """Localisation and AUROC against the hours of labelling, from the "Labels" table of a study folder.
+
+    Args:
+        folder: of the study.
+        seconds: of one label of each kind.
+
+    Raises:
+        ValueError: the folder holds no such table.
+    """
+    record = study_record(Path(folder))
+    if "Labels" not in record["tables"]:
+        raise ValueError(f"{folder}: the study has no table 'Labels'; run it with tables=['Labels']")
+    table = record["tables"]["Labels"]
+    counts = {row: pooled(Path(folder), name, record["folds"]) for row, name in table["rows"].items()}
+    shares = sorted({float(row.split(", ")[1].rstrip("%")) / 100 for row in counts if ", " in row})
+    labels = {row: kind for row, kind in label_rows(shares).items() if row in counts}
+    question = table["figures"][0].partition("/")[2]
+    return cost_curves(counts, labels, question=question, seconds=seconds)

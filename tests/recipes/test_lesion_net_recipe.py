@@ -1,0 +1,236 @@
+"""The recipe of Lesion-Net: its rows, the loss that changes, what is frozen, and sets that know different things."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from recipes_cases import four_retinas, narrow, plain, stages_with_batches
+from torch import nn
+
+from foveate.core.labels import LabelSchema, Question
+from foveate.core.types import Batch, Outputs
+from foveate.data import synthetic
+from foveate.data.manifest import Manifest
+from foveate.engine.evaluate import evaluate
+from foveate.engine.fit import fit
+from foveate.engine.recipe import Recipe
+from foveate.engine.schedule import History, steps
+from foveate.losses.answer import cross_entropy, squared_emd
+from foveate.losses.dual import dual_dice, presence_dice
+from foveate.losses.overlap import dice_squared, per_label, whole_batch
+from foveate.recipes import load_recipe
+from foveate.recipes.lesion_net import NETWORKS
+
+FUNDUS = synthetic.SCHEMAS["fundus"]
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    return four_retinas("fundus", tmp_path_factory.mktemp("fundus"))
+
+
+def made(**keywords: Any) -> Recipe:
+    return narrow("lesion_net", "fundus", **keywords)
+
+
+def seen(recipe: Recipe, rows: Manifest, stage: int = 0) -> tuple[nn.Module, Batch, Outputs]:
+    """A stage's network, a batch, and what it says of it."""
+    _, network, batch = list(stages_with_batches(recipe, rows))[stage]
+    with torch.no_grad():
+        return network, batch, network.eval()(batch.image)
+
+
+def test_the_papers_numbers() -> None:
+    recipe = load_recipe("lesion_net", FUNDUS)
+    (optimizer,) = [recipe.optimizer([torch.zeros(1, requires_grad=True)])]
+    group = optimizer.param_groups[0]
+    assert (type(optimizer), group["lr"], group["momentum"], group["weight_decay"]) == (
+        torch.optim.SGD,
+        1e-3,
+        0.95,
+        1e-4,
+    )
+    assert (recipe.prepare.size, recipe.validate_every, recipe.patience) == (896, 1000, 10)
+    flat = [0.5, 0.4, 0.4, 0.4, 0.4]
+    assert recipe.schedule.rate(History(0, 1, flat[:4])) == 1
+    assert recipe.schedule.rate(History(0, 1, flat)) == pytest.approx(0.1)
+    first, second = recipe.stages
+    assert (second.starts_from, second.frozen) == ({"lesions": "lesion_net"}, ("lesions",))
+    assert (first.keep.figure, second.keep.figure) == ("dice_pooled", "qkappa/grade")
+
+
+def test_dice_first_then_dual(drawn: Manifest) -> None:
+    recipe = made()
+    stage = recipe.stages[0]
+    _, batch, outputs = seen(recipe, drawn)
+    assert float(stage.loss(outputs, batch)["lesions"]) == float(dice_squared(outputs, batch, pool=whole_batch))
+    assert stage.after_drop is not None
+    assert float(stage.after_drop(outputs, batch)["lesions"]) == float(dual_dice(outputs, batch, share=0.8))
+    at_once = made(late=False, share=0.5, per_lesion=True).stages[0]
+    assert at_once.after_drop is None
+    expected = dual_dice(outputs, batch, share=0.5, pool=per_label)
+    assert float(at_once.loss(outputs, batch)["lesions"]) == float(expected)
+    for loss in ("dice", "wce", "focal"):
+        assert made(loss=loss).stages[0].after_drop is None
+
+
+def test_the_loss_changes_at_the_first_drop_and_stays_so_when_resumed(drawn: Manifest, tmp_path: Path) -> None:
+    """Two steps on Dice, then the rate drops; killed there and resumed the log is the same to the digit."""
+    recipe = plain(made(grader=None, epochs=4), validate_every=1)
+    recipe = replace(recipe, schedule=steps(at=(0.5,)))
+    settings: dict[str, Any] = {"device": "cpu", "quiet": True, "cache": tmp_path / "cache"}
+    whole = fit(recipe, drawn, out=tmp_path / "whole", **settings).log("lesion_net")
+    dice = replace(recipe, stages=tuple(replace(s, after_drop=None) for s in recipe.stages))
+    other = fit(dice, drawn, out=tmp_path / "dice", **settings).log("lesion_net")
+    same = [a["train"]["lesions"] == b["train"]["lesions"] for a, b in zip(whole, other, strict=True)]
+    assert same == [True, True, False, False]
+
+    class Killed(Exception):  # noqa: N818
+        pass
+
+    calls = 0
+
+    def killing(outputs: Outputs, batch: Batch) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 4:  # the third step's training and validation, then the fourth step
+            raise Killed
+        assert recipe.stages[0].after_drop is not None
+        return recipe.stages[0].after_drop(outputs, batch)
+
+    killing.__name__ = repr(recipe.stages[0].after_drop)  # the record of a run is its text
+    fragile = replace(recipe, stages=(replace(recipe.stages[0], after_drop=killing),))
+    with pytest.raises(Killed):
+        fit(fragile, drawn, out=tmp_path / "killed", **settings)
+    resumed = fit(recipe, drawn, out=tmp_path / "killed", resume=True, **settings).log("lesion_net")
+    assert [e["train"] for e in resumed] == [e["train"] for e in whole]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_lesion_network_trains(network: str, drawn: Manifest) -> None:
+    """Forward, loss and gradient; classifiers of presence learn on their part of the loss alone."""
+    recipe = made(network=network, grader=None)
+    stage, net, batch = next(iter(stages_with_batches(recipe, drawn)))
+    outputs = net.train()(batch.image)
+    assert outputs.image is None
+    terms = stage.loss(outputs, batch)
+    sum(terms.values()).backward()
+    assert sum(float(p.grad.abs().sum()) for p in net.parameters() if p.grad is not None) > 0
+    if network == "classifier":
+        assert float(terms["lesions"].detach()) == float(presence_dice(outputs, batch).detach())
+        assert stage.keep.figure == "presence_f1"
+    if network in ("abn", "danet"):
+        assert len(outputs.aux) == {"abn": 1, "danet": 2}[network]
+
+
+@pytest.mark.parametrize("network", ["fcn", "unet", "classifier"])
+def test_any_lesion_network_guides_the_grader(network: str, drawn: Manifest) -> None:
+    recipe = made(network=network, attention="concat")
+    _, batch, outputs = seen(recipe, drawn, 1)
+    assert outputs.pixel.shape == batch.masks.shape
+    assert outputs.image.shape == (4, 5)
+    assert recipe.stages[1].starts_from == {"lesions": network}
+
+
+def test_graders_without_lesions(drawn: Manifest) -> None:
+    for grader in ("classifier", "abn"):
+        recipe = made(network=None, grader=grader)
+        assert recipe.schema.labels == ()
+        _, batch, outputs = seen(recipe, drawn)
+        terms = recipe.stages[0].loss(outputs, batch)
+        assert float(terms["grade"]) == float(cross_entropy(outputs, batch))
+        assert set(terms) == ({"grade"} if grader == "classifier" else {"grade", "grade_branch"})
+
+
+def test_ordinal_loss(drawn: Manifest) -> None:
+    recipe = made(ordinal=True)
+    _, batch, outputs = seen(recipe, drawn, 1)
+    assert float(recipe.stages[1].loss(outputs, batch)["grade"]) == float(squared_emd(outputs, batch))
+
+
+@pytest.mark.parametrize("finetune", [False, True])
+def test_lesion_branch_is_frozen_or_fine_tuned(finetune: bool, drawn: Manifest, tmp_path: Path) -> None:
+    recipe = plain(made(finetune=finetune, lr=0.05, epochs=2))
+    run = fit(recipe, drawn, out=tmp_path / "run", device="cpu", quiet=True, cache=tmp_path / "c")
+    before = run.network("lesion_net").state_dict()
+    after = run.network("side_attention").get_submodule("lesions").state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[k], after[k]) for k in before) != finetune
+    terms = set(run.log("side_attention")[-1]["train"])
+    assert terms == ({"grade", "lesions"} if finetune else {"grade"})
+
+
+@pytest.mark.parametrize("finetune", [False, True])
+def test_sets_that_know_different_things_train_one_network(finetune: bool, tmp_path: Path) -> None:
+    """Half the images have lesions and no grade, half a grade and no lesions; another set knows one lesion alone."""
+    rows = four_retinas("fundus", tmp_path / "drawn")
+    known = []
+    for number, row in enumerate(rows):
+        if number % 2:
+            known.append(replace(row, masks={}))
+        elif number % 4:
+            known.append(replace(row, answers={}, masks={"haemorrhage": row.masks["haemorrhage"]}))
+        else:
+            known.append(replace(row, answers={}))
+    mixed = Manifest(rows.schema, tuple(known), rows.root)
+    recipe = made(finetune=finetune, lr=0.05, batch=2).with_(validate_every=1)
+    run = fit(recipe, mixed, out=tmp_path / "run", device="cpu", quiet=True, cache=tmp_path / "c")
+    for stage, expected in zip(recipe.stages, (2, 4 if finetune else 2), strict=True):
+        assert sum(stage.rows is None or stage.rows(row) for row in mixed.where(split="train")) == expected
+        assert all(torch.isfinite(torch.tensor(list(e["train"].values()))).all() for e in run.log(stage.name))
+    counts = evaluate(run, mixed.where(split="val"), device="cpu", intervals=False, cache=tmp_path / "c")
+    assert set(counts.pixels["image"].tolist()) == {row.id for row in mixed if row.masks and row.split == "val"}
+    assert set(counts.answers["image"].tolist()) == {row.id for row in mixed if row.answers and row.split == "val"}
+
+
+def test_patches_train_and_windows_read() -> None:
+    recipe = made(network="fcn", stride=32, parts=2, grader=None)
+    assert recipe.patches is not None
+    assert recipe.infer is not None
+    assert (recipe.patches.size, recipe.patches.stride) == (32, 32)
+    assert (recipe.infer.size, recipe.infer.stride) == (32, 16)
+    paper = load_recipe("lesion_net", FUNDUS, network="fcn", stride=32, parts=4, grader=None)
+    assert paper.patches is not None
+    assert paper.infer is not None
+    assert (paper.patches.size, paper.infer.size, paper.infer.stride) == (224, 224, 112)
+    with pytest.raises(ValueError, match="patches need grader=None"):
+        made(network="fcn", parts=2)
+    with pytest.raises(ValueError, match="parts=3, size=64"):
+        made(network="fcn", parts=3, grader=None)
+
+
+def test_what_is_learnt() -> None:
+    recipe = made(labels=["haemorrhage", "disc"], question="atrophy_present")
+    assert recipe.schema.labels == ("haemorrhage", "disc")
+    assert [q.name for q in recipe.schema.questions] == ["atrophy_present"]
+    assert recipe.stages[1].keep.figure == "accuracy/atrophy_present"
+    assert made(balance=True).balance == "grade"
+
+
+@pytest.mark.parametrize(
+    ("keywords", "told"),
+    [
+        ({"network": "vgg"}, r"network='vgg' is none of \['lesion_net', 'fcn'"),
+        ({"grader": "vgg"}, r"grader='vgg' is none of \['side_attention', 'classifier', 'abn'\]"),
+        ({"loss": "hinge"}, r"loss='hinge' is none of \['dual', 'dice', 'wce', 'focal'\]"),
+        ({"network": None}, "side_attention needs a network"),
+        ({"network": None, "grader": None}, "grader=None trains a network alone"),
+        ({"grader": "abn"}, "the other graders none"),
+        ({"question": "age"}, "question 'age' is none of"),
+        ({"labels": []}, "the schema has no labels"),
+    ],
+)
+def test_what_cannot_be_made_is_said(keywords: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        made(**keywords)
+
+
+def test_a_schema_without_questions_is_for_lesions_alone() -> None:
+    schema = LabelSchema((), ("exudate",))
+    with pytest.raises(ValueError, match="asks no question; mark lesions alone with grader=None"):
+        load_recipe("lesion_net", schema)
+    assert len(load_recipe("lesion_net", schema, grader=None).stages) == 1
+    first = LabelSchema((Question("dr"),), ("exudate",))
+    assert load_recipe("lesion_net", first).stages[1].keep.figure == "accuracy/dr"
