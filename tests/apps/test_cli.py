@@ -14,6 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from foveate.apps import cli, demo
+from foveate.apps.verbs import options
 from foveate.core import find
 from foveate.data import synthetic
 from foveate.data.manifest import Manifest
@@ -316,7 +317,9 @@ def test_help_imports_nothing_heavy(words: list[str]) -> None:
 
 
 def test_settings_are_read_as_json() -> None:
-    told = cli._keywords(["a=1", "b=0.5", "c=true", "d=None", "e=resnet18", "f=[1, 2]", "g= x=y", "h=012|3", "i=False"])
+    told = options.keywords(
+        ["a=1", "b=0.5", "c=true", "d=None", "e=resnet18", "f=[1, 2]", "g= x=y", "h=012|3", "i=False"]
+    )
     assert told == {
         "a": 1,
         "b": 0.5,

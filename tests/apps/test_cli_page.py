@@ -83,8 +83,10 @@ def parts(kind: Any) -> set[Any]:
 
 def verbs() -> dict[str, Callable[..., None]]:
     """Verb -> its function."""
-    found = {info.name or info.callback.__name__: info.callback for info in app.registered_commands if info.callback}
-    assert len(found) == len(app.registered_commands)
+    groups = [("", app), *((f"{g.name} ", g.typer_instance) for g in app.registered_groups if g.typer_instance)]
+    named = [(prefix, info) for prefix, group in groups for info in group.registered_commands]
+    found = {prefix + (i.name or i.callback.__name__): i.callback for prefix, i in named if i.callback}
+    assert len(found) == len(named)
     return found
 
 
@@ -135,7 +137,7 @@ def test_every_verb_and_option_is_on_the_page(verb: str) -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert f"\n## foveate {verb}\n" in text, RENEW
     mine = text.partition(f"\n## foveate {verb}\n")[2].partition("\n## ")[0]
-    told = CliRunner().invoke(app, [verb, "--help"], terminal_width=200).output
+    told = CliRunner().invoke(app, [*verb.split(), "--help"], terminal_width=200).output
     for parameter in parameters(verb):
         assert f"| {parameter.written} |" in mine, RENEW
         assert all(name in told for name in parameter.spelled)

@@ -7,6 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
+from foveate.apps.figures import one_an_answer, plans
+from foveate.apps.looking import cam_table
+from foveate.apps.readings import Figure, Readings
 from foveate.core.types import Case
 from foveate.data.manifest import Manifest
 from foveate.engine.run import Run
@@ -15,20 +20,28 @@ from foveate.inference.predictor import Predictor
 from foveate.metrics.counts import Counts
 from foveate.recipes import load_run
 from foveate.report.cases import cam_sheet
+from foveate.report.embed import Shot, photo
 from foveate.report.page import page
 from foveate.report.rows import describe
+from foveate.report.table import Table
 from foveate.studies import study_record, study_tables
 
 
-def write_report(folder: str | Path, *, device: str = "auto") -> Path:
+def write_report(folder: str | Path, *, device: str = "auto", looks: bool = False) -> Path:
     """Write ``report.html`` for a run or a study; returns its path.
+
+    Args:
+        folder: of a run or a study.
+        device: where the networks run.
+        looks: of a study, also measure where each method saw its answers (`looking.cam_table`): Grad-CAM of every test
+            image.
 
     Raises:
         ValueError: the folder holds neither.
     """
     folder = Path(folder)
     if (folder / "study.json").is_file():
-        return study_report(folder, device=device)
+        return study_report(folder, device=device, looks=looks)
     return run_report(load_run(folder), device=device)
 
 
@@ -62,46 +75,65 @@ def run_report(run: Run, *, device: str = "auto") -> Path:
     )
 
 
-def study_report(folder: Path, *, device: str = "auto") -> Path:
-    """The page of a study: its tables, and for each method a CAM sheet (also in ``sheets/``) from its first fold."""
+def study_report(folder: Path, *, device: str = "auto", looks: bool = False) -> Path:
+    """The page of a study: its tables, under each the methods side by side (also in ``figures/``), and cases.
+
+    Every run of the first fold is opened once: for its part of the figures, and, where it answers a question, for its
+    CAM sheet in ``sheets/``. Without the manifest there are tables alone.
+    """
     record = study_record(folder)
     rows = _manifest(record["manifest"])
     cases: list[Case] = []
-    for name in {name: None for table in record["tables"].values() for name in table["rows"].values()}:
-        run = load_run(folder / "runs" / name / record["folds"][0])
-        if rows is not None and run.recipe.schema.questions:
-            counts = Counts.read(run.folder, run.recipe.schema)
-            found = make_cases(
-                Predictor(run, device=device), rows, _one_an_answer(counts, run), scores=score_images(counts)
-            )
-            (folder / "sheets").mkdir(exist_ok=True)
-            sheet = cam_sheet(found, question=run.recipe.schema.questions[0].name)
-            sheet.save(folder / "sheets" / f"{name}_cam.png")
-            cases = cases or found
+    figures: list[Figure] = []
+    if rows is not None:
+        readings = Readings(plans(folder, record), rows)
+        for name in {name: None for table in record["tables"].values() for name in table["rows"].values()}:
+            run = load_run(folder / "runs" / name / record["folds"][0])
+            if run.recipe.schema.questions or readings.wanted(name):
+                predictor = Predictor(run, device=device)
+                readings.read(name, predictor)
+                found = _sheet(predictor, rows, folder / "sheets" / f"{name}_cam.png")
+                cases = cases or found
+        figures = readings.write(folder / "figures")
+    tables = study_tables(folder)
+    shots: dict[str, list[Shot]] = {}
+    for figure in figures:
+        with Image.open(figure.path) as picture:
+            shot = photo(picture, alt=f"{figure.table}: methods side by side", caption=figure.caption)
+        shots.setdefault(tables[figure.table].title, []).append(shot)
     return page(
         folder,
         title=f"Study {record['name']}",
-        tables=list(study_tables(folder).values()),
+        tables=[
+            t for title, table in tables.items() for t in (table, *_looks(folder, title, record, rows, device, looks))
+        ],
+        figures=shots,
         cases=cases,
         data_summary=dict(describe(rows.rows, schema=rows.schema)) if rows else {},
     )
 
 
-def _one_an_answer(counts: Counts, run: Run) -> list[str]:
-    """For every answer of the first question, the image in which it is true and seen most surely."""
-    question = run.recipe.schema.questions[0]
-    table = counts.answers
-    found = []
-    for answer in question.answers:
-        mine = [
-            (float(p), str(i))
-            for i, q, a, p, t in zip(
-                table["image"], table["question"], table["answer"], table["probability"], table["truth"], strict=True
-            )
-            if q == question.name and a == answer and t == 1
-        ]
-        if mine:
-            found.append(max(mine)[1])
+def _looks(
+    folder: Path, title: str, record: dict[str, Any], rows: Manifest | None, device: str, wanted: bool
+) -> list[Table]:
+    """The table of where answers were seen, also written beside the others, where it is wanted and can be made."""
+    found = cam_table(folder, title, record, rows, device=device) if wanted and rows is not None else None
+    if found is None:
+        return []
+    found.write(folder / "tables", "_".join([*title.lower().split(), "looks"]))
+    return [found]
+
+
+def _sheet(predictor: Predictor, rows: Manifest, path: Path) -> list[Case]:
+    """Write the CAM sheet of a run that answers questions: an image an answer; returns the cases shown."""
+    run = predictor.run
+    counts = Counts.read(run.folder, run.recipe.schema)
+    if not len(counts.answers["image"]):
+        return []
+    found = make_cases(predictor, rows, one_an_answer(counts, run), scores=score_images(counts))
+    if found:
+        path.parent.mkdir(exist_ok=True)
+        cam_sheet(found, question=run.recipe.schema.questions[0].name).save(path)
     return found
 
 

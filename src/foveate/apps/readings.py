@@ -1,0 +1,176 @@
+"""What every run of a study made of the images that its figures show, kept small, and the figures drawn from it."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from foveate.apps.figures import Plan
+from foveate.core.types import Case, Prediction, Row
+from foveate.data import read
+from foveate.data.manifest import Manifest
+from foveate.engine.run import Run
+from foveate.inference.predictor import Predictor
+from foveate.report.panels import cam_panel, mask_panel
+
+CAM_SIZE = 512
+"""Pixels along the longer side of a kept activation map: more than a tile shows, far more than a network's own."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure that was written."""
+
+    table: str
+    path: Path
+    caption: str
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What one method made of one image, small enough to keep that of every method.
+
+    Masks are packed; of the activation maps those of the answers given are left, reduced.
+    """
+
+    prediction: Prediction
+    truth: Mapping[str, str]
+    masks: Mapping[str, bytes]
+
+    @classmethod
+    def of(cls, predictor: Predictor, row: Row, pixels: UInt8[np.ndarray, "h w 3"], *, cam: bool) -> Kept:
+        """Read an image."""
+        found = predictor(pixels, cam=cam, name=row.id)
+        given = {q: {found.answers[q]: _reduced(maps[found.answers[q]])} for q, maps in found.cam.items()}
+        masks = {
+            label: zlib.compress(np.packbits(mask).tobytes(), 1)
+            for label, mask in zip(found.labels, found.masks, strict=True)
+        }
+        nothing = np.zeros((0, *pixels.shape[:2]), bool)
+        bare = Prediction(
+            found.id, found.probabilities, found.answers, nothing.astype(np.float32), nothing, (), cam=given
+        )
+        truth = {
+            q.name: q.answers[q.index(row.answers[q.name])]
+            for q in predictor.recipe.schema.questions
+            if q.name in row.answers
+        }
+        return cls(bare, truth, masks)
+
+    def mask(self, label: str) -> np.ndarray:
+        """The pixels given a label, ``(1, row, col)`` bool."""
+        shape = self.prediction.masks.shape[1:]
+        bits = np.frombuffer(zlib.decompress(self.masks[label]), np.uint8)
+        return np.unpackbits(bits, count=shape[0] * shape[1]).reshape(1, *shape).astype(bool)
+
+
+@dataclass(frozen=True, eq=False)
+class Unpacked(Mapping[str, Case]):
+    """Method -> its case of one image, made when asked for."""
+
+    image: UInt8[np.ndarray, "h w 3"]
+    masks: UInt8[np.ndarray, "l h w"]
+    known: UInt8[np.ndarray, "l h w"]
+    label: str | None
+    kept: Mapping[str, Kept]
+
+    def __getitem__(self, method: str) -> Case:
+        mine = self.kept[method]
+        prediction = mine.prediction
+        if self.label is not None:  # a panel of masks asks for decisions only: 1 where the label was given
+            mask = mine.mask(self.label)
+            prediction = Prediction(
+                prediction.id,
+                prediction.probabilities,
+                prediction.answers,
+                mask.astype(np.float32),
+                mask,
+                (self.label,),
+            )
+        return Case(self.image, self.masks, self.known, mine.truth, prediction)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.kept)
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+
+class Readings:
+    """What every run made of the images that its figures show; a run is opened once, and little of it is kept."""
+
+    def __init__(self, planned: Sequence[Plan], rows: Manifest) -> None:
+        self.plans, self.rows = planned, rows
+        self.by_id = {row.id: row for row in rows.rows}
+        self.kept: dict[tuple[str, str], Kept] = {}
+
+    def wanted(self, name: str) -> dict[str, bool]:
+        """Image -> whether its activation maps are shown, of a run."""
+        out: dict[str, bool] = {}
+        for plan in self.plans:
+            if name in plan.rows.values():
+                for image in plan.images:
+                    if image in self.by_id:
+                        out[image] = out.get(image, False) or plan.question is not None
+        return out
+
+    def read(self, name: str, predictor: Predictor) -> None:
+        """Let a run read its images."""
+        for image, cam in self.wanted(name).items():
+            row = self.by_id[image]
+            pixels = read.image(self.rows.root / row.image, frame=row.frame)
+            self.kept[name, image] = Kept.of(predictor, row, pixels, cam=cam)
+
+    def write(self, folder: Path) -> list[Figure]:
+        """Draw the figures into a folder."""
+        made = []
+        for plan in self.plans:
+            shown = self._cases(plan)
+            maps = [k.prediction.cam.get(plan.question or "") for row in shown for k in row.kept.values()]
+            if plan.label is not None and shown:
+                asked = [q.name for q in plan.chooser.recipe.schema.questions if plan.label in q.evidence]
+                picture = mask_panel(shown, label=plan.label, questions=asked or _first(plan.chooser))
+            elif plan.question is not None and any(maps):
+                picture = cam_panel(shown, question=plan.question)
+            else:
+                continue
+            made.append(Figure(plan.table, folder / plan.file, plan.said))
+            folder.mkdir(parents=True, exist_ok=True)
+            picture.save(made[-1].path)
+        return made
+
+    def _cases(self, plan: Plan) -> list[Unpacked]:
+        recipe = plan.chooser.recipe
+        schema = (
+            self.rows.schema.select(questions=())
+            if plan.label is None
+            else recipe.schema.select(questions=(), labels=(plan.label,))
+        )
+        out = []
+        for image in plan.images:
+            kept = {row: self.kept[run, image] for row, run in plan.rows.items() if (run, image) in self.kept}
+            if kept:
+                row = self.by_id[image]
+                pixels = read.image(self.rows.root / row.image, frame=row.frame)
+                shape = (pixels.shape[0], pixels.shape[1])
+                masks, known = read.masks(row, self.rows.root, schema, graders=recipe.prepare.graders, shape=shape)
+                out.append(Unpacked(pixels, masks, known, plan.label, kept))
+        return out
+
+
+def _first(run: Run) -> list[str]:
+    return [q.name for q in run.recipe.schema.questions[:1]]
+
+
+def _reduced(cam: np.ndarray) -> np.ndarray:
+    scale = CAM_SIZE / max(cam.shape)
+    if scale >= 1:
+        return cam.astype(np.float16)
+    size = (max(1, round(cam.shape[1] * scale)), max(1, round(cam.shape[0] * scale)))
+    return np.asarray(cv2.resize(cam, size, interpolation=cv2.INTER_AREA), np.float16)

@@ -1,0 +1,138 @@
+"""Verbs of data sets: scan, check, merge, split, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from foveate.apps.verbs.options import ManifestPath, Quiet, Seed, keywords
+
+
+def scan(
+    adapter: Annotated[str, typer.Argument(help="Name of an adapter (foveate list adapters) or a dataset.toml.")],
+    root: Annotated[Path, typer.Argument(help="Folder of the data set.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="M.jsonl", help="Manifest to write.")],
+    quiet: Quiet = False,
+) -> None:
+    """Read a data set's own layout and write its manifest."""
+    from foveate.apps.progress import counted
+    from foveate.data.adapters import scan as read
+
+    with counted("scan", quiet=quiet) as progress:
+        manifest = read(adapter, root, progress=progress)
+    for line in manifest.info.get("warnings", ()):
+        typer.secho(f"warning: {line}", fg="yellow", err=True)
+    manifest.write(out)
+    typer.echo(f"{out}: {len(manifest)} images, {len({row.group for row in manifest.rows})} patients or groups")
+
+
+def check(
+    manifest: ManifestPath,
+    page: Annotated[
+        Path | None, typer.Option(metavar="CHECK.html", help="Also a page with contact sheets to scroll through.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that decode; 0 = threads; default: by the number of images.")
+    ] = None,
+    guideline: Annotated[
+        bool, typer.Option("--guideline", help="Also hold lesions against the grade of diabetic retinopathy.")
+    ] = False,
+    lesions: Annotated[
+        list[str] | None,
+        typer.Option("--lesion", metavar="LABEL=LESION", help="A label that the guideline knows by another name."),
+    ] = None,
+    clean: Annotated[
+        Path | None,
+        typer.Option(metavar="CLEAN.jsonl", help="Also a manifest where lesions against the grade are unknown."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of what is drawn: the page's images, the shuffles.")] = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Look for what is wrong with a data set; exit code 1 on a leak or an unreadable file."""
+    from foveate.apps.cleaning import guideline_of, write_clean
+    from foveate.apps.progress import counted
+    from foveate.data.check import check as look
+    from foveate.data.manifest import Manifest
+
+    rows = Manifest.read(manifest)
+    asked = guideline_of(keywords(lesions)) if guideline or clean or lesions else None
+    with counted("check", quiet=quiet) as progress:
+        report = look(rows, guideline=asked, workers=workers, seed=seed, progress=progress)
+    typer.echo(str(report))
+    if clean and asked:
+        typer.echo(write_clean(clean, manifest=rows, guideline=asked))
+    if page is not None:
+        from foveate.apps.checking import write_check_page
+
+        typer.echo(f"{write_check_page(page, manifest=rows, report=report, seed=seed)}: what was found, with pictures")
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def merge(
+    manifests: Annotated[list[Path], typer.Argument(metavar="A.jsonl B.jsonl ...", help="Two manifests or more.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="M.jsonl", help="Manifest to write.")],
+    mapping: Annotated[
+        Path | None,
+        typer.Option("--map", metavar="MAP.toml", help="What becomes of each source's questions and labels."),
+    ] = None,
+) -> None:
+    """Join the manifests of several sets under one schema; what a set does not know stays unknown."""
+    from foveate.data.manifest import Manifest
+    from foveate.data.mapping import Mapping, read_mapping
+    from foveate.data.merge import merge as join
+
+    said = Mapping() if mapping is None else read_mapping(mapping)
+    merged = join([Manifest.read(path) for path in manifests], mapping=said).write(out)
+    asked, marked = [q.name for q in merged.schema.questions], list(merged.schema.labels)
+    typer.echo(
+        f"{out}: {len(merged)} images of {len(manifests)} sets; asked: {', '.join(asked) or 'nothing'}; "
+        f"marked: {', '.join(marked) or 'nothing'} ({'exclusive' if merged.schema.exclusive else 'may overlap'})"
+    )
+
+
+def split(
+    manifest: ManifestPath,
+    folds: Annotated[int | None, typer.Option(help="Number of folds; instead of ratios.")] = None,
+    ratios: Annotated[str, typer.Option(help="Shares of train, val and test.")] = "0.7,0.1,0.2",
+    seed: Seed = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="M.jsonl", help="Another file; default: in place.")
+    ] = None,
+) -> None:
+    """Divide by patient, alike in answers and masks, and write it into the manifest."""
+    from foveate.data.manifest import Manifest
+    from foveate.data.split import split as divide
+
+    parts = tuple(float(part) for part in ratios.split(","))
+    if len(parts) != 3:
+        raise ValueError(f"ratios={ratios!r}: give three numbers, train,val,test")
+    divided = divide(Manifest.read(manifest), folds=folds, ratios=(parts[0], parts[1], parts[2]), seed=seed)
+    divided.write(out or manifest)
+    found: dict[str, int] = {}
+    for row in divided.rows:
+        name = f"fold {row.fold}" if row.fold is not None else str(row.split)
+        found[name] = found.get(name, 0) + 1
+    typer.echo(f"{out or manifest}: " + ", ".join(f"{name} {n}" for name, n in sorted(found.items())))
+
+
+def export(
+    manifest: ManifestPath,
+    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="nnunet, coco or folder.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder; nnunet: that of the data sets.")],
+    quiet: Quiet = False,
+) -> None:
+    """Write images and masks in another program's format; says what that format cannot hold."""
+    from foveate.apps.progress import counted
+    from foveate.core import find
+    from foveate.data.manifest import Manifest
+
+    write = find.load("data/exchange", to).write
+    rows = Manifest.read(manifest)
+    with counted("export", quiet=quiet) as progress:
+        written = write(rows, out, progress=progress)
+    for line in written.notes:
+        typer.secho(f"note: {line}", fg="yellow", err=True)
+    typer.echo(f"{', '.join(map(str, written.paths))}: {written.images} of {len(rows)} images")

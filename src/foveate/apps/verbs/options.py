@@ -1,0 +1,41 @@
+"""Options that several verbs have, and what is made of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+ManifestPath = Annotated[Path, typer.Argument(metavar="M.jsonl", help="Manifest: JSON lines, the schema first.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE", help="Keyword of the recipe or study.")
+]
+Fold = Annotated[int | None, typer.Option(help="Test on this fold, validate on the next, train on the rest.")]
+Seed = Annotated[int, typer.Option(help="Of everything that is left to chance.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+
+
+def rows_of(path: Path, fold: int | None) -> Any:
+    """The manifest, split for a fold where one is asked for."""
+    from foveate.data.manifest import Manifest
+
+    rows = Manifest.read(path)
+    return rows if fold is None else rows.fold(fold)
+
+
+def keywords(settings: list[str] | None) -> dict[str, Any]:
+    """``key=value`` pairs; values are JSON where they are JSON (numbers, true, null, lists), else text."""
+    import json
+
+    found: dict[str, Any] = {}
+    for item in settings or []:
+        key, mark, text = item.partition("=")
+        if not mark:
+            raise ValueError(f"--set {item!r}: write KEY=VALUE")
+        try:
+            found[key.strip()] = json.loads(text)
+        except json.JSONDecodeError:
+            found[key.strip()] = {"True": True, "False": False, "None": None}.get(text, text)
+    return found

@@ -1,0 +1,59 @@
+"""Verbs of results: report, predict, demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from foveate.apps.verbs.options import Device, Quiet, Seed
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run that was evaluated, or a study.")],
+    looks: Annotated[
+        bool, typer.Option("--looks", help="Of a study: also how much of each CAM lies on what is marked (slow).")
+    ] = False,
+    device: Device = "auto",
+) -> None:
+    """Write report.html: data, curves, figures with intervals, cases and CAMs on one page."""
+    from foveate.apps.reports import write_report
+
+    typer.echo(write_report(folder, device=device, looks=looks))
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `foveate fit` wrote.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Files or folders.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="Folder for JSON, masks and overlays.")],
+    cam: Annotated[bool, typer.Option("--cam", help="Also where each answer was seen.")] = False,
+    why: Annotated[
+        bool, typer.Option("--explain", help="Also the lesions for and against each answer, in words and JSON.")
+    ] = False,
+    spacing: Annotated[str | None, typer.Option(help="mm a pixel: one number, or rows,columns.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Read images; exit code 1 when one could not be read (the others are)."""
+    from foveate.apps.predicting import predict_all, spacing_of
+
+    bad = predict_all(
+        run, images, out=out, cam=cam, why=why, spacing=spacing_of(spacing), device=device, say=typer.echo
+    )
+    if bad:
+        raise typer.Exit(1)
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to draw and train in.")] = Path(
+        "demo"
+    ),
+    kind: Annotated[str, typer.Option(help="fundus, oct or enface.")] = "enface",
+    number: Annotated[int, typer.Option("-n", help="How many images to draw.")] = 160,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Draw retinas, train on them, evaluate, predict, and write a report."""
+    from foveate.apps.demo import run_demo
+
+    run_demo(out, kind=kind, number=number, seed=seed, quiet=quiet, say=typer.echo)

@@ -1,0 +1,132 @@
+"""Verbs of training: fit, evaluate, calibrate, study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from foveate.apps.verbs.options import Device, Fold, ManifestPath, Quiet, Seed, Set, keywords, rows_of
+
+
+def fit(
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or your own path/to/mine.py.")],
+    manifest: ManifestPath,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="Folder of the run.")],
+    settings: Set = None,
+    fold: Fold = None,
+    device: Device = "auto",
+    seed: Seed = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    dry: Annotated[bool, typer.Option("--dry", help="Print the resolved recipe and stop.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a recipe."""
+    from foveate.engine.fit import fit as train
+    from foveate.recipes import load_recipe
+
+    rows = rows_of(manifest, fold)
+    chosen = load_recipe(recipe, rows.schema, **keywords(settings))
+    if dry:
+        typer.echo(str(chosen))
+        return
+    run = train(chosen, rows, out=out, device=device, seed=seed, resume=resume, quiet=quiet)
+    typer.echo(
+        f"{run.folder}: trained; next: foveate evaluate {run.folder} {manifest}"
+        + (f" --fold {fold}" if fold is not None else "")
+    )
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `foveate fit` wrote.")],
+    manifest: ManifestPath,
+    split: Annotated[str, typer.Option(help="Which rows: test, val, train or all.")] = "test",
+    fold: Fold = None,
+    graders: Annotated[str | None, typer.Option(help="Hold it against one grader or another rule.")] = None,
+    absent: Annotated[str, typer.Option(help="Images without the label: one, zero, nan or exclude.")] = "one",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Another folder for the figures.")
+    ] = None,
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Hold a run against the truth, in the original pixels, with intervals."""
+    from foveate.engine.evaluate import evaluate as hold
+    from foveate.recipes import load_run
+    from foveate.report import grading, segmentation
+
+    rows = rows_of(manifest, fold)
+    chosen = rows if split == "all" else rows.where(split=split)
+    opened = load_run(run)
+    if seen := sum(opened.splits.get(row.id) in ("train", "val") for row in chosen):
+        typer.secho(
+            f"warning: the run has seen {seen} of these {len(chosen)} images in training", fg="yellow", err=True
+        )
+    counts = hold(opened, chosen, device=device, graders=graders, absent=absent, out=out, quiet=quiet)
+    if counts.pixels["image"].size:
+        typer.echo(str(segmentation(counts, absent=absent)))
+    if counts.answers["image"].size:
+        typer.echo(str(grading(counts)))
+
+
+def calibrate(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `foveate fit` wrote.")],
+    manifest: ManifestPath,
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Choose temperatures, thresholds and gates on the run's validation images; predict and evaluate then read them."""
+    from foveate.data.manifest import Manifest
+    from foveate.engine.calibrate import calibrate as choose
+    from foveate.recipes import load_run
+
+    found = choose(load_run(run), Manifest.read(manifest), device=device, quiet=quiet)
+    for question, heat in found.temperatures.items():
+        cut = found.thresholds.get(question)
+        typer.echo(f"{question}: temperature {heat:.3g}" + (f", yes from {cut:.3g}" if cut is not None else ""))
+    for gate in found.gates:
+        typer.echo(f"{', '.join(gate.labels)}: marked where {gate.question} is at least {gate.threshold:.3g}")
+
+
+def study(
+    name: Annotated[str, typer.Argument(help="Name of a study (foveate list studies).")],
+    manifest: ManifestPath,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the study; started again it goes on.")
+    ],
+    settings: Set = None,
+    tables: Annotated[list[str] | None, typer.Option("--table", "-t", help="Only these tables.")] = None,
+    folds: Annotated[list[int] | None, typer.Option("--fold", help="Only these folds.")] = None,
+    device: Device = "auto",
+    seed: Seed = 0,
+    graders: Annotated[str | None, typer.Option(help="Hold the runs against one grader or another rule.")] = None,
+    absent: Annotated[
+        str | None,
+        typer.Option(help="Images without the label: one, zero, nan or exclude (else as each table has it)."),
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Rows trained at a time, each in a process of its own.")] = 1,
+    quiet: Quiet = False,
+) -> None:
+    """Train and compare every row of a paper's tables."""
+    from foveate.data.manifest import Manifest
+    from foveate.studies import load_study, run_study
+
+    rows = Manifest.read(manifest)
+    chosen = load_study(name, rows.schema, **keywords(settings))
+    made = run_study(
+        chosen,
+        rows,
+        out=out,
+        folds=folds,
+        tables=tables,
+        device=device,
+        seed=seed,
+        graders=graders,
+        absent=absent,
+        workers=workers,
+        quiet=quiet,
+        say=typer.echo,
+    )
+    for table in made.values():
+        typer.echo(f"\n{table}")
