@@ -1,0 +1,1 @@
+"""What the server answers, by who asks: everyone, readers, adjudicators, coordinators."""
