@@ -68,7 +68,7 @@ def test_it_stops_in_time_goes_on_and_times_every_row(
 def test_in_time_its_status_is_that_of_the_work(
     benchmark: ModuleType, words: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert benchmark.main([*words, "--rows", "none", "--minutes", "2"]) == 1
+    assert benchmark.main([*words, "--rows", "none", "--minutes", "4"]) == 1
     assert "rows=['none'] are in none of the tables" in capfd.readouterr().err
 
 
