@@ -50,14 +50,22 @@ def test_dice_of_all_images_follows_from_the_other_columns(row: str) -> None:
 
 def test_tables_share_their_rows() -> None:
     study = load_study("joint_dice", FUNDUS, neighbour="disc", size=64)
-    assert list(study) == ["Table 1", "Table 2", "Table 3"]
-    names = {(title, row): run_name(row, recipe) for title, table in study.items() for row, recipe in table.items()}
-    assert len({names[title, "Ours"] for title in study}) == 1
+    assert list(study) == ["Table 1", "Table 2", "Table 3", "Gate"]
+    runs = {(title, row): name for title in study for row, name in study.runs(title).items()}
+    assert runs["Gate", "Joint Dice"] == runs["Table 1", "Ours"]
+    assert runs["Gate", "Dice"] == runs["Table 2", "+ neighbour, answer"]
+    assert len(set(runs.values())) == 8 + 3 + 1 + 2
+    gated = study["Gate"]
+    assert gated.reference == "Dice"
+    assert [bool(recipe.gates) for recipe in gated.rows.values()] == [False, True, False, True]
+    assert [str(r.stages) for r in gated.rows.values()][::2] == [str(r.stages) for r in gated.rows.values()][1::2]
+    printed = [title for title in study if title != "Gate"]
+    names = {(title, row): run_name(row, recipe) for title in printed for row, recipe in study[title].items()}
+    assert len({names[title, "Ours"] for title in printed}) == 1
     assert names["Table 1", "HBA-UNet"] == names["Table 2", "HBA-UNet"]
     assert names["Table 1", "TransUNet"] == names["Table 3", "TransUNet"]
-    assert len(set(names.values())) == 8 + 3 + 1
+    assert all(study[title].reference == "Ours" for title in printed)
     for table_ in study.values():
-        assert table_.reference == "Ours"
         assert table_.figures == tuple(f"{name}/atrophy" for name in COLUMNS)
 
 
