@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from foveate.apps import figures
-from foveate.apps.figures import dices, one_an_answer, plans, three
+from foveate.apps.figures import dices, most_falsely_marked, one_an_answer, plans, three
 from foveate.apps.readings import CAM_SIZE, Figure, Kept, Readings
 from foveate.apps.reports import write_report
 from foveate.core.labels import LabelSchema
@@ -123,7 +123,9 @@ def test_images_are_those_of_the_reference(study: Path, monkeypatch: pytest.Monk
         assert list(plan.rows) == ["CAM-UNet", "Dual"]
         scores = dices(reference, [plan.label or ""])
         order = sorted(scores.values())
-        assert [scores[i] for i in plan.images] == [
+        free = most_falsely_marked(reference, plan.label or "")
+        assert plan.images[len(plan.images) - len(free) :] == free
+        assert [scores[i] for i in plan.images if i not in free] == [
             order[i] for i in sorted({0, (len(order) - 1) // 2, len(order) - 1})
         ]
     assert list(of_maps.rows) == list(ROWS)
@@ -154,15 +156,22 @@ def test_dice_of_the_labels_that_an_image_has() -> None:
     )
     assert dices(counts, ["a"]) == {"i": 0.5, "j": 1.0}
     assert dices(counts, ["a", "b"]) == {"i": 0.5, "j": 0.5}
+    assert most_falsely_marked(counts, "a") == ("k",)
+    assert most_falsely_marked(counts, "b") == ("i",)  # none marked falsely: the first by name
 
 
 def test_words_are_those_of_the_evaluation(study: Path, told: dict[str, list[list[Tile]]]) -> None:
     """Dice below a tile as counted; the answers and probabilities as scored, also of the cascade's classifier."""
     sheets = list(told.values())
     for column, row in enumerate(("CAM-UNet", "Dual"), 2):
-        scores = dices(counts_of(study, row), ["drusen"])
+        counts = counts_of(study, row)
+        scores, part = dices(counts, ["drusen"]), counts.labels["drusen"]
         for tiles in sheets[0]:
-            assert tiles[column].words[0] == f"Dice {scores[tiles[0].words[0]]:.3f}"
+            image, said = tiles[0].words[0], tiles[column].words[0]
+            false = int(part.fp[part.image == counts.images.index(image)][0])
+            free = f"false alarm, {false} px" if false else "rightly none"
+            assert said == (f"Dice {scores[image]:.3f}" if image in scores else free)
+        assert sum(tiles[0].words[0] not in scores for tiles in sheets[0]) == 1
     for column, row in enumerate(ROWS, 1):
         counts = counts_of(study, row)
         part = counts.questions["class"]

@@ -10,7 +10,7 @@ from foveate.core.labels import LabelSchema, Question
 from foveate.core.types import Cue, Row
 from foveate.data.agreement import answered, fleiss
 from foveate.data.check import check
-from foveate.data.consensus import readings, settle
+from foveate.data.consensus import outcome, readings, settle
 from foveate.data.lines import row_from_line, row_to_line
 from foveate.data.manifest import Manifest
 
@@ -55,6 +55,19 @@ def test_settle_is_the_papers_rule() -> None:
         {"exudate": "no", "grade": "0"},  # nobody read it: as it was
     ]
     assert settle(Manifest(SCHEMA, rows[1:2], Path()), at_least=1)[0].answers["exudate"] == "yes"
+
+
+def test_what_became_of_each_question_is_told() -> None:
+    def row(name: str, *exudate: str) -> Row:
+        return Row(
+            name, f"{name}.png", {"grade": "1"}, readings={f"r{i}": {"exudate": a} for i, a in enumerate(exudate)}
+        )
+
+    before = Manifest(SCHEMA, (row("0", "no", "no"), row("1", "yes", "no"), row("2", "yes", "yes"), row("3")), Path())
+    exudate, grade = outcome(before, settle(before))
+    assert (exudate.read, dict(exudate.answers), exudate.left_out) == (3, {"no": 1, "yes": 1}, 1)
+    assert str(exudate) == "exudate: 3 images read by 2 readers; no 1, yes 1; left out 1"
+    assert str(grade) == "grade: read by nobody"
 
 
 def test_rows_with_cues_are_written_and_read_back(tmp_path: Path) -> None:

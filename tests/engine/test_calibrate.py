@@ -167,6 +167,28 @@ def test_calibration_is_fitted_on_validation_alone_and_read_from_the_folder(trai
         (run.folder / "calibration.json").unlink(missing_ok=True)
 
 
+def test_the_rule_of_the_threshold_is_chosen_and_kept(trained: tuple[Run, Manifest]) -> None:
+    run, rows = trained
+    val = rows.with_rows([row for row in rows if run.splits[row.id] == "val"])
+    counts = count_rows(run, val, decisions=Decisions(), device="cpu")
+    try:
+        found = calibrate(run, rows, threshold="sensitivity=1", device="cpu")
+        assert found.thresholds == fitted(counts, threshold="sensitivity=1").thresholds == run.decisions.thresholds
+        held = count_rows(run, val, decisions=found, device="cpu").questions["blob_present"]
+        assert (held.given[held.truth == 1] == 1).all()
+        record = json.loads((run.folder / "calibration.json").read_text())
+        assert record["about"]["threshold"] == "sensitivity=1"
+        plain = calibrate(run, rows, threshold=None, device="cpu")
+        assert plain.thresholds == {}
+        assert plain.temperatures == found.temperatures
+        before = (run.folder / "calibration.json").read_text()
+        with pytest.raises(ValueError, match="rule='best' is none of"):
+            calibrate(run, rows, threshold="best", device="cpu")
+        assert (run.folder / "calibration.json").read_text() == before
+    finally:
+        (run.folder / "calibration.json").unlink(missing_ok=True)
+
+
 def test_a_question_with_one_answer_seen_is_left_alone() -> None:
     counts = Counts.of(
         CLASSES,

@@ -119,7 +119,7 @@ def test_operating_point_is_the_best_of_the_roc_curve(seed: int) -> None:
     best = (2 * tpr * (1 - fpr) / np.maximum(tpr + 1 - fpr, 1e-12)).max()
     found = operating.figures(counts, np.ones((1, 40)))
     assert found["harmonic/exudate"][0] == pytest.approx(best)
-    point = operating.best_harmonic(counts, "exudate")
+    point = operating.best_point(counts, "exudate")
     assert point is not None
     assert point.harmonic == pytest.approx(best)
     called = score >= point.threshold
@@ -129,9 +129,45 @@ def test_operating_point_is_the_best_of_the_roc_curve(seed: int) -> None:
     assert found["harmonic_sensitivity/exudate"][0] == pytest.approx(point.sensitivity)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_operating_points_by_rule(seed: int) -> None:
+    """Against every threshold that there is."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 2, 40)
+    truth[:2] = 0, 1
+    score = np.round(np.clip(truth * 0.3 + rng.random(40) * 0.7, 0, 1), 2)
+    counts = scores(score.tolist(), truth.tolist())
+    cuts = [(np.mean(score[truth == 1] >= cut), np.mean(score[truth == 0] < cut)) for cut in (*np.unique(score), 2)]
+    point = {
+        rule: operating.best_point(counts, "exudate", rule=rule)
+        for rule in ("youden", "sensitivity=0.9", "specificity=0.9", "specificity=1")
+    }
+    for found in point.values():
+        assert found is not None
+        assert np.mean(score[truth == 1] >= found.threshold) == pytest.approx(found.sensitivity)
+        assert np.mean(score[truth == 0] < found.threshold) == pytest.approx(found.specificity)
+    youden, sure, careful, strict = point.values()
+    assert youden is not None
+    assert sure is not None
+    assert careful is not None
+    assert strict is not None
+    assert youden.sensitivity + youden.specificity == pytest.approx(max(a + b for a, b in cuts))
+    assert sure.sensitivity >= 0.9
+    assert sure.specificity == pytest.approx(max(b for a, b in cuts if a >= 0.9))
+    assert careful.specificity >= 0.9
+    assert careful.sensitivity == pytest.approx(max(a for a, b in cuts if b >= 0.9))
+    assert strict.specificity == 1
+
+
+@pytest.mark.parametrize("rule", ["best", "sensitivity", "sensitivity=2", "sensitivity=much", "harmonic=0.9"])
+def test_rules_that_there_are_not(rule: str) -> None:
+    with pytest.raises(ValueError, match=r"is none of \['harmonic', 'youden', 'sensitivity=SHARE'"):
+        operating.best_point(scores([0.9, 0.2], [1, 0]), "exudate", rule=rule)
+
+
 def test_operating_points_that_do_not_exist() -> None:
     alone = scores([0.9, 0.2], [1, 1])
-    assert operating.best_harmonic(alone, "exudate") is None
+    assert operating.best_point(alone, "exudate") is None
     assert np.isnan(operating.figures(alone, np.ones((1, 2)))["harmonic/exudate"][0])
     graded = LabelSchema((Question("grade", ("0", "1", "2")),))
     empty = np.zeros((1, 0, 1, 1))
@@ -140,5 +176,5 @@ def test_operating_points_that_do_not_exist() -> None:
         answer_probability={"grade": np.full((1, 3), 1 / 3)}, given={"grade": np.array([0])}, answers=np.array([[1]]),
     )  # fmt: skip
     with pytest.raises(ValueError, match="not yes/no"):
-        operating.best_harmonic(counts, "grade")
+        operating.best_point(counts, "grade")
     assert operating.figures(counts, np.ones((1, 1))) == {}

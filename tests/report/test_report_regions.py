@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
 from foveate.core.labels import LabelSchema, Question
 from foveate.core.regions import Regions, located
 from foveate.metrics.counts import Counts
 from foveate.metrics.localisation import look_rows
-from foveate.report.cases import sheet
-from foveate.report.cost import SECONDS, Labels, cost_curves, hours
-from foveate.report.regions import LINE, guidance_panels, region_overlay, softened
+from foveate.report.cost import SECONDS, Labels, cost_curves, hours, timed
+from foveate.report.grid import Grid, Tile
+from foveate.report.regions import LINE, Seen, guidance_panel, region_overlay, softened
 
 EYE = Regions((60.0, 110.0), (60.0, 60.0))
 IMAGE = np.full((120, 160, 3), 90, np.uint8)
@@ -49,11 +50,64 @@ def test_maps_are_softened_as_in_the_figure() -> None:
     sharp = softened(cam, (512, 512), kernel=2)
     assert soft.mean() > sharp.mean()
     assert not softened(np.full((4, 4), 0.3), (64, 64)).any()
+
+
+def test_what_was_not_looked_at_stays_dark() -> None:
+    """And does not darken what lies beside it: a flat map that rises by a step keeps both of its values."""
+    cam = np.full((64, 64), np.nan, np.float32)
+    cam[16:48, 16:48] = 0.4
+    cam[16:48, 32:48] = 0.8
+    soft = softened(cam, (64, 64))
+    assert not soft[np.isnan(cam)].any()
+    assert soft[20, 16] < 0.1
+    assert soft[16:48, 47] == pytest.approx(1, abs=0.02)
+    assert not softened(np.full((4, 4), np.nan), (64, 64)).any()
+
+
+def test_a_row_an_image_and_a_column_a_method(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Truth outlined, cue tinted within the eight regions, maps; what is missing is said in its place."""
+    sheets: list[tuple[list[list[Tile]], list[str]]] = []
+    draw = Grid.sheet
+
+    def keep(self: Grid, rows: list[list[Tile]], *, heads: list[str], key: Image.Image) -> Image.Image:
+        sheets.append((rows, heads))
+        return draw(self, rows, heads=heads, key=key)
+
+    monkeypatch.setattr(Grid, "sheet", keep)
     mask = np.zeros((120, 160), bool)
-    mask[40:60, 40:60] = True
-    row = guidance_panels(IMAGE, finding="exudate", mask=mask, maps={"with": cam, "without": cam.T}, width=80)
-    assert [panel.title for panel in row] == ["image", "mask", "with", "without"]
-    assert sheet({"exudate": row}).width > 4 * 80
+    mask[50:60, 50:60] = True
+    cam = np.zeros((8, 8))
+    cam[2, 5] = 1.0
+    cue = EYE.cover(["macula"], (120, 160))
+    maps, words = {"with": cam, "without": cam.T}, {"with": ("yes 0.90", "AIR 0.50")}
+    full = Seen("a", IMAGE, mask, cue, EYE, maps, words)
+    bare = Seen("b", IMAGE, np.zeros_like(mask), None, None, {"with": cam}, {})
+    picture = guidance_panel([full, bare], methods=["with", "without"], finding="exudate", width=1000)
+    (rows, heads), *_ = sheets
+    assert heads == ["image", "cue", "with", "without"]
+    assert picture.width <= 1000
+    assert [tile.words for tile in rows[0]] == [
+        ("a", "truth: 0.5% of area"), (f"cue: {cue.mean():.1%} of area",), ("yes 0.90", "AIR 0.50"), (),
+    ]  # fmt: skip
+    assert [tile.words for tile in rows[1]] == [("b",), ("cue unknown", "disc unknown: no regions"), (), ()]
+    drawn = np.asarray(rows[0][1].picture).astype(int)
+    scale = drawn.shape[1] / 160
+    inside, beside = (drawn[round(40 * scale), round(col * scale)] for col in (60, 5))
+    assert inside[0] > beside[0] + 20  # tinted yellow
+    assert (drawn == LINE).all(-1).any()
+    assert not (np.asarray(rows[1][1].picture) == LINE).all(-1).any()
+    assert (np.asarray(rows[1][3].picture)[2, 2] == 238).all()
+    with pytest.raises(ValueError, match="nothing to show of 'exudate'"):
+        guidance_panel([], methods=["with"], finding="exudate")
+
+
+def test_measured_seconds_take_the_place_of_assumed_ones() -> None:
+    assert timed({"regions": 12, "masks": 240.5}) == {**SECONDS, "regions": 12, "masks": 240.5}
+    with pytest.raises(ValueError, match=r"'scribbles' is none of the kinds of labels \['image', 'regions'"):
+        timed({"scribbles": 5})
+    for wrong in (0, -1, "3", True, float("inf"), float("nan"), None):
+        with pytest.raises(ValueError, match=r"masks=.* is no time"):
+            timed({"masks": wrong})  # type: ignore[dict-item]
 
 
 def counts(seed: int, n: int = 30) -> Counts:
@@ -91,5 +145,11 @@ def test_cost_curves_draw_a_line_a_kind() -> None:
     assert len(figure.axes) == 3
     _, names = figure.axes[1].get_legend_handles_labels()
     assert names == ["image", "regions", "masks"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == names
+    figure.canvas.draw()
+    shown = [label.get_text() for label in figure.axes[0].get_xticklabels() if label.get_text()]
+    assert all(float(text) > 0 for text in shown)
+    low, high = figure.axes[0].get_xlim()
+    assert 2 <= sum(low <= float(text) <= high for text in shown) <= 6
     with pytest.raises(ValueError, match="name none of the rows"):
         cost_curves({"other": counts(0)}, labels, question="ex")

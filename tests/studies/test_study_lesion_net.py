@@ -10,8 +10,11 @@ from foveate.data.manifest import Manifest
 from foveate.data.split import split
 from foveate.engine.share import stage_key
 from foveate.engine.study import Study
-from foveate.studies import load_study, run_study
-from foveate.studies.lesion_net import GRADED, MARKED, NAMES, OURS, PRESENT, by_size
+from foveate.metrics.counts import Counts
+from foveate.metrics.lesions import sizes
+from foveate.metrics.summary import estimates
+from foveate.studies import load_study, run_study, study_charts
+from foveate.studies.lesion_net import GRADED, MARKED, NAMES, OURS, PRESENT, by_class_of_size, by_size
 
 FUNDUS = synthetic.SCHEMAS["fundus"]
 SMALL = {"encoder": "resnet10t", "size": 64, "batch": 4, "epochs": 1, "lr": 0.05}
@@ -89,6 +92,26 @@ def test_figure_5(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_study(few, rows, out=tmp_path / "s", device="cpu", quiet=True, say=lambda _: None)
     chart = by_size(tmp_path / "s", table="Path")
     assert list(chart) == learnt
-    assert all(list(bars) == list(two) and all(0 <= f1 <= 1 for f1 in bars.values()) for bars in chart.values())
+    assert all(list(bars) == list(two) for bars in chart.values())
+    for bars in chart.values():
+        for f1 in bars.values():
+            assert 0 <= f1.low <= f1.value <= f1.high <= 1
+    counts = Counts.read(
+        tmp_path / "s" / "runs" / few.runs("Path")["Lesion-Net-2s"] / "split", table["Lesion-Net-2s"].schema
+    )
+    told = estimates(counts)["dice_pooled/disc"]
+    assert (chart["disc"]["Lesion-Net-2s"].value, chart["disc"]["Lesion-Net-2s"].high) == (told.value, told.high)
+    single = by_class_of_size(tmp_path / "s", table="Path", repeats=20)
+    assert list(single) == list(two)
+    assert list(single["Lesion-Net-2s"]) == list(sizes())
+    made = study_charts(tmp_path / "s")
+    assert [(one.table, one.file) for one in made] == [("Path", "path_f1_by_label"), ("Path", "path_f1_by_size")]
+    names = [text.get_text() for text in made[0].figure.legends[0].get_texts()]
+    assert names == list(two)
+    assert [label.get_text() for label in made[0].figure.axes[0].get_xticklabels()] == learnt
+    with pytest.raises(ValueError, match="seconds: no figure of the study 'lesion_net' asks for it"):
+        study_charts(tmp_path / "s", seconds={})
+    (tmp_path / "s" / "runs" / few.runs("Path")["Lesion-Net-2s"] / "split" / "lesions.csv").unlink()
+    assert list(by_class_of_size(tmp_path / "s", table="Path", repeats=20)) == ["Lesion-Net-16s"]
     with pytest.raises(ValueError, match=r"table='Table II segmentation' is none of \['Path'\]"):
         by_size(tmp_path / "s")

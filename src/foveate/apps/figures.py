@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from foveate.engine.run import Run
 from foveate.inference.cases import score_images
 from foveate.metrics.counts import Counts
+from foveate.metrics.localisation import findings
 from foveate.recipes import load_run
 
 FAIR = "(first fold); fixed by these scores before another method was looked at."
@@ -20,7 +21,11 @@ FAIR = "(first fold); fixed by these scores before another method was looked at.
 
 @dataclass(frozen=True)
 class Plan:
-    """One figure: which table, whose methods, which images, and how these were chosen."""
+    """One figure: which table, whose methods, which images, and how these were chosen.
+
+    Of a label (what each method marked), of a question (Grad-CAM of its answer), or of a finding (each network's own
+    activation map, with ``airs``: what (row, image) was evaluated to, in words).
+    """
 
     table: str
     file: str
@@ -30,6 +35,8 @@ class Plan:
     said: str
     label: str | None = None
     question: str | None = None
+    finding: str | None = None
+    airs: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 def plans(folder: Path, record: Mapping[str, Any]) -> list[Plan]:
@@ -58,17 +65,23 @@ def _of_table(title: str, rows: Mapping[str, str], runs: Mapping[str, Run]) -> I
                 marking.setdefault(label, row)
     for label, chooser in marking.items():
         images, among = three(dices(counts[chooser], [label]))
+        free = most_falsely_marked(counts[chooser], label)
         file = f"{stem}_masks.png" if len(marking) == 1 else f"{stem}_masks_{_plain(label)}.png"
         shown = {row: name for row, name in rows.items() if _marks(counts[row], label)}
         said = (
             f"What each method marked of {label}. Shown: {_words(images, 'Dice', chooser)} among the {among} test "
-            f"images with {label} {FAIR} All pictures of a row are cut alike, to the part framed in the first."
+            f"images with {label}{_free_words(label, free, chooser)} {FAIR} All pictures of a row are cut alike, to "
+            "the part framed in the first."
         )
-        yield Plan(title, file, shown, images, runs[chooser], said, label=label)
+        yield Plan(title, file, shown, (*images, *free), runs[chooser], said, label=label)
+    pointing = {finding: row for row in reversed(counts) for finding in findings(counts[row])}
+    for finding, chooser in pointing.items():
+        name = f"{stem}_maps.png" if len(pointing) == 1 else f"{stem}_maps_{_plain(finding)}.png"
+        yield _of_finding(finding, Plan(title, name, rows, (), runs[chooser], ""), counts, chooser=chooser)
     asking = [row for row, found in counts.items() if len(found.answers["image"])]
-    if asking:
-        chooser = asking[0]
-        asked = runs[chooser].recipe.schema.questions[0].name
+    chooser = asking[0] if asking else ""
+    asked = runs[chooser].recipe.schema.questions[0].name if asking else ""
+    if any(asked not in findings(counts[row]) for row in asking):
         marker = next(iter(marking.values()), None)
         figure, judge = ("mean Dice", marker) if marker else ("probability of the true answer", chooser)
         scores = dices(counts[marker], list(marking)) if marker else score_images(counts[chooser])
@@ -85,6 +98,34 @@ def _of_table(title: str, rows: Mapping[str, str], runs: Mapping[str, Run]) -> I
         yield Plan(title, f"{stem}_cams.png", shown, images, runs[chooser], said, question=asked)
 
 
+def _of_finding(finding: str, plan: Plan, counts: Mapping[str, Counts], *, chooser: str) -> Plan:
+    """The networks' own maps of a finding, in the images where the chooser's lies least, midway and most on the cue."""
+    airs = {row: _airs(found, finding) for row, found in counts.items() if finding in findings(found)}
+    images, among = three({image: cue for image, (cue, _) in airs[chooser].items() if not np.isnan(cue)})
+    words = {
+        (row, image): f"AIR {cue:.2f}" + ("" if np.isnan(mask) else f", of the mask {mask:.2f}")
+        for row, found in airs.items()
+        for image, (cue, mask) in found.items()
+    }
+    said = (
+        f"Activation maps of {finding}, enlarged, blurred and scaled to [0, 1] for showing; below them the answer and "
+        "AIR, the share of the map as it is (not softened) that lies in the cue, and on the true pixels. Shown: "
+        f"{_words(images, 'AIR', chooser)} among the {among} test images with {finding} and a cue {FAIR}"
+    )
+    shown = {row: name for row, name in plan.rows.items() if row in airs}
+    return replace(plan, rows=shown, images=images, said=said, finding=finding, airs=words)
+
+
+def _airs(counts: Counts, finding: str) -> dict[str, tuple[float, float]]:
+    """Image -> AIR in the cue and on the mask."""
+    looks = counts.looks
+    at = looks["question"] == finding
+    return {
+        image: (float(cue), float(mask))
+        for image, cue, mask in zip(looks["image"][at].tolist(), looks["cue"][at], looks["mask"][at], strict=True)
+    }
+
+
 def dices(counts: Counts, labels: Sequence[str]) -> dict[str, float]:
     """Mean Dice an image over those of these labels that it truly has; images without any are left out."""
     values: dict[str, list[float]] = {}
@@ -95,6 +136,13 @@ def dices(counts: Counts, labels: Sequence[str]) -> dict[str, float]:
             for image, value in zip(part.image[part.truth == 1], dice[part.truth == 1], strict=True):
                 values.setdefault(counts.images[image], []).append(float(value))
     return {image: float(np.mean(some)) for image, some in values.items()}
+
+
+def most_falsely_marked(counts: Counts, label: str) -> tuple[str, ...]:
+    """Of the images free of a label the one with the most false pixels of it (ties by name); none where all bear it."""
+    part = counts.labels[label]
+    order = [(-int(part.fp[i]), counts.images[part.image[i]]) for i in np.flatnonzero(part.truth == 0)]
+    return (min(order)[1],) if order else ()
 
 
 def three(scores: Mapping[str, float]) -> tuple[tuple[str, ...], int]:
@@ -125,6 +173,10 @@ def one_an_answer(counts: Counts, run: Run) -> list[str]:
 def _marks(counts: Counts, label: str) -> bool:
     """Whether a method marks a label: a classifier's schema may name labels that it leaves alone."""
     return label in counts.labels and len(counts.labels[label].image) > 0
+
+
+def _free_words(label: str, free: Sequence[str], chooser: str) -> str:
+    return f", and of the images without {label} the one in which {chooser} marked most," if free else ""
 
 
 def _words(images: Sequence[str], figure: str, chooser: str) -> str:

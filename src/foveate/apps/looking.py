@@ -29,7 +29,8 @@ def cam_table(
 ) -> Table | None:
     """AIR and pointing game of each method's map of the answer that it gave, on the test images that bear a lesion.
 
-    The map is ReLU Grad-CAM of the first stage that answers, enlarged to the image; the lesion is what any label marks.
+    The map is ReLU Grad-CAM of the last stage that answers, or a finding's own activation map where the network has
+    one, enlarged to the image; the lesion is what any label marks.
 
     Args:
         folder: of the study.
@@ -70,7 +71,8 @@ def cam_table(
     every = next(iter(counts.values()))
     share = np.nanmean(next(iter(values.values()))[:, 2])
     note = (
-        "AIR: activation on the lesion / all activation, of the map of the answer that was given; pointing: whether "
+        "AIR: activation on the lesion / all activation, of the map of the answer given (a finding's own map where the "
+        "network has one); pointing: whether "
         "the highest activation lies on the lesion. Means over the images that bear one; a map that is the same "
         f"everywhere has the AIR {share:.3f}, the lesion's mean share of the image.",
         said_of_draws(every, (), repeats=repeats, level=0.95),
@@ -92,6 +94,6 @@ def _looks(predictor: Predictor, rows: Manifest, images: tuple[str, ...]) -> dic
         shape = (pixels.shape[0], pixels.shape[1])
         masks, known = read.masks(row, rows.root, schema, graders=predictor.recipe.prepare.graders, shape=shape)
         lesion = (masks & known).any(0)
-        cam = found.cam[question][found.answers[question]]
+        _, cam = found.map_of(question)
         out[image] = (air(cam, lesion), pointing(cam, lesion), float(lesion.mean()) if lesion.any() else float("nan"))
     return out

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from foveate.core.guideline import GUIDELINE, Guideline
+from foveate.data.manifest import Manifest
 from foveate.inference.evidence import explain
-from foveate.inference.predictor import Predictor, Unread
+from foveate.inference.predictor import Predictor, Reading, Unread
 from foveate.inference.write import list_images, write_evidence, write_reading
+from foveate.recipes import load_run
 
 
 def predict_all(
@@ -18,19 +21,35 @@ def predict_all(
     out: Path,
     cam: bool = False,
     why: bool = False,
+    guideline: Guideline = GUIDELINE,
+    rows: Manifest | None = None,
     spacing: tuple[float, float] | None = None,
     device: str = "auto",
     say: Callable[[str], None] = print,
 ) -> int:
     """Read every image; returns how many could not be read (each is told in one line with its reason).
 
-    Images of the same name in different folders are told apart by a number; a volume is read B-scan by B-scan. With
-    ``why`` the lesions that speak for and against each answer are written too (`inference.evidence`).
+    Images of the same name in different folders are told apart by a number; a volume is read B-scan by B-scan.
+
+    Args:
+        run: folder of a trained run.
+        images: files and folders.
+        out: folder for what is written.
+        cam: also where each answer was seen.
+        why: also the lesions that speak for and against each answer (`inference.evidence`).
+        guideline: by which they speak, in the words of the run.
+        rows: a manifest that knows disc, fovea, laterality or spacing of some of the images.
+        spacing: mm a pixel (rows, cols); before what a file or the manifest says.
+        device: where the networks run.
+        say: told of each image.
+
+    Raises:
+        ValueError: no image, or no run.
     """
     predictor = Predictor.load(run, device=device)
     good = bad = 0
     seen: dict[str, int] = {}
-    for reading in predictor.many(list_images(images), cam=cam):
+    for reading in predictor.many(list_images(images), cam=cam, rows=rows):
         if isinstance(reading, Unread):
             say(f"{reading.path}: not read: {reading.reason}")
             bad += 1
@@ -41,12 +60,38 @@ def predict_all(
         name = reading.id if number == 1 else f"{reading.id}_{number}"
         write_reading(reading, out, name=name)
         if why:
-            write_evidence(explain(reading, predictor.recipe.schema, spacing=reading.spacing), out, name=name)
-        found = [f"{q}: {a} {reading.probabilities[q][a]:.2f}" for q, a in reading.answers.items()]
+            eye = reading.eye
+            evidence = explain(
+                reading,
+                predictor.recipe.schema,
+                guideline=guideline,
+                spacing=reading.spacing,
+                disc=eye.disc,
+                fovea=eye.fovea,
+                laterality=eye.laterality,
+            )
+            write_evidence(evidence, out, name=name)
+        found = [f"{q}: {a} {reading.probabilities[q][a]:.2f}{_where(reading, q)}" for q, a in reading.answers.items()]
         found += [f"{label} {int(area['pixels'])} px" for label, area in reading.areas().items()]
         say(f"{name}: {', '.join(found)}")
     say(f"{good} of {good + bad} images read into {out}")
     return bad
+
+
+def _where(reading: Reading, question: str) -> str:
+    """The regions in which a finding was seen, in words."""
+    told = reading.pointed.get(question)
+    return f" ({', '.join(told.strong)})" if told is not None and told.strong else ""
+
+
+def guideline_for(run: Path, lesions: Mapping[str, str]) -> Guideline:
+    """The guideline in the words of a run: label -> lesion; ValueError: no such lesion, or no such label of the run."""
+    if not lesions:
+        return GUIDELINE
+    labels = load_run(run).recipe.schema.labels
+    if strange := sorted(set(lesions) - set(labels)):
+        raise ValueError(f"--lesion: {strange[0]!r} is no label of the run, which has {list(labels)}")
+    return GUIDELINE.named(lesions)
 
 
 def spacing_of(text: str | None) -> tuple[float, float] | None:

@@ -10,14 +10,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
 from foveate.apps.figures import Plan
+from foveate.apps.guidance import seen_of
 from foveate.core.types import Case, Prediction, Row
 from foveate.data import read
 from foveate.data.manifest import Manifest
 from foveate.engine.run import Run
 from foveate.inference.predictor import Predictor
 from foveate.report.panels import cam_panel, mask_panel
+from foveate.report.regions import guidance_panel
 
 CAM_SIZE = 512
 """Pixels along the longer side of a kept activation map: more than a tile shows, far more than a network's own."""
@@ -47,7 +50,7 @@ class Kept:
     def of(cls, predictor: Predictor, row: Row, pixels: UInt8[np.ndarray, "h w 3"], *, cam: bool) -> Kept:
         """Read an image."""
         found = predictor(pixels, cam=cam, name=row.id)
-        given = {q: {found.answers[q]: _reduced(maps[found.answers[q]])} for q, maps in found.cam.items()}
+        given = {q: {answer: _reduced(shown)} for q in found.cam for answer, shown in (found.map_of(q),)}
         masks = {
             label: zlib.compress(np.packbits(mask).tobytes(), 1)
             for label, mask in zip(found.labels, found.masks, strict=True)
@@ -117,7 +120,7 @@ class Readings:
             if name in plan.rows.values():
                 for image in plan.images:
                     if image in self.by_id:
-                        out[image] = out.get(image, False) or plan.question is not None
+                        out[image] = out.get(image, False) or plan.label is None
         return out
 
     def read(self, name: str, predictor: Predictor) -> None:
@@ -131,19 +134,35 @@ class Readings:
         """Draw the figures into a folder."""
         made = []
         for plan in self.plans:
-            shown = self._cases(plan)
-            maps = [k.prediction.cam.get(plan.question or "") for row in shown for k in row.kept.values()]
-            if plan.label is not None and shown:
-                asked = [q.name for q in plan.chooser.recipe.schema.questions if plan.label in q.evidence]
-                picture = mask_panel(shown, label=plan.label, questions=asked or _first(plan.chooser))
-            elif plan.question is not None and any(maps):
-                picture = cam_panel(shown, question=plan.question)
-            else:
-                continue
-            made.append(Figure(plan.table, folder / plan.file, plan.said))
-            folder.mkdir(parents=True, exist_ok=True)
-            picture.save(made[-1].path)
+            picture = self._drawn(plan)
+            if picture is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+                picture.save(folder / plan.file)
+                made.append(Figure(plan.table, folder / plan.file, plan.said))
         return made
+
+    def _drawn(self, plan: Plan) -> Image.Image | None:
+        """The picture of a plan; None where no method read its images."""
+        if plan.finding is not None:
+            seen = list(seen_of(plan, self.rows, self._predictions(plan)))
+            return guidance_panel(seen, methods=list(plan.rows), finding=plan.finding) if seen else None
+        shown = self._cases(plan)
+        maps = [k.prediction.cam.get(plan.question or "") for row in shown for k in row.kept.values()]
+        if plan.label is not None and shown:
+            asked = [q.name for q in plan.chooser.recipe.schema.questions if plan.label in q.evidence]
+            return mask_panel(shown, label=plan.label, questions=asked or _first(plan.chooser))
+        if plan.question is not None and any(maps):
+            return cam_panel(shown, question=plan.question)
+        return None
+
+    def _predictions(self, plan: Plan) -> dict[str, dict[str, tuple[Prediction, Mapping[str, str]]]]:
+        """Image -> method -> what it read, and the true answers."""
+        found: dict[str, dict[str, tuple[Prediction, Mapping[str, str]]]] = {}
+        for image in plan.images:
+            kept = {row: self.kept[run, image] for row, run in plan.rows.items() if (run, image) in self.kept}
+            if kept:
+                found[image] = {row: (one.prediction, one.truth) for row, one in kept.items()}
+        return found
 
     def _cases(self, plan: Plan) -> list[Unpacked]:
         recipe = plan.chooser.recipe

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,18 @@ from foveate.inference.cases import make_cases, pick, score_images
 from foveate.inference.predictor import Predictor
 from foveate.metrics.counts import Counts
 from foveate.recipes import load_run
+from foveate.report.canvas import png
 from foveate.report.cases import cam_sheet
-from foveate.report.embed import Shot, photo
+from foveate.report.embed import Shot, chart, photo
 from foveate.report.page import page
 from foveate.report.rows import describe
 from foveate.report.table import Table
-from foveate.studies import study_record, study_tables
+from foveate.studies import study_charts, study_record, study_tables
 
 
-def write_report(folder: str | Path, *, device: str = "auto", looks: bool = False) -> Path:
+def write_report(
+    folder: str | Path, *, device: str = "auto", looks: bool = False, seconds: Mapping[str, float] | None = None
+) -> Path:
     """Write ``report.html`` for a run or a study; returns its path.
 
     Args:
@@ -35,13 +39,16 @@ def write_report(folder: str | Path, *, device: str = "auto", looks: bool = Fals
         device: where the networks run.
         looks: of a study, also measure where each method saw its answers (`looking.cam_table`): Grad-CAM of every test
             image.
+        seconds: of one label of each kind (`report.cost.SECONDS`), for a study with a figure of what labels cost.
 
     Raises:
-        ValueError: the folder holds neither.
+        ValueError: the folder holds neither, or nothing in it asks for seconds.
     """
     folder = Path(folder)
     if (folder / "study.json").is_file():
-        return study_report(folder, device=device, looks=looks)
+        return study_report(folder, device=device, looks=looks, seconds=seconds)
+    if seconds is not None:
+        raise ValueError(f"seconds: {folder} is no study; a run has no figure of what labels cost")
     return run_report(load_run(folder), device=device)
 
 
@@ -75,13 +82,17 @@ def run_report(run: Run, *, device: str = "auto") -> Path:
     )
 
 
-def study_report(folder: Path, *, device: str = "auto", looks: bool = False) -> Path:
-    """The page of a study: its tables, under each the methods side by side (also in ``figures/``), and cases.
+def study_report(
+    folder: Path, *, device: str = "auto", looks: bool = False, seconds: Mapping[str, float] | None = None
+) -> Path:
+    """The page of a study: its tables, under each the methods side by side and the charts that the study offers (also
+    in ``figures/``), and cases.
 
     Every run of the first fold is opened once: for its part of the figures, and, where it answers a question, for its
     CAM sheet in ``sheets/``. Without the manifest there are tables alone.
     """
     record = study_record(folder)
+    charts = study_charts(folder, **({} if seconds is None else {"seconds": seconds}))
     rows = _manifest(record["manifest"])
     cases: list[Case] = []
     figures: list[Figure] = []
@@ -97,6 +108,12 @@ def study_report(folder: Path, *, device: str = "auto", looks: bool = False) -> 
         figures = readings.write(folder / "figures")
     tables = study_tables(folder)
     shots: dict[str, list[Shot]] = {}
+    for one in charts:
+        (folder / "figures").mkdir(exist_ok=True)
+        (folder / "figures" / f"{one.file}.png").write_bytes(png(one.figure))
+        shots.setdefault(tables[one.table].title, []).append(
+            chart(one.figure, alt=f"{one.table}: {one.caption}", caption=one.caption)
+        )
     for figure in figures:
         with Image.open(figure.path) as picture:
             shot = photo(picture, alt=f"{figure.table}: methods side by side", caption=figure.caption)
@@ -141,3 +158,14 @@ def _manifest(about: dict[str, Any]) -> Manifest | None:
     """The manifest that a record names, where it still is."""
     path = about.get("path")
     return Manifest.read(path) if path and Path(path).is_file() else None
+
+
+def read_seconds(path: Path) -> dict[str, float]:
+    """Kind of label -> seconds of one, from a JSON file; ValueError where it is no such object."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: no JSON ({error})") from None
+    if not isinstance(found, dict):
+        raise ValueError(f'{path}: holds no object; write {{"regions": 12, "masks": 240}}')
+    return found

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from foveate.core.consensus import majority, presence
 from foveate.core.labels import LabelSchema, Question
@@ -67,3 +68,47 @@ def settle(manifest: Manifest, *, at_least: int = 2) -> Manifest:
                 answers[question.name] = answer
         rows.append(replace(row, answers=answers))
     return manifest.with_rows(rows)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one question.
+
+    Args:
+        question: its name.
+        read: images that a reader answered it for.
+        answers: answer -> images that it was settled on for, in the question's order.
+        readers: who answered it anywhere.
+    """
+
+    question: str
+    read: int
+    answers: Mapping[str, int]
+    readers: tuple[str, ...]
+
+    @property
+    def left_out(self) -> int:
+        """Images that were read and on which the readers do not agree."""
+        return self.read - sum(self.answers.values())
+
+    def __str__(self) -> str:
+        if not self.read:
+            return f"{self.question}: read by nobody"
+        found = ", ".join(f"{answer} {n}" for answer, n in self.answers.items())
+        read = f"{self.read} images read by {len(self.readers)} readers"
+        return f"{self.question}: {read}; {found}; left out {self.left_out}"
+
+
+def outcome(before: Manifest, settled: Manifest) -> tuple[Outcome, ...]:
+    """What `settle` made of each question of a manifest."""
+    out = []
+    for question in before.schema.questions:
+        said = [readings(row, question, before.schema) for row in before.rows]
+        found = Counter(
+            question.answers[question.index(row.answers[question.name])]
+            for row, given in zip(settled.rows, said, strict=True)
+            if given and question.name in row.answers
+        )
+        readers = tuple(dict.fromkeys(reader for given in said for reader in given))
+        out.append(Outcome(question.name, sum(map(bool, said)), {a: found[a] for a in question.answers}, readers))
+    return tuple(out)

@@ -17,7 +17,7 @@ from foveate.engine.checkpoint import write_json
 from foveate.engine.evaluate import count_rows
 from foveate.engine.run import Run
 from foveate.metrics.counts import Counts, QuestionScores
-from foveate.metrics.operating import best_harmonic
+from foveate.metrics.operating import best_point, judged
 from foveate.metrics.segmentation import per_image
 
 COLDEST, HOTTEST = 0.1, 10.0
@@ -28,6 +28,7 @@ def calibrate(
     run: Run,
     rows: Manifest,
     *,
+    threshold: str | None = "harmonic",
     device: str | torch.device = "auto",
     cache: str | Path | None = None,
     quiet: bool = True,
@@ -39,34 +40,43 @@ def calibrate(
     Args:
         run: from `fit` or `load_run`.
         rows: a manifest that holds the run's validation images; all others are passed over, whatever their split says.
+        threshold: where "yes" begins: a rule of `metrics.operating.best_point`; None = at 0.5.
         device: where the networks run.
         cache: folder for prepared images.
         quiet: no progress on the terminal.
 
     Raises:
-        ValueError: none of the rows validated the run.
+        ValueError: none of the rows validated the run, or there is no such rule.
     """
+    if threshold is not None:
+        judged(threshold)  # before the images are read
     splits = run.splits
     val = rows.with_rows([row for row in rows if splits.get(row.id) == "val"])
     if not len(val):
         raise ValueError("rows: none of them validated this run; give the manifest that it was trained with")
     counts = count_rows(run, val, decisions=Decisions(), device=device, cache=cache, quiet=quiet)
-    found = fitted(counts, gates=run.recipe.gates)
-    about = {"images": len(val), "groups": len({row.group for row in val}), "manifest": val.hash}
+    found = fitted(counts, gates=run.recipe.gates, threshold=threshold)
+    about = {
+        "images": len(val),
+        "groups": len({row.group for row in val}),
+        "manifest": val.hash,
+        "threshold": threshold,
+    }
     write_json(run.folder / "calibration.json", {**found.to_json(), "about": about})
     return found
 
 
-def fitted(counts: Counts, *, gates: Iterable[Gate] = ()) -> Decisions:
+def fitted(counts: Counts, *, gates: Iterable[Gate] = (), threshold: str | None = "harmonic") -> Decisions:
     """Temperatures, thresholds and gates that do best on these counts.
 
     A question's temperature makes its known answers likeliest (Guo et al. 2017); a yes/no question's threshold is
-    `metrics.operating.best_harmonic`; a gate's has the highest mean Dice of its labels, a rightly empty mask being 1. A
+    `metrics.operating.best_point`; a gate's has the highest mean Dice of its labels, a rightly empty mask being 1. A
     question of which only one answer is seen keeps temperature 1 and threshold 0.5.
 
     Args:
         counts: of validation images, neither calibrated nor gated.
         gates: whose thresholds are chosen.
+        threshold: the rule of yes/no questions; None = they keep 0.5.
     """
     temperatures, thresholds, probability = {}, {}, {}
     for question in counts.schema.questions:
@@ -74,7 +84,7 @@ def fitted(counts: Counts, *, gates: Iterable[Gate] = ()) -> Decisions:
         heat = temperature(scores)
         probability[question.name] = tempered(scores.probability, heat)
         temperatures[question.name] = heat
-        point = best_harmonic(counts, question.name) if question.yes_no else None
+        point = best_point(counts, question.name, rule=threshold) if question.yes_no and threshold else None
         if point is not None:
             cut = np.array([[1 - point.threshold, point.threshold]])
             thresholds[question.name] = float(tempered(cut, heat)[0, 1])

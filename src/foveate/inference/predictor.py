@@ -9,15 +9,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 
 from foveate.core.reading import read_out
-from foveate.core.types import Batch, Prediction, Sample
+from foveate.core.types import Batch, Prediction, Row, Sample
 from foveate.data import read
 from foveate.data.adapters.volumes import spacing as checked_spacing
 from foveate.data.loader import collate
+from foveate.data.manifest import Manifest
+from foveate.engine.looks import strength
 from foveate.engine.run import Run, pick_device
+from foveate.inference.pointing import Eye, Pointed, pointed
 from foveate.models.cam import grad_cam, normalise, of_answer, on_image
 from foveate.recipes import load_run
 from foveate.report.overlay import overlay
@@ -30,10 +33,26 @@ class Reading(Prediction):
     Args:
         image: RGB, original size.
         spacing: mm a pixel (rows, cols), where known.
+        eye: what is known of it beside the image.
+        pointed: finding -> where in the eye its activation map points; empty without maps or without a disc.
     """
 
     image: UInt8[np.ndarray, "h w 3"] = field(default_factory=lambda: np.zeros((1, 1, 3), np.uint8))
     spacing: tuple[float, float] | None = None
+    eye: Eye = field(default_factory=Eye)
+    pointed: Mapping[str, Pointed] = field(default_factory=dict)
+
+    def map_of(self, question: str) -> tuple[str, Float[np.ndarray, "h w"]]:
+        """The answer given and where it was seen; "yes" and the finding's map where there is no other.
+
+        Raises:
+            ValueError: no map was asked for.
+        """
+        maps = self.cam.get(question, {})
+        if not maps:
+            raise ValueError(f"question={question!r}: there is no map of its answers; read the image with cam=True")
+        answer = self.answers[question] if self.answers[question] in maps else next(iter(maps))
+        return answer, maps[answer]
 
     def overlay(self, *, width: int | None = None) -> Image.Image:
         """The image with the masks found in it, and their names below."""
@@ -50,6 +69,7 @@ class Reading(Prediction):
             "presence": {
                 label: round(float(p.max()), 6) for label, p in zip(self.labels, self.probability, strict=True)
             },
+            **({"points_to": {q: p.to_json() for q, p in self.pointed.items()}} if self.pointed else {}),
             **({"spacing_mm": list(self.spacing)} if self.spacing else {}),
         }
 
@@ -92,15 +112,18 @@ class Predictor:
         spacing: tuple[float, float] | None = None,
         name: str | None = None,
         frame: int | None = None,
+        eye: Eye | None = None,
     ) -> Reading:
         """Read one image.
 
         Args:
             image: a file, or RGB uint8 (row, col, 3).
-            cam: also where each answer was seen (Grad-CAM; one backward pass an answer).
+            cam: also where each answer was seen: a finding's own activation map, in [0, 1], where the network has one;
+                else Grad-CAM (one backward pass an answer), divided by its maximum.
             spacing: mm a pixel (rows, cols), for areas in mm2.
             name: the reading's id; None = the file's stem.
             frame: which B-scan of a volume, or page, from 0.
+            eye: disc, fovea, laterality, where known; with ``cam`` it is told which regions findings' maps point to.
 
         Raises:
             Unreadable: the file is no image.
@@ -109,7 +132,7 @@ class Predictor:
         pixels = image if isinstance(image, np.ndarray) else read.image(Path(image), frame=frame)
         called = name or ("image" if isinstance(image, np.ndarray) else Path(image).stem)
         sample = self.recipe.prepare.image_only(pixels, schema=self.recipe.schema, id=called)
-        return self.read_sample(sample, pixels, cam=cam, spacing=spacing)
+        return self.read_sample(sample, pixels, cam=cam, spacing=spacing, eye=eye)
 
     def read_sample(
         self,
@@ -118,6 +141,7 @@ class Predictor:
         *,
         cam: bool = False,
         spacing: tuple[float, float] | None = None,
+        eye: Eye | None = None,
     ) -> Reading:
         """Read an image that is prepared already."""
         batch = collate([sample], self.recipe.schema).to(self.device)
@@ -129,15 +153,30 @@ class Predictor:
             geometries=[sample.geometry],
             decisions=self.decisions,
         )[0]
+        known, pointing = eye or Eye(), {}
         if cam and outputs.image is not None:
-            found = Prediction(**{**_shallow(found), "cam": self._cams(batch, sample)})
-        return Reading(**_shallow(found), image=pixels, spacing=spacing)
+            own, maps = self._cams(batch, sample)
+            found = Prediction(**{**_shallow(found), "cam": maps})
+            regions = known.regions(found) if own else None
+            if regions is not None:
+                told = {question: pointed(maps[question]["yes"], regions) for question in own}
+                pointing = {question: one for question, one in told.items() if one is not None}
+        return Reading(**_shallow(found), image=pixels, spacing=spacing, eye=known, pointed=pointing)
 
-    def many(self, images: Sequence[str | Path], *, cam: bool = False) -> Iterator[Reading | Unread]:
+    def many(
+        self, images: Sequence[str | Path], *, cam: bool = False, rows: Manifest | None = None
+    ) -> Iterator[Reading | Unread]:
         """Read images one after the other, volumes and pages one by one (``NAME_b000``, with the file's spacing).
 
         What cannot be read becomes an `Unread`, and the rest goes on.
+
+        Args:
+            images: files.
+            cam: also where each answer was seen.
+            rows: a manifest that knows spacing, disc, fovea or laterality of some of them, found by their path, else by
+                the file's stem as the row's id.
         """
+        about = _about(rows)
         for path in map(Path, images):
             try:
                 scans = read.slices(path)
@@ -149,25 +188,46 @@ class Predictor:
                 name = f"{path.stem}_b{number:03d}" if several else path.stem
                 try:
                     frame = number if several else None
-                    known = checked_spacing(scan.spacing, warn=lambda _: None)
-                    yield self(path, cam=cam, frame=frame, name=name, spacing=known)
+                    row = (
+                        about.get((path.resolve(), frame)) or (None if several else about.get(path.stem)) or Row("", "")
+                    )
+                    known = row.spacing or checked_spacing(scan.spacing, warn=lambda _: None)
+                    yield self(path, cam=cam, frame=frame, name=name, spacing=known, eye=Eye.of(row))
                 except (read.Unreadable, OSError) as error:
                     yield Unread(path, _reason(error))
 
-    def _cams(self, batch: Batch, sample: Sample) -> dict[str, dict[str, np.ndarray]]:
-        """Grad-CAM of every answer in the original pixels, each divided by its maximum."""
+    def _cams(self, batch: Batch, sample: Sample) -> tuple[list[str], dict[str, dict[str, np.ndarray]]]:
+        """Findings with a map of their own, and the maps of every question in the original pixels.
+
+        A finding's own map is of "yes"; every other answer has its Grad-CAM, divided by its maximum.
+        """
         step = [step for step in self.reader.steps(batch) if step.outputs.image is not None][-1]
         size = (batch.image.shape[2], batch.image.shape[3])
+        schema, strong = self.recipe.schema, strength(step.outputs, batch)
+        own = [question.name for question in schema.findings] if strong is not None else []
         maps: dict[str, dict[str, np.ndarray]] = {}
-        for question in self.recipe.schema.questions:
+        for question in schema.questions:
             maps[question.name] = {}
-            for answer in question.answers:
-                channel, sign = self.recipe.schema.channel(question.name, answer)
-                target = of_answer(channel, sign=sign)
-                raw = grad_cam(step.network, step.batch.image, target=target, prior=step.batch.prior)
-                full = on_image(normalise(raw), size=size)
+            for answer in ("yes",) if question.name in own else question.answers:
+                channel, sign = schema.channel(question.name, answer)
+                if strong is not None and question.name in own:
+                    full = strong[:, channel]
+                else:
+                    target = of_answer(channel, sign=sign)
+                    raw = grad_cam(step.network, step.batch.image, target=target, prior=step.batch.prior)
+                    full = on_image(normalise(raw), size=size)
                 maps[question.name][answer] = sample.geometry.undo(full)[0].cpu().numpy()
-        return maps
+        return own, maps
+
+
+def _about(rows: Manifest | None) -> dict[tuple[Path, int | None] | str, Row]:
+    """Rows by file and frame, and by their id."""
+    found: dict[tuple[Path, int | None] | str, Row] = {}
+    for row in rows or ():
+        assert rows is not None
+        found[(rows.root / row.image).resolve(), row.frame] = row
+        found.setdefault(row.id, row)
+    return found
 
 
 def _reason(error: Exception) -> str:

@@ -7,6 +7,7 @@ import io
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 INK, FAINT = "#3a3f47", "#8a8f98"
 
@@ -35,6 +36,25 @@ def name(axes: Axes, title: str, *, x: str = "", y: str = "") -> None:
 def legend(axes: Axes, *, columns: int = 1) -> None:
     """The panel's legend, without a frame, where it hides least."""
     axes.legend(frameon=False, fontsize=7.5, labelcolor=INK, ncols=columns)
+
+
+def legend_below(figure: Figure, axes: Axes, *, columns: int) -> None:
+    """One legend for all panels, below them: the names of one panel's lines."""
+    handles, names = axes.get_legend_handles_labels()
+    columns = max(1, min(columns, len(names)))
+    figure.legend(
+        handles, names, loc="outside lower center", frameon=False, fontsize=7.5, labelcolor=INK, ncols=columns
+    )
+
+
+def log_axis(axes: Axes) -> None:
+    """Columns on a logarithmic axis with a few plain numbers below it."""
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    steps = (1.0, 2.0, 5.0) if high / low < 100 else (1.0,)
+    axes.xaxis.set_major_locator(LogLocator(subs=steps))
+    axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def empty(axes: Axes, message: str) -> None:

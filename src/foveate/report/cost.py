@@ -38,6 +38,20 @@ class Labels:
     share: float = 1.0
 
 
+def timed(seconds: Mapping[str, float]) -> dict[str, float]:
+    """`SECONDS` with some of them measured.
+
+    Raises:
+        ValueError: a kind that there is not, or a time that is not positive.
+    """
+    if strange := sorted(set(seconds) - set(SECONDS)):
+        raise ValueError(f"seconds: {strange[0]!r} is none of the kinds of labels {list(SECONDS)}")
+    for kind, time in seconds.items():
+        if isinstance(time, bool) or not isinstance(time, int | float) or not 0 < time < float("inf"):
+            raise ValueError(f"seconds: {kind}={time!r} is no time; give seconds above 0")
+    return {**SECONDS, **seconds}
+
+
 def hours(labels: Labels, *, images: int, present: int, seconds: Mapping[str, float] = SECONDS) -> float:
     """Time to label a set: an answer an image, and the drawing in a share of those with the finding.
 
@@ -96,9 +110,9 @@ def cost_curves(
             some = sorted((row for row in rows if labels[row].kind == kind), key=lambda row: spent[row])
             points = [(spent[row], found[row][name]) for row in some if name in found[row]]
             _line(axes, kind, points, number)
-        axes.set_xscale("log")
+        canvas.log_axis(axes)
         axes.grid(True, axis="y", color="#e4e6ea")
-        canvas.legend(axes)
+    canvas.legend_below(figure, panels[0], columns=len(SECONDS))
     return figure
 
 

@@ -35,10 +35,10 @@ def photo(picture: Image.Image, *, alt: str, caption: str = "") -> Shot:
     return Shot(_uri("image/jpeg", stream.getvalue()), *picture.size, alt, caption)
 
 
-def chart(figure: Figure, *, alt: str, dpi: int = 150) -> Shot:
+def chart(figure: Figure, *, alt: str, caption: str = "", dpi: int = 150) -> Shot:
     """A PNG of a chart, shown at its size in inches (96 CSS pixels each)."""
     width, height = (round(96 * side) for side in figure.get_size_inches())
-    return Shot(_uri("image/png", canvas.png(figure, dpi=dpi)), width, height, alt)
+    return Shot(_uri("image/png", canvas.png(figure, dpi=dpi)), width, height, alt, caption)
 
 
 def _uri(kind: str, data: bytes) -> str:

@@ -173,7 +173,7 @@ def _mask_row(
     height = tiles[1].picture.height
     for method in methods:
         if method not in here:
-            tiles.append(Tile(_blank(grid.tile, height, "not read")))
+            tiles.append(Tile(blank(grid.tile, height, "not read")))
             continue
         case = row[method]
         marked = Marked.of(case, label)
@@ -210,12 +210,14 @@ def _cam_row(
         maps = case.prediction.cam.get(question, {}) if case else {}
         given = case.prediction.answers.get(question, "") if case else ""
         answer = case.answers.get(question, given) if case and of_truth else given
+        if set(maps) == {"yes"}:  # a finding's own map, whatever is answered
+            answer = "yes"
         if case is None or answer not in maps:
-            tiles.append(Tile(_blank(grid.tile, outlined.height, "no map")))
+            tiles.append(Tile(blank(grid.tile, outlined.height, "no map")))
             continue
         cam = cv2.resize(maps[answer].astype(np.float32), cue.shape[::-1], interpolation=cv2.INTER_LINEAR)
         inside = air(np.where(judged, np.nan_to_num(cam), 0).clip(0), cue)
-        words = [_answer(case, question, answer)]
+        words = [answer_words(case, question, answer)]
         words += [f"given: {given}"] if answer != given else []
         words += [f"AIR {inside:.2f}"] if not np.isnan(inside) else []
         words += ["nothing spoke for it"] if not cam.any() else []
@@ -226,10 +228,11 @@ def _cam_row(
 def _given(case: Case, questions: Sequence[str] | None) -> tuple[str, ...]:
     """The answers to these questions, marked right or wrong where the truth is known."""
     asked = [q for q in case.prediction.answers if questions is None or q in questions]
-    return tuple(_answer(case, q, case.prediction.answers[q]) for q in asked)
+    return tuple(answer_words(case, q, case.prediction.answers[q]) for q in asked)
 
 
-def _answer(case: Case, question: str, answer: str) -> str:
+def answer_words(case: Case, question: str, answer: str) -> str:
+    """An answer, its probability, and whether it is right where it was given and the truth is known."""
     probability = case.prediction.probabilities.get(question, {}).get(answer)
     named = f"{question}: {answer}" if answer in ("yes", "no") else answer
     given, truth = case.prediction.answers.get(question), case.answers.get(question)
@@ -241,7 +244,8 @@ def _truths(case: Case, questions: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(f"{q}: {a}" for q, a in case.answers.items() if questions is None or q in questions)
 
 
-def _blank(width: int, height: int, words: str) -> Image.Image:
+def blank(width: int, height: int, words: str) -> Image.Image:
+    """An empty place of a sheet that says why it is empty."""
     picture = Image.new("RGB", (width, height), (238, 238, 238))
     ImageDraw.Draw(picture).text((width // 2, height // 2), words, fill=SOFT, anchor="mm", font=font_of(14))
     return picture

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -12,11 +13,14 @@ from scipy import ndimage
 
 from foveate.core.regions import NAMES, Regions
 from foveate.report import colours
-from foveate.report.cases import Panel
-from foveate.report.legend import font
+from foveate.report.grid import GAP, Grid, Tile
+from foveate.report.legend import font, key
 from foveate.report.overlay import Picture, activation, overlay, resized
+from foveate.report.panels import WIDTH, blank
 
 LINE = (255, 255, 255)
+CUE, TINT = colours.MARKS[1], 0.35
+"""Colour of marked regions and cues, and its strength."""
 
 
 def region_overlay(
@@ -41,7 +45,7 @@ def region_overlay(
     masks = regions.masks((image.shape[0], image.shape[1]))
     if marked:
         tint = _fitted(regions.cover(marked, (image.shape[0], image.shape[1])), picture)
-        picture[tint] = np.round(picture[tint] * 0.65 + np.array(colours.MARKS[1]) * 0.35)
+        picture[tint] = np.round(picture[tint] * (1 - TINT) + np.array(CUE) * TINT)
     out = Image.fromarray(picture)
     draw = ImageDraw.Draw(out)
     thick = max(1, round(picture.shape[1] / 320))
@@ -68,42 +72,98 @@ def softened(cam: Float[np.ndarray, "r c"], size: tuple[int, int], *, kernel: in
     """A map for showing: enlarged bilinearly, blurred by a Gaussian, scaled to [0, 1] (Son et al. 2018, Figure 3).
 
     Args:
-        cam: at the network's resolution.
+        cam: at the network's resolution; nan where nothing was looked at.
         size: (rows, cols) of the picture.
         kernel: side of the Gaussian for a picture 512 pixels wide, in proportion for others; its sigma is what OpenCV
             takes for such a kernel, 0.3 ((kernel - 1) / 2 - 1) + 0.8.
     """
     large = cv2.resize(cam.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
+    seen = ~np.isnan(large)
     sigma = (0.3 * ((kernel - 1) / 2 - 1) + 0.8) * size[1] / 512
-    soft = cv2.GaussianBlur(large, (0, 0), sigma)
-    low, high = float(soft.min()), float(soft.max())
-    return np.asarray((soft - low) / (high - low) if high > low else np.zeros_like(soft))
+    soft, near = (cv2.GaussianBlur(x, (0, 0), sigma) for x in (np.nan_to_num(large), seen.astype(np.float32)))
+    soft = np.where(
+        seen, soft / np.maximum(near, 1e-6), 0
+    )  # what was not looked at does not darken what lies beside it
+    if not seen.any():
+        return np.zeros_like(soft)
+    low, high = float(soft[seen].min()), float(soft[seen].max())
+    return np.asarray(np.where(seen, (soft - low) / (high - low), 0) if high > low else np.zeros_like(soft))
 
 
-def guidance_panels(
-    image: Picture,
-    *,
-    finding: str,
-    mask: Bool[np.ndarray, "h w"],
-    maps: Mapping[str, Float[np.ndarray, "r c"]],
-    width: int = 320,
-) -> tuple[Panel, ...]:
-    """A row of the paper's Figure 3: the image, the mask or cue, and the activation maps, softened.
+@dataclass(frozen=True)
+class Seen:
+    """One image with a finding, where it is, and where each method saw it.
 
     Args:
+        id: of the image.
         image: RGB.
-        finding: name.
-        mask: where it is, on the image's grid.
-        maps: title ("with guidance") -> map over the whole image at any resolution.
-        width: of each picture.
+        mask: true pixels of the finding, on the image's grid; all false where they are not known.
+        cue: pixels of its cue; None where there is none.
+        regions: in the image's own pixels; None where the disc is not known.
+        maps: method -> activation map over the whole image, at any resolution; nan where nothing was looked at.
+        words: method -> lines below its map.
     """
-    size = (image.shape[0], image.shape[1])
-    shown = [Panel("image", Image.fromarray(resized(image, width)))]
-    shown.append(Panel("mask", overlay(image, masks=mask[None], labels=[finding], width=width, legend=False)))
-    for title, cam in maps.items():
-        soft = softened(cam, size)
-        shown.append(Panel(title, activation(image, cam=soft, width=width, legend=False)))
-    return tuple(shown)
+
+    id: str
+    image: Picture
+    mask: Bool[np.ndarray, "h w"]
+    cue: Bool[np.ndarray, "h w"] | None
+    regions: Regions | None
+    maps: Mapping[str, Float[np.ndarray, "r c"]]
+    words: Mapping[str, Sequence[str]]
+
+
+def guidance_panel(images: Iterable[Seen], *, methods: Sequence[str], finding: str, width: int = WIDTH) -> Image.Image:
+    """The paper's Figure 3: a row an image, the mask, the cue in the eye's regions, and each method's map, `softened`.
+
+    Args:
+        images: taken one after the other.
+        methods: columns, in their order; one without a map of an image leaves its place empty.
+        finding: its name.
+        width: pixels across at most.
+
+    Raises:
+        ValueError: no images.
+    """
+    grid = Grid.of(len(methods), lead=2, limit=width)
+    rows = [_seen_row(one, methods, finding, grid) for one in images]
+    if not rows:
+        raise ValueError(f"images hold nothing to show of {finding!r}; give at least one")
+    foot = key(
+        [(f"{finding}: truth", colours.MARKS[0]), ("cue", CUE)],
+        width=grid.width - 2 * GAP,
+        size=grid.size,
+        scale="inferno",
+        ends=("activation: the map's lowest", "highest"),
+    )
+    return grid.sheet(rows, heads=["image", "cue", *methods], key=foot)
+
+
+def _seen_row(one: Seen, methods: Sequence[str], finding: str, grid: Grid) -> list[Tile]:
+    size = (one.image.shape[0], one.image.shape[1])
+    outlined = overlay(one.image, masks=one.mask[None], labels=(finding,), width=grid.tile, alpha=0.0, legend=False)
+    share = (f"truth: {one.mask.mean():.1%} of area",) if one.mask.any() else ()
+    tiles = [Tile(outlined, (one.id, *share)), Tile(*_cue_tile(one, grid.tile))]
+    for method in methods:
+        cam = one.maps.get(method)
+        if cam is None:
+            tiles.append(Tile(blank(grid.tile, outlined.height, "no map")))
+            continue
+        picture = activation(one.image, cam=softened(cam, size), width=grid.tile, legend=False)
+        tiles.append(Tile(picture, tuple(one.words.get(method, ()))))
+    return tiles
+
+
+def _cue_tile(one: Seen, width: int) -> tuple[Image.Image, tuple[str, ...]]:
+    """The cue tinted, the eight regions drawn and named over it, and in words what share of the image it is."""
+    tinted = one.image.copy()
+    words = ["cue unknown"]
+    if one.cue is not None:
+        tinted[one.cue] = np.round(tinted[one.cue] * (1 - TINT) + np.array(CUE) * TINT)
+        words = [f"cue: {one.cue.mean():.1%} of area"]
+    if one.regions is None:
+        return Image.fromarray(resized(tinted, width)), (*words, "disc unknown: no regions")
+    return region_overlay(tinted, one.regions, width=width), tuple(words)
 
 
 def _inmost(mask: Bool[np.ndarray, "h w"]) -> tuple[float, float]:

@@ -34,8 +34,10 @@ def against_size(
     """
     if strange := {key for points in series.values() for key in points} - set(order):
         raise ValueError(f"order={list(order)} lacks {sorted(strange)}; name every class of the series once")
-    width = max(4.2, 0.85 * len(order) + 1.6)
-    figure, (axes,) = canvas.panels(1, width=width, height=3.4)
+    width = max(4.2, 0.85 * len(order) + 1.6, 0.12 * len(order) * len(series))
+    long = max(map(len, order)) * len(order) > 60
+    lines = -(-len(series) // round(width / 1.3))
+    figure, (axes,) = canvas.panels(1, width=width, height=3.1 + 0.5 * long + 0.17 * lines)
     shown = {name: points for name, points in series.items() if any(not math.isnan(e.value) for e in points.values())}
     if not shown:
         canvas.empty(axes, f"{title or y}: no lesion to speak of")
@@ -51,9 +53,8 @@ def against_size(
         for place, e in zip(at, found, strict=True):
             if e is not None and not math.isnan(e.low):
                 axes.plot([place, place], [e.low, e.high], color=colour, linewidth=1, alpha=0.7)
-    long = max(map(len, order)) * len(order) > 60
     axes.set_xticks(range(len(order)), order, rotation=30 if long else 0, ha="right" if long else "center")
     axes.set_ylim(0, 1)
     axes.grid(True, axis="y", color="#e4e6ea")
-    canvas.legend(axes, columns=1 + (len(shown) > 8))
+    canvas.legend_below(figure, axes, columns=round(width / 1.3))
     return figure

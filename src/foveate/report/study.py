@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib.figure import Figure
 
 from foveate.metrics import grading, localisation, operating, segmentation
 from foveate.metrics.counts import Counts
@@ -15,6 +17,23 @@ from foveate.metrics.weighted import Figures
 from foveate.report.cells import Cell
 from foveate.report.table import Column, Table
 from foveate.report.tables import KNOWN, heading, said_of_absent, said_of_draws
+
+
+@dataclass(frozen=True, eq=False)
+class Chart:
+    """A figure that a study offers of its own, drawn from its counts.
+
+    Args:
+        table: title of the table that it stands under.
+        file: name of its file, without ending.
+        figure: the chart.
+        caption: what a reader of it must know.
+    """
+
+    table: str
+    file: str
+    figure: Figure
+    caption: str
 
 
 def comparison(

@@ -17,7 +17,7 @@ from foveate.engine.recipe import Recipe
 from foveate.engine.study import COSTS, Study, StudyTable
 from foveate.metrics.counts import Counts
 from foveate.recipes import load_run
-from foveate.report.study import comparison
+from foveate.report.study import Chart, comparison
 from foveate.report.table import Table
 from foveate.studies._costs import row_costs, stage_costs
 from foveate.studies._training import Job, run_jobs
@@ -145,6 +145,25 @@ def _costs(folder: Path, table: dict[str, Any], folds: Sequence[str]) -> dict[st
         for cost in table["costs"]:
             out[COSTS[cost]][row] = sum(one[cost] for one in found) / len(found)
     return out
+
+
+def study_charts(folder: str | Path, **keywords: Any) -> list[Chart]:
+    """The figures that a study offers of its own: ``charts(folder, ...)`` of its file, where it has that function.
+
+    Args:
+        folder: of the study.
+        keywords: of that function.
+
+    Raises:
+        ValueError: a keyword that the study's figures do not know, or the folder holds no study.
+    """
+    folder = Path(folder)
+    name = study_record(folder)["name"]
+    draw = getattr(find.load("studies", name), "charts", None) if name in find.names("studies") else None
+    known = {k for k, p in inspect.signature(draw).parameters.items() if p.kind is p.KEYWORD_ONLY} if draw else set()
+    if strange := sorted(set(keywords) - known):
+        raise ValueError(f"{strange[0]}: no figure of the study {name!r} asks for it; leave it out")
+    return list(draw(folder, **keywords)) if draw else []
 
 
 def study_record(folder: Path) -> dict[str, Any]:

@@ -7,13 +7,15 @@ CM-CNN is trained once for all the segmenters that read its map.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from foveate.core.labels import LabelSchema, Question
 from foveate.engine.recipe import Recipe
 from foveate.engine.study import Study, StudyTable
 from foveate.recipes import load_recipe
+from foveate.studies._printed import printed
 
 CLASSIFIERS: dict[str, dict[str, Any]] = {
     "VGG16": {"classifier": "vgg16"},
@@ -28,6 +30,13 @@ TOGETHER: dict[str, dict[str, Any]] = {
     "Cross-stitch": {"classifier": "cross_stitch"},
     "Cross-connected": {"classifier": "cross_connected"},
 }
+METHODS: dict[str, dict[str, Any]] = {
+    "Res18-UNet": {"guided": False},
+    "CAM-UNet": {},
+    "End to end": {"classifier": "dual"},
+}
+"""No guidance, the cascade, and one network in its place: rows of "Partial labels" and "Apart"."""
+
 OURS = "CM-CNN + CAM-UNet"
 SHARES = (1.0, 0.5, 0.25, 0.1)
 
@@ -155,7 +164,7 @@ def study(
         "Table 6": StudyTable(
             {"Res18-UNet": row(guided=False), "CAM-UNet*": row(mask="none"), "CAM-UNet": cascade},
             MASKS,
-            paper={} if two else {name: dict(zip(MASKS, values, strict=True)) for name, values in ABLATED.items()},
+            paper={} if two else printed(MASKS, ABLATED),
             reference="CAM-UNet",
             compared=("dice", "iou"),
             absent="exclude",
@@ -179,20 +188,19 @@ def _answers(rows: Mapping[str, Recipe], asked: Question, *, note: str = "") -> 
     if len(asked.answers) == 2:
         yes = f"/{q}" if asked.yes_no else f"/{q}/{asked.answers[1]}"
         figures = (f"auc{yes}", f"sensitivity{yes}", f"specificity{yes}", f"accuracy/{q}", f"kappa/{q}")
-        paper = {name: dict(zip(figures, TWO_CLASSES[name], strict=True)) for name in rows if costs}
+        paper = printed(figures, {name: TWO_CLASSES[name] for name in rows if costs})
     else:
         kinds = ("auc", "sensitivity", "specificity", "accuracy")
         figures = (*(f"{kind}/{q}/*" for kind in kinds), f"accuracy/{q}", f"kappa/{q}")
         if {a.lower() for a in asked.answers} == set(ANSWERS):
             spelt = {a.lower(): a for a in asked.answers}
-            for name in rows:
-                paper[name] = dict(zip(figures[4:], OVERALL[name], strict=True))
-                for answer, values in zip(ANSWERS, ONE_AGAINST_REST[name], strict=True):
-                    paper[name] |= {f"{k}/{q}/{spelt[answer]}": v for k, v in zip(kinds, values, strict=True)}
+            each = [f"{kind}/{q}/{spelt[answer]}" for answer in ANSWERS for kind in kinds]
+            values = {name: (*OVERALL[name], *chain.from_iterable(ONE_AGAINST_REST[name])) for name in rows}
+            paper = printed([*figures[4:], *each], values)
     return StudyTable(
         rows,
         figures,
-        paper={name: {**paper.get(name, {}), **_prices(name, costs)} for name in rows},
+        paper=_priced(rows, paper, costs),
         reference="CM-CNN",
         compared=(f"accuracy/{q}", f"kappa/{q}"),
         costs=costs,
@@ -211,7 +219,7 @@ def _segmenters(row: Callable[..., Recipe], cascade: Recipe, *, two: bool, note:
     return StudyTable(
         rows,
         MASKS,
-        paper={name: {**dict(zip(MASKS, MARKED[name][two], strict=True)), **_prices(name, COSTS)} for name in rows},
+        paper=_priced(rows, printed(MASKS, {name: MARKED[name][two] for name in rows}), COSTS),
         reference="CAM-UNet",
         compared=("dice", "iou"),
         absent="exclude",
@@ -228,7 +236,7 @@ def _together(row: Callable[..., Recipe], cascade: Recipe, asked: Question, *, t
     return StudyTable(
         rows,
         figures,
-        paper={name: {**dict(zip(figures, JOINTLY[name][two], strict=True)), **_prices(name, COSTS)} for name in rows},
+        paper=_priced(rows, printed(figures, {name: JOINTLY[name][two] for name in rows}), COSTS),
         reference=OURS,
         absent="exclude",
         costs=COSTS,
@@ -275,16 +283,11 @@ def _maps(row: Callable[..., Recipe], cascade: Recipe, *, note: str) -> StudyTab
 
 def _partial(row: Callable[..., Recipe], asked: Question, shares: Sequence[float], *, note: str) -> StudyTable:
     """Beyond the paper: few masks, all answers."""
-    methods: dict[str, dict[str, Any]] = {
-        "Res18-UNet": {"guided": False},
-        "CAM-UNet": {},
-        "End to end": {"classifier": "dual"},
-    }
     return StudyTable(
         {
             f"{name}, {share:.0%}": row(**keywords, masks=share)
             for share in shares
-            for name, keywords in methods.items()
+            for name, keywords in METHODS.items()
         },
         (f"accuracy/{asked.name}", f"auc/{asked.name}", "dice", "iou"),
         absent="exclude",
@@ -294,15 +297,10 @@ def _partial(row: Callable[..., Recipe], asked: Question, shares: Sequence[float
 
 def _apart(schema: LabelSchema, asked: Question, common: Mapping[str, Any]) -> StudyTable:
     """Beyond the paper: a mask a label, an answer a question."""
-    methods: dict[str, dict[str, Any]] = {
-        "Res18-UNet": {"guided": False},
-        "CAM-UNet": {},
-        "End to end": {"classifier": "dual"},
-    }
     return StudyTable(
         {
             name: load_recipe("dual_guidance", schema, **{**common, "question": asked.name, **keywords})
-            for name, keywords in methods.items()
+            for name, keywords in METHODS.items()
         },
         (
             *(f"accuracy/{q.name}" for q in schema.questions),
@@ -315,9 +313,10 @@ def _apart(schema: LabelSchema, asked: Question, common: Mapping[str, Any]) -> S
     )
 
 
-def _prices(name: str, costs: tuple[str, ...]) -> dict[str, float]:
-    """What the paper says a method costs, in our units."""
-    if not costs or name not in PRICES:
-        return {}
-    size, hours, milliseconds = PRICES[name]
-    return {"size": size, "training": 60 * hours, "test": milliseconds}
+def _priced(
+    rows: Iterable[str], paper: Mapping[str, Mapping[str, float]], costs: tuple[str, ...]
+) -> dict[str, dict[str, float]]:
+    """The paper's figures of each row and, where the table shows costs, what the paper says it costs, in our units."""
+    units = {name: (size, 60 * hours, ms) for name, (size, hours, ms) in PRICES.items()}
+    prices = printed(("size", "training", "test"), units) if costs else {}
+    return {name: {**paper.get(name, {}), **prices.get(name, {})} for name in rows}

@@ -14,6 +14,7 @@ from foveate.engine.recipe import Recipe
 from foveate.engine.study import Study, StudyTable
 from foveate.losses.joint_dice import targets_of
 from foveate.recipes import load_recipe
+from foveate.studies._printed import printed
 
 PLAIN = {"neighbour": False, "multitask": False, "joint": False}
 """Background and target alone, no answer, cross entropy and Dice: how the paper trains all that is not its own."""
@@ -120,13 +121,13 @@ def study(
             title: StudyTable(
                 rows,
                 figures,
-                paper={name: _printed(values, figures) for name, values in printed.items()},
+                paper=printed(figures, paper),
                 reference="Ours" if "Ours" in rows else "Dice",
                 compared=tuple(f for f in figures if "_std" not in f),
                 costs=("size", "training", "test"),
                 note=f"Target: {label}. Presence is read from the mask: any pixel given the target.{_gated(rows)}",
             )
-            for title, (rows, printed) in tables.items()
+            for title, (rows, paper) in tables.items()
         },
     )
 
@@ -134,7 +135,3 @@ def study(
 def _gated(rows: Mapping[str, Recipe]) -> str:
     shut = any(recipe.gates for recipe in rows.values())
     return " A gate opens where the answer's probability is 0.5 or more." if shut else ""
-
-
-def _printed(values: tuple[float | None, ...], figures: tuple[str, ...]) -> dict[str, float]:
-    return {name: value for name, value in zip(figures, values, strict=True) if value is not None}

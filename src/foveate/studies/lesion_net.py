@@ -7,15 +7,29 @@ a mean over lesions, both branches fine-tuned together, and an ordinal loss of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from jaxtyping import Float
 
 from foveate.core.labels import LabelSchema
 from foveate.engine.recipe import Recipe
 from foveate.engine.study import Study, StudyTable
+from foveate.metrics.counts import Counts
+from foveate.metrics.interval import Estimate, interval
+from foveate.metrics.lesions import figures as lesion_figures
+from foveate.metrics.lesions import read_lesions, sizes
+from foveate.metrics.segmentation import pooled as pixels_of
+from foveate.metrics.table import stack
+from foveate.metrics.weighted import Figures
 from foveate.recipes import load_recipe
+from foveate.report.sizes import against_size
+from foveate.report.study import Chart
 from foveate.studies import pooled, study_record
+from foveate.studies._printed import printed
 
 NAMES = (
     "microaneurysm", "haemorrhage", "hard_exudate", "cotton_wool_spot",
@@ -208,16 +222,11 @@ def _two(
 ) -> StudyTable:
     """Both figures of some lesion networks, held against one of them."""
     figures = ("dice_pooled", "presence_f1")
+    means = {name: (MARKED[name][0], PRESENT[name][0]) for name in variants if name in MARKED}
     return StudyTable(
         {name: row(grader=None, **keywords) for name, keywords in variants.items()},
         figures,
-        paper={
-            name: dict(zip(figures, (MARKED[name][0], PRESENT[name][0]), strict=True))
-            for name in variants
-            if name in MARKED
-        }
-        if set(NAMES) <= set(labels)
-        else {},
+        paper=printed(figures, means) if set(NAMES) <= set(labels) else {},
         reference=reference,
         note=NOTE + note,
     )
@@ -292,7 +301,9 @@ def _is_dr(answers: Sequence[str]) -> bool:
 # -- figure 5 --------------------------------------------------------------------------------------------------------
 
 
-def by_size(folder: str | Path, *, table: str = "Table II segmentation") -> dict[str, dict[str, float]]:
+def by_size(
+    folder: str | Path, *, table: str = "Table II segmentation", repeats: int = 1000
+) -> dict[str, dict[str, Estimate]]:
     """What Figure 5 shows: label -> row -> pooled pixel F1, the label whose marks are smallest first.
 
     The size of a label is the mean area of its marks over the test images that bear it.
@@ -300,18 +311,76 @@ def by_size(folder: str | Path, *, table: str = "Table II segmentation") -> dict
     Args:
         folder: of the study, trained.
         table: whose rows are shown.
+        repeats: bootstrap draws.
 
     Raises:
         ValueError: no study is there, or it has no such table.
     """
-    record = study_record(Path(folder))
+    found: dict[str, dict[str, Estimate]] = {}
+    areas: dict[str, float] = {}
+    for row, counts in _counted(Path(folder), table).items():
+        for name, one in interval(_pixel_f1, counts, repeats=repeats).items():
+            found.setdefault(name, {})[row] = one
+        for label, part in counts.labels.items():
+            areas[label] = int((part.tp + part.fn).sum()) / max(int((part.truth > 0).sum()), 1)
+    return {label: found[label] for label in sorted(found, key=areas.__getitem__)}
+
+
+def by_class_of_size(
+    folder: str | Path, *, table: str = "Table II segmentation", repeats: int = 1000
+) -> dict[str, dict[str, Estimate]]:
+    """Row -> class of size -> F1 of single lesions (`metrics.lesions`), the mean over the labels that have such ones.
+
+    Rows whose runs were evaluated without ``lesions.csv`` are left out. Arguments and errors as of `by_size`.
+    """
+    record, found = study_record(Path(folder)), {}
+    for row, counts in _counted(Path(folder), table).items():
+        name = record["tables"][table]["rows"][row]
+        files = [Path(folder) / "runs" / name / fold / "lesions.csv" for fold in record["folds"]]
+        if all(file.is_file() for file in files):
+            every = stack([read_lesions(file) for file in files])
+            estimates = interval(partial(lesion_figures, lesions=every), counts, repeats=repeats)
+            found[row] = {size: estimates[f"lesion_f1/{size}"] for size in sizes()}
+    return found
+
+
+def charts(folder: Path) -> Iterator[Chart]:
+    """Figure 5 of every table of lesion networks: F1 of pixels by label, and of single lesions by their own size."""
+    for table in (name for name in MARKING if name in study_record(folder)["tables"]):
+        stem = "_".join(table.lower().split())
+        labels = by_size(folder, table=table)
+        rows = {row: {label: found[row] for label, found in labels.items()} for row in next(iter(labels.values()), {})}
+        if len(labels) > 1:
+            yield Chart(
+                table,
+                f"{stem}_f1_by_label",
+                against_size(rows, order=list(labels), title="Pixel F1", x="labels, from small to large marks"),
+                "F1 over the pixels of all test images, masks at 0.5; labels by the mean area of their marks in an "
+                "image that bears them. Whiskers: 95 % intervals by patient.",
+            )
+        if single := by_class_of_size(folder, table=table):
+            yield Chart(
+                table,
+                f"{stem}_f1_by_size",
+                against_size(single, order=sizes(), title="Lesion F1", x="area of a lesion, share of the image"),
+                "F1 of single lesions by their size, mean over the labels that have such ones: a drawn lesion is found "
+                "where a mark overlaps it, a mark that overlaps none is a false alarm. Whiskers: 95 % intervals by "
+                "patient.",
+            )
+
+
+MARKING = ("Table II segmentation", "Path", "Loss")
+"""Tables whose rows mark lesions."""
+
+
+def _counted(folder: Path, table: str) -> dict[str, Counts]:
+    """Row -> its counts over all folds."""
+    record = study_record(folder)
     if table not in record["tables"]:
         raise ValueError(f"table={table!r} is none of {list(record['tables'])}")
-    found: dict[str, dict[str, float]] = {}
-    areas: dict[str, float] = {}
-    for row, name in record["tables"][table]["rows"].items():
-        for label, part in pooled(Path(folder), name, record["folds"]).labels.items():
-            tp, fp, fn = (int(count.sum()) for count in (part.tp, part.fp, part.fn))
-            found.setdefault(label, {})[row] = 2 * tp / max(2 * tp + fp + fn, 1)
-            areas[label] = (tp + fn) / max(int((part.truth > 0).sum()), 1)
-    return {label: found[label] for label in sorted(found, key=areas.__getitem__)}
+    return {row: pooled(folder, name, record["folds"]) for row, name in record["tables"][table]["rows"].items()}
+
+
+def _pixel_f1(counts: Counts, weights: Float[np.ndarray, "r n"]) -> Figures:
+    """Label -> pooled pixel F1; a statistic for `interval`."""
+    return {label: pixels_of(part, weights)["dice"] for label, part in counts.labels.items()}

@@ -7,7 +7,7 @@ shares of the patients for whom it was drawn (`cost_curves`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ from foveate.core.labels import LabelSchema
 from foveate.engine.recipe import Recipe
 from foveate.engine.study import Study, StudyTable
 from foveate.recipes import load_recipe
-from foveate.report.cost import SECONDS, Labels, cost_curves
+from foveate.report.cost import SECONDS, Labels, cost_curves, timed
+from foveate.report.study import Chart
 from foveate.studies import pooled, study_record
+from foveate.studies._printed import printed
 
 WITHOUT, WITH, BASELINE = "Without guidance", "With guidance", "Inception-v3"
 
@@ -94,22 +96,17 @@ def _guided(schema: LabelSchema, finding: str, common: Mapping[str, Any]) -> Stu
     inception = {"network": "inception_v3", "guide": 0.0}
     figures = ("auc", "harmonic_sensitivity", "harmonic_specificity", "harmonic_air_tp", "harmonic_air_fn", "cue_share",
                "pointing", "air_mask")  # fmt: skip
-    names = [f"{figure}/{finding}" for figure in figures]
-    paper: dict[str, dict[str, float]] = {}
+    told = (f"auc/{finding}", f"harmonic_air_tp/{finding}", f"harmonic_air_fn/{finding}")
+    paper: dict[str, tuple[float | None, ...]] = {}
     if called(finding) in PAPER:
         alone, auc, auc_without, tp, tp_without, fn, fn_without = PAPER[called(finding)]
-        told = (f"auc/{finding}", f"harmonic_air_tp/{finding}", f"harmonic_air_fn/{finding}")
-        paper = {
-            BASELINE: {told[0]: alone},
-            WITHOUT: dict(zip(told, (auc_without, tp_without, fn_without), strict=True)),
-            WITH: dict(zip(told, (auc, tp, fn), strict=True)),
-        }
+        paper = {BASELINE: (alone, None, None), WITHOUT: (auc_without, tp_without, fn_without), WITH: (auc, tp, fn)}
     return StudyTable(
         _rows(schema, finding, common, {BASELINE: inception, WITHOUT: {"guide": 0.0}, WITH: {}}),
-        tuple(names),
-        paper=paper,
+        tuple(f"{figure}/{finding}" for figure in figures),
+        paper=printed(told, paper),
         reference=WITHOUT,
-        compared=(f"auc/{finding}", f"harmonic_air_tp/{finding}", f"harmonic_air_fn/{finding}"),
+        compared=told,
         costs=("size", "training", "test", "operations"),
         note="AIR: share of the activation within the cue, in images with the finding called rightly (TP) and missed "
         "(FN) at the threshold with the best harmonic mean of sensitivity and specificity, which is chosen on the test "
@@ -163,6 +160,30 @@ def _labels(schema: LabelSchema, finding: str, common: Mapping[str, Any], shares
 def called(finding: str) -> str:
     """The paper's name of a finding."""
     return ALSO.get(finding, finding.replace("_", " "))
+
+
+def charts(folder: Path, *, seconds: Mapping[str, float] | None = None) -> Iterator[Chart]:
+    """What the labels cost and what they bring, where the table "Labels" was run.
+
+    Args:
+        folder: of the study.
+        seconds: of one label of each kind; those left out are `report.cost.SECONDS`.
+
+    Raises:
+        ValueError: a kind that there is not, or a time that is not positive.
+    """
+    times = timed(seconds or {})
+    if "Labels" in study_record(folder)["tables"]:
+        said = ", ".join(f"{kind} {time:g} s" for kind, time in times.items())
+        whose = "as given" if seconds else "assumed; give your own with --seconds"
+        yield Chart(
+            "Labels",
+            "labels_cost",
+            curves_of(folder, seconds=times),
+            f"Against the hours that readers need for labels of each kind. Time of one label ({whose}): {said}; an "
+            "answer for every image, the drawing in addition where the finding is there. Whiskers: 95 % intervals by "
+            "patient.",
+        )
 
 
 def curves_of(folder: str | Path, *, seconds: Mapping[str, float] = SECONDS) -> Figure:

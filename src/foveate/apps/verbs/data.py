@@ -1,4 +1,4 @@
-"""Verbs of data sets: scan, check, merge, split, export."""
+"""Verbs of data sets: scan, check, merge, consensus, split, export."""
 
 from __future__ import annotations
 
@@ -91,6 +91,30 @@ def merge(
         f"{out}: {len(merged)} images of {len(manifests)} sets; asked: {', '.join(asked) or 'nothing'}; "
         f"marked: {', '.join(marked) or 'nothing'} ({'exclusive' if merged.schema.exclusive else 'may overlap'})"
     )
+
+
+def consensus(
+    manifest: Annotated[
+        Path, typer.Argument(metavar="READERS.jsonl", help="Manifest with readings, or cues of several readers.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="M.jsonl", help="Manifest to write.")],
+    at_least: Annotated[
+        int, typer.Option("--at-least", help="Readers who must have seen a finding; it is absent where none did.")
+    ] = 2,
+) -> None:
+    """Settle each image's answers by what its readers said; where they do not agree the answer is unknown."""
+    from foveate.data.consensus import outcome, settle
+    from foveate.data.manifest import Manifest
+
+    rows = Manifest.read(manifest)
+    settled = settle(rows, at_least=at_least)
+    told = outcome(rows, settled)
+    settled.write(out)
+    if not any(one.read for one in told):
+        typer.secho("warning: no image has readings or cues of a reader; no answer was changed", fg="yellow", err=True)
+    for one in told:
+        typer.echo(str(one))
+    typer.echo(f"{out}: {len(settled)} images")
 
 
 def split(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from foveate.apps.verbs.options import Device, Quiet, Seed
+from foveate.apps.verbs.options import Device, Quiet, Seed, keywords
 
 
 def report(
@@ -15,12 +15,19 @@ def report(
     looks: Annotated[
         bool, typer.Option("--looks", help="Of a study: also how much of each CAM lies on what is marked (slow).")
     ] = False,
+    seconds: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json", help="Of a study that asks what labels cost: kind of label -> seconds of one."
+        ),
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Write report.html: data, curves, figures with intervals, cases and CAMs on one page."""
-    from foveate.apps.reports import write_report
+    from foveate.apps.reports import read_seconds, write_report
 
-    typer.echo(write_report(folder, device=device, looks=looks))
+    times = None if seconds is None else read_seconds(seconds)
+    typer.echo(write_report(folder, device=device, looks=looks, seconds=times))
 
 
 def predict(
@@ -31,14 +38,34 @@ def predict(
     why: Annotated[
         bool, typer.Option("--explain", help="Also the lesions for and against each answer, in words and JSON.")
     ] = False,
+    lesions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--lesion", metavar="LABEL=LESION", help="With --explain: a label by the guideline's name for it."
+        ),
+    ] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(metavar="M.jsonl", help="Knows disc, fovea, laterality or spacing of some of the images."),
+    ] = None,
     spacing: Annotated[str | None, typer.Option(help="mm a pixel: one number, or rows,columns.")] = None,
     device: Device = "auto",
 ) -> None:
     """Read images; exit code 1 when one could not be read (the others are)."""
-    from foveate.apps.predicting import predict_all, spacing_of
+    from foveate.apps.predicting import guideline_for, predict_all, spacing_of
+    from foveate.data.manifest import Manifest
 
     bad = predict_all(
-        run, images, out=out, cam=cam, why=why, spacing=spacing_of(spacing), device=device, say=typer.echo
+        run,
+        images,
+        out=out,
+        cam=cam,
+        why=why or bool(lesions),
+        guideline=guideline_for(run, keywords(lesions)),
+        rows=None if manifest is None else Manifest.read(manifest),
+        spacing=spacing_of(spacing),
+        device=device,
+        say=typer.echo,
     )
     if bad:
         raise typer.Exit(1)

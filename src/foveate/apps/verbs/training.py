@@ -73,6 +73,12 @@ def evaluate(
 def calibrate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `foveate fit` wrote.")],
     manifest: ManifestPath,
+    threshold: Annotated[
+        str,
+        typer.Option(
+            metavar="RULE", help="Where yes begins: harmonic, youden, sensitivity=SHARE, specificity=SHARE; half = 0.5."
+        ),
+    ] = "harmonic",
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
@@ -81,7 +87,8 @@ def calibrate(
     from foveate.engine.calibrate import calibrate as choose
     from foveate.recipes import load_run
 
-    found = choose(load_run(run), Manifest.read(manifest), device=device, quiet=quiet)
+    rule = None if threshold == "half" else threshold
+    found = choose(load_run(run), Manifest.read(manifest), threshold=rule, device=device, quiet=quiet)
     for question, heat in found.temperatures.items():
         cut = found.thresholds.get(question)
         typer.echo(f"{question}: temperature {heat:.3g}" + (f", yes from {cut:.3g}" if cut is not None else ""))
