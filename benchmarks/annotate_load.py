@@ -26,7 +26,7 @@ import numpy as np
 from sqlalchemy import select
 
 from foveate.apps.annotate import accounts
-from foveate.apps.annotate.desk import COOKIE
+from foveate.apps.annotate.desk import cookie_of
 from foveate.apps.annotate.room import Room, init
 from foveate.apps.annotate.tables import History
 from foveate.data import synthetic
@@ -100,10 +100,10 @@ def marks(rng: random.Random, count: int) -> dict[str, object]:
     return {"shapes": [*shapes, {"id": "b", "label": "haemorrhage", "kind": "brush", "runs": runs}]}
 
 
-def read(server: Server, token: str, who: accounts.Who, saves: int, told: Told) -> None:
+def read(server: Server, cookies: dict[str, str], who: accounts.Who, saves: int, told: Told) -> None:
     """One reader's day."""
     rng = random.Random(who.name)
-    with httpx.Client(cookies={COOKIE: token}, headers={"x-csrf-token": who.csrf}, timeout=60) as client:
+    with httpx.Client(cookies=cookies, headers={"x-csrf-token": who.csrf}, timeout=60) as client:
 
         def send(method: str, path: str, body: object = None) -> dict[str, object]:
             while True:
@@ -146,7 +146,7 @@ def load(folder: Path, *, database: str | None, readers: int, saves: int, kills:
     server.start()
     told = [Told() for _ in people]
     threads = [
-        threading.Thread(target=read, args=(server, token, who, saves, one))
+        threading.Thread(target=read, args=(server, {cookie_of(room): token}, who, saves, one))
         for (token, who), one in zip(people, told, strict=True)
     ]
     begun = time.perf_counter()

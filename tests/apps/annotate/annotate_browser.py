@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from sqlalchemy import select
 
 from foveate.apps.annotate import accounts
-from foveate.apps.annotate.desk import COOKIE
+from foveate.apps.annotate.desk import cookie_of
 from foveate.apps.annotate.room import Room
 from foveate.apps.annotate.server import make_app
 from foveate.apps.annotate.tables import User
@@ -142,6 +142,19 @@ def served(room: Room) -> Iterator[str]:
     listener.close()
 
 
+def claimed(screen: Screen, item: int = 1) -> Screen:
+    """The page of an image that the reader has started."""
+    screen.page.goto(f"{screen.address}/read?item={item}")
+    screen.page.get_by_role("button", name="Read it").click()
+    screen.page.wait_for_selector("body[data-ready] .done:visible")
+    return screen
+
+
+def of(marks: Any, kind: str) -> list[Any]:
+    """The shapes of one kind in marks as the server has them."""
+    return [shape for shape in marks["shapes"] if shape["kind"] == kind]
+
+
 def context(browser: Browser, room: Room, address: str, name: str, roles: Sequence[str]) -> BrowserContext:
     """A browser of somebody who is logged in: an account by its name, made where there is none."""
     with room.store.write() as db:
@@ -150,7 +163,7 @@ def context(browser: Browser, room: Room, address: str, name: str, roles: Sequen
         token, _ = accounts.log_in(db, user)
     made = browser.new_context(viewport={"width": 1280, "height": 800})
     made.set_default_timeout(60_000)
-    made.add_cookies([{"name": COOKIE, "value": token, "url": address}])
+    made.add_cookies([{"name": cookie_of(room), "value": token, "url": address}])
     return made
 
 
@@ -218,6 +231,10 @@ class Screen:
         return self.page.evaluate("(path) => fetch(path).then((answer) => answer.json())", f"/api/items/{item}")[
             "marks"
         ]
+
+    def pixels(self) -> np.ndarray:
+        """What is on the screen: (row, col, RGB)."""
+        return np.asarray(Image.open(io.BytesIO(self.page.screenshot())).convert("RGB"))
 
     def picture(self, name: str) -> None:
         """Keep a picture for the documents, where they are wanted."""

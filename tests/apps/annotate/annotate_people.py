@@ -10,7 +10,7 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from foveate.apps.annotate import accounts
-from foveate.apps.annotate.desk import COOKIE
+from foveate.apps.annotate.desk import cookie_of
 from foveate.apps.annotate.room import Room
 
 KEYS = itertools.count()
@@ -95,5 +95,5 @@ def enter(client: TestClient, room: Room, name: str, roles: Sequence[str]) -> Pe
     """Make an account and a session (without a password: argon2 takes its time on purpose)."""
     with room.store.write() as db:
         token, who = accounts.log_in(db, accounts.create(db, name, roles=roles, password=None))
-    client.cookies.set(COOKIE, token)
+    client.cookies.set(cookie_of(room), token)
     return Person(client, name, who.csrf)

@@ -1,4 +1,4 @@
-"""Rooms for tests: drawn images, a protocol with every kind of mark, SQLite and a real PostgreSQL."""
+"""Rooms for tests: drawn images, a protocol with every kind of mark, SQLite, a real PostgreSQL, a real browser."""
 
 import itertools
 import shutil
@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from annotate_people import EVERY_MARK, Person, enter
@@ -108,3 +109,58 @@ def person(room: Room) -> Iterator[Callable[..., Person]]:
     yield make
     for client in clients:
         client.close()
+
+
+# -- pages; what needs a browser is imported where it is used, so that the other tests run without one ----------------
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A Chromium."""
+    from annotate_browser import CHROMIUM, SWITCHES
+    from playwright.sync_api import sync_playwright
+
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed; Debian: apt-get install chromium")
+    with sync_playwright() as play:
+        started = play.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="session")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """A photograph of 4288 x 2848, its fellow eye and another."""
+    from annotate_browser import photographs
+
+    return photographs(tmp_path_factory.mktemp("photographs"))
+
+
+@pytest.fixture
+def hall(large: Manifest, tmp_path: Path) -> Iterator[Room]:
+    """A room with a large photograph and every kind of mark."""
+    from annotate_browser import PROTOCOL
+
+    (tmp_path / "p.toml").write_text(PROTOCOL)
+    room, _ = init(large, protocol=tmp_path / "p.toml", out=tmp_path / "hall", name="Reading centre")
+    yield room
+    room.store.close()
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Somebody's page; several of one name share a browser."""
+    from annotate_browser import Screen, context
+
+    contexts: dict[tuple[str, str], Any] = {}
+    screens: list[Screen] = []
+
+    def make(room: Room, address: str, name: str, *roles: str) -> Screen:
+        if (address, name) not in contexts:
+            contexts[address, name] = context(browser, room, address, name, roles or ("reader",))
+        screens.append(Screen(contexts[address, name], address))
+        return screens[-1]
+
+    yield make
+    for screen in screens:
+        screen.close()

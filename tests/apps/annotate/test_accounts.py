@@ -142,3 +142,15 @@ def test_bodies_have_a_limit(person: People) -> None:
             yield b" " * 2**20
 
     assert anna.client.put("/api/items/1/marks", content=without_length(), headers=headers).status_code == 413
+
+
+def test_two_rooms_on_one_machine_do_not_log_each_other_out(
+    room: Room, make_room: Callable[..., Room], person: Callable[..., Person]
+) -> None:
+    other = make_room(name="other")
+    here, there = person("anna"), person("ben", at=other)
+    for name, value in there.client.cookies.items():  # a browser sends the cookies of every port of a machine
+        here.client.cookies.set(name, value)
+    assert here.get("/api/session")["user"]["name"] == "anna"
+    there.client.cookies.update(here.client.cookies)
+    assert there.get("/api/session")["user"]["name"] == "ben"

@@ -1,6 +1,8 @@
 """What was drawn is what is written, to the pixel; what nobody said is unknown; and the way back in."""
 
 import json
+import xml.etree.ElementTree as ET
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from foveate.apps.annotate.importing import import_file
 from foveate.apps.annotate.labelstudio import decode, encode
 from foveate.apps.annotate.outlining import as_shapes
 from foveate.apps.annotate.room import Room
+from foveate.apps.annotate.saving import item_of, readings
 from foveate.core.shapes import Layer, Polygon, ellipse, packed, polygon, rasterise, unpacked
 from foveate.data import read
 from foveate.data.manifest import Manifest
@@ -140,8 +143,6 @@ def test_what_goes_out_comes_in_again(filled: Room, make_room: Callable[..., Roo
     assert import_file(other, source, reader="anna", grader=grader).images == 0, "what was read stays as it is"
     if way == "label studio":
         with other.store.read() as db:
-            from foveate.apps.annotate.saving import item_of, readings
-
             kept = readings(db, item_of(db, 1))[0][2]
         assert [s.kind for s in kept.shapes] == ["ellipse", "polygon", "regions"], "shapes stay shapes"
 
@@ -197,6 +198,22 @@ def test_a_room_goes_into_one_file_and_back_into_the_other_database(
         restore(tmp_path / "bad.zip", tmp_path / "bad")
 
 
+def test_a_file_made_to_fill_the_disk_is_no_backup(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("backup.json", '{"format": 1}')
+        with archive.open("manifest.jsonl", "w") as part:
+            for _ in range(65):
+                part.write(bytes(2**20))
+    with pytest.raises(ValueError, match=r"manifest\.jsonl unpacks to"):
+        restore(tmp_path / "bomb.zip", tmp_path / "bomb")
+    for number, text in enumerate(("{", "[]", '{"format": 1}')):
+        with zipfile.ZipFile(tmp_path / f"{number}.zip", "w") as archive:
+            archive.writestr("backup.json", text)
+        with pytest.raises(ValueError, match="is no backup"):
+            restore(tmp_path / f"{number}.zip", tmp_path / f"out{number}")
+    assert not any(path.is_dir() and any(path.iterdir()) for path in tmp_path.glob("out*"))
+
+
 def test_shapes_of_a_mask_hold_its_pixels() -> None:
     rng = np.random.default_rng(1)
     for share in (0.1, 0.4):
@@ -218,6 +235,43 @@ def test_shapes_of_a_mask_hold_its_pixels() -> None:
         unpacked(Layer((1,)), (3, 3))
     with pytest.raises(ValueError, match="too early"):
         decode(encode(packed(oval), oval.size)[:-4], oval.shape)
+
+
+def test_every_annotation_fits_into_the_interface_beside_it(
+    make_room: Callable[..., Room], person: People, tmp_path: Path
+) -> None:
+    text = EVERY_MARK.replace("readers = 2", "readers = 1")
+    text = text.replace('name = "grade"', 'name = "grade"\n\n[[questions]]\nname = "comment"\nanswers = ["a", "b"]', 1)
+    room = make_room("extends = true\n" + text, name="studio")
+    anna = person("anna", at=room)
+    doubtful = REGIONS | {"id": "d", "regions": ["superior"], "doubtful": True}
+    said = {"answers": {"grade": "2", "comment": "b"}, "findings": {"hard_exudate": "present"}, "disc": [9.5, 11.25]}
+    shapes = [ELLIPSE, POLYGON, BRUSH, REGIONS, doubtful, POINT]
+    anna.read(said | {"shapes": shapes, "comments": [{"text": "faint"}]})
+    anna.read({"ungradable": {"reasons": []}}, item=2)
+    written = export(room, tmp_path / "M2.jsonl", label_studio=tmp_path / "studio.json")
+    assert tmp_path / "studio.xml" in written.paths
+    view = ET.parse(tmp_path / "studio.xml").getroot()
+    tags = {tag.get("name"): tag for tag in view if tag.tag != "Header"}
+    assert len(tags) == sum(tag.tag != "Header" for tag in view), "every name once"
+    results = [
+        r for t in json.loads((tmp_path / "studio.json").read_text()) for a in t["annotations"] for r in a["result"]
+    ]
+    assert {r["from_name"] for r in results} == set(tags) - {"image"}
+    for one in results:
+        tag = tags[one["from_name"]]
+        assert (tag.tag.lower(), one["to_name"]) == (one["type"], tag.get("toName"))
+        chosen = one["value"].get("choices", one["value"].get(one["type"], ()))
+        assert set(chosen) <= {choice.get("value") for choice in tag}
+    other = make_room("extends = true\n" + text, name="back")
+    assert import_file(other, tmp_path / "studio.json", reader="anna").images == 2
+    with other.store.read() as db:
+        again = readings(db, item_of(db, 1))[0][2]
+    assert again.answers == said["answers"]
+    kept = [(s.kind, s.label, s.doubtful, getattr(s, "regions", ())) for s in again.shapes]
+    assert ("regions", "hard_exudate", True, ("superior",)) in kept
+    assert ("regions", "hard_exudate", False, ("macula", "temporal")) in kept
+    assert np.allclose(again.disc or (), (9.5, 11.25))
 
 
 def test_label_studio_notes_what_it_cannot_take(room: Room, tmp_path: Path) -> None:

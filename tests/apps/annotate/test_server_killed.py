@@ -16,7 +16,7 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from foveate.apps.annotate import accounts
-from foveate.apps.annotate.desk import COOKIE
+from foveate.apps.annotate.desk import cookie_of
 from foveate.apps.annotate.room import Room
 from foveate.apps.annotate.server import make_app
 from foveate.apps.annotate.tables import History
@@ -57,7 +57,7 @@ def test_no_acknowledged_save_is_lost_when_the_server_is_killed(
     enough = threading.Event()
 
     def work(token: str, csrf: str, name: str) -> None:
-        with httpx.Client(base_url=base, cookies={COOKIE: token}, headers={"x-csrf-token": csrf}) as client:
+        with httpx.Client(base_url=base, cookies={cookie_of(room): token}, headers={"x-csrf-token": csrf}) as client:
             client.post("/api/items/1/claim").raise_for_status()
             version = 0
             try:
@@ -94,7 +94,7 @@ def test_no_acknowledged_save_is_lost_when_the_server_is_killed(
     token, who = people[0]
     last = max(int(key.split("-")[1]) for key in kept if key.startswith("anna"))
     with TestClient(make_app(room), base_url="http://127.0.0.1", headers={"x-csrf-token": who.csrf}) as client:
-        client.cookies.set(COOKIE, token)
+        client.cookies.set(cookie_of(room), token)
         mine = client.get("/api/items/1").json()["marks"]
         assert mine["version"] == last + 1
         body = {"version": last, "save": f"anna-{last}", "state": "open", "seconds": 1, "marks": {"shapes": [BRUSH]}}
@@ -105,7 +105,8 @@ def test_no_acknowledged_save_is_lost_when_the_server_is_killed(
 def test_no_request_brings_the_server_down(room: Room, person: Callable[..., Person]) -> None:
     chief = person("chief", "reader", "adjudicator", "coordinator")
     chief.claim()
-    headers = {"x-csrf-token": chief.csrf, "cookie": f"{COOKIE}={chief.client.cookies[COOKIE]}", "host": "127.0.0.1"}
+    cookie = f"{cookie_of(room)}={chief.client.cookies[cookie_of(room)]}"
+    headers = {"x-csrf-token": chief.csrf, "cookie": cookie, "host": "127.0.0.1"}
     schema = schemathesis.openapi.from_asgi("/openapi.json", make_app(room, hosts=None))
     seen: set[int] = set()
     paths = []

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,27 @@ def test_a_random_order_is_another_for_each_reader_and_stays(make_room: Callable
     orders = [order(person(f"r{i}", at=room)) for i in range(4)]
     assert all(sorted(one) == [1, 2, 3, 4, 5, 6] for one in orders)
     assert len(set(map(tuple, orders))) > 1
+
+
+def test_the_scans_of_a_volume_stay_together(make_room: Callable[..., Room], person: People, images: Manifest) -> None:
+    scans = [
+        replace(row, volume=f"V{k % 2}" if k < 4 else None, position=9 - k if k < 4 else None)
+        for k, row in enumerate(images)
+    ]
+    text = 'order = "random"\n' + EVERY_MARK.replace("readers = 2", "readers = 9")
+    room = make_room(text, name="volumes", manifest=images.with_rows(scans))
+    orders = set()
+    for number in range(4):
+        anna = person(f"r{number}", at=room)
+        order = []
+        while (item := anna.send("POST", "/api/work/next")["item"]) is not None:
+            order.append(item)
+            anna.save({"answers": {"grade": "0"}}, item=item, state="done")
+        assert sorted(order) == [1, 2, 3, 4, 5, 6]
+        assert order.index(1) == order.index(3) + 1, "the scan before comes before"
+        assert order.index(2) == order.index(4) + 1
+        orders.add(tuple(order))
+    assert len(orders) > 1
 
 
 def test_the_most_uncertain_image_comes_first(make_room: Callable[..., Room], person: People) -> None:

@@ -26,6 +26,9 @@ LEAST = 4
 MOST = 500
 """Pieces of a finding that are drafted, the largest: more are faster drawn anew than judged one by one."""
 
+WARM = 0.5
+"""A region is drafted where the map of where an answer was seen reaches so much of its highest value."""
+
 Predict = Callable[..., Prediction]
 """`inference.predictor.Predictor`, or what answers as it does."""
 
@@ -37,7 +40,7 @@ def assist(room: Room, predict: Predict, *, name: str, progress: Callable[[int, 
 
     Args:
         room: open.
-        predict: reads an image file, with ``frame`` and ``name``.
+        predict: reads an image file, with ``frame``, ``name`` and, where findings are marked by regions, ``cam``.
         name: of the run, shown to readers.
         progress: called after each image.
 
@@ -46,10 +49,11 @@ def assist(room: Room, predict: Predict, *, name: str, progress: Callable[[int, 
     """
     with room.store.read() as db:
         items = [(i.id, room.row(i)) for i in db.scalars(select(Item).where(Item.state != "settled"))]
+    regional = any(f.question is not None and "regions" in f.marks for f in room.protocol.findings)
     count = 0
     for done, (number, row) in enumerate(items, 1):
         try:
-            found = predict(room.manifest.root / row.image, frame=row.frame, name=row.id)
+            found = predict(room.manifest.root / row.image, frame=row.frame, name=row.id, cam=regional)
         except Unreadable:
             continue
         marks = drafted(room, row, found)
@@ -66,7 +70,10 @@ def assist(room: Room, predict: Predict, *, name: str, progress: Callable[[int, 
 
 
 def drafted(room: Room, row: Row, found: Prediction) -> Marks:
-    """A prediction as marks that the protocol allows; what it cannot say is left out."""
+    """A prediction as marks that the protocol allows; what it cannot say is left out.
+
+    A finding is drafted from its mask; from a run that only answers, by the regions where its "yes" was seen.
+    """
     shape = (found.probability.shape[1], found.probability.shape[2])
     masks = dict(zip(found.labels, found.masks, strict=True))
     disc = row.disc
@@ -84,6 +91,9 @@ def drafted(room: Room, row: Row, found: Prediction) -> Marks:
             states[f.name] = "present" if mask.any() else "absent"
         elif f.question is not None and f.question in found.answers:
             states[f.name] = "present" if found.answers[f.question] == "yes" else "absent"
+            seen = found.cam.get(f.question, {}).get("yes")
+            if states[f.name] == "present" and seen is not None and "regions" in f.marks and seen.max() > 0:
+                shapes += as_shapes(seen >= WARM * seen.max(), f.name, allowed=("regions",), regions=regions) or []
     answers = {
         q.name: found.answers[q.name]
         for q in room.protocol.questions

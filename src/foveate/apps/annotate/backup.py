@@ -23,6 +23,9 @@ PASSING = (Login.__tablename__, Attempt.__tablename__, Meta.__tablename__)
 """Tables that are not kept: sessions end, and a new store knows its room already."""
 
 MANY = 500
+LARGE, DENSE = 64 * 2**20, 200
+"""Text of a room packs 2 to 30 times; a part that is larger than so many bytes and packed denser is made to fill
+disks."""
 
 
 def backup(room: Room, out: Path) -> dict[str, int]:
@@ -84,10 +87,15 @@ def restore(source: Path, out: Path, *, database: str | None = None, images: Pat
         raise ValueError(f"out={str(out)!r} is there already; give a new folder, or remove it")
     try:
         with zipfile.ZipFile(source) as archive:
+            for part in archive.infolist():
+                if part.file_size > LARGE and part.file_size > DENSE * part.compress_size:
+                    raise ValueError(
+                        f"{source}: {part.filename} unpacks to {part.file_size} bytes; no backup does that"
+                    )
             if (broken := archive.testzip()) is not None:
                 raise ValueError(f"{source}: {broken} is damaged")
             return _restored(archive, out, database, images)
-    except (zipfile.BadZipFile, KeyError, EOFError) as error:
+    except (zipfile.BadZipFile, KeyError, EOFError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{source}: is no backup of a room, or damaged ({error})") from None
 
 

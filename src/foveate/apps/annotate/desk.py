@@ -17,7 +17,6 @@ from foveate.apps.annotate.pictures import Pictures
 from foveate.apps.annotate.refusal import Refusal
 from foveate.apps.annotate.room import Room
 
-COOKIE = "foveate"
 HEADER = "x-csrf-token"
 Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
@@ -55,19 +54,35 @@ class Desk:
                 raise Refusal(403, "csrf", "The page is out of date; load it again.")
             yield db, who
 
+    @property
+    def cookie(self) -> str:
+        """Name of the session's cookie: one a room, as browsers do not tell the ports of a machine apart."""
+        return cookie_of(self.room)
+
     def greet(self, response: Response, token: str) -> None:
         """Hand out a session's cookie."""
         response.set_cookie(
-            COOKIE, token, httponly=True, samesite="strict", secure=self.secure, path="/", max_age=int(accounts.DAY)
+            self.cookie,
+            token,
+            httponly=True,
+            samesite="strict",
+            secure=self.secure,
+            path="/",
+            max_age=int(accounts.DAY),
         )
 
     def _who(self, db: Session, request: Request, roles: tuple[str, ...]) -> Who:
-        found = accounts.who(db, request.cookies.get(COOKIE))
+        found = accounts.who(db, request.cookies.get(self.cookie))
         if found is None:
             raise Refusal(401, "login", "Please log in.")
         if roles and not found.may(*roles):
             raise Refusal(403, "forbidden", f"This needs the role {' or '.join(roles)}.")
         return found
+
+
+def cookie_of(room: Room) -> str:
+    """What the cookie of a room's sessions is called."""
+    return f"foveate-{room.id}"
 
 
 def address(request: Request) -> str:

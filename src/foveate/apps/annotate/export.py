@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,11 +18,13 @@ from foveate.apps.annotate.room import Room
 from foveate.apps.annotate.saving import CONSENSUS, landmarks, placed
 from foveate.apps.annotate.settle import decide, proposed
 from foveate.apps.annotate.tables import Item, MarkSet
-from foveate.apps.annotate.truth import Told, merged, told_all
+from foveate.apps.annotate.timing import costs, timed
+from foveate.apps.annotate.truth import Told, apart, merged, overlap, told_all
 from foveate.core.labels import LabelSchema
 from foveate.core.types import Cue, MaskSource, Row
 from foveate.data.exchange._writing import file_name, save
 from foveate.data.manifest import Manifest
+from foveate.engine.checkpoint import write_json
 
 INSIDE, NOT_KNOWN = 255, 127
 
@@ -87,19 +89,28 @@ def all_read(room: Room, *, root: Path) -> Iterator[Read]:
 
 
 def export(
-    room: Room, out: Path, *, keep: bool = False, label_studio: Path | None = None, coco: Path | None = None
+    room: Room,
+    out: Path,
+    *,
+    keep: bool = False,
+    settled: bool = False,
+    label_studio: Path | None = None,
+    coco: Path | None = None,
 ) -> Exported:
-    """Write the consensus as a manifest, and beside it every reader's marks (``NAME.readers.jsonl``).
+    """Write the consensus as a manifest; beside it every reader's marks and what labels cost.
+
+    ``NAME.readers.jsonl`` has the readers, ``NAME.seconds.json`` the seconds of one label a kind (`timing.costs`).
 
     Masks lie in ``NAME_masks/WHO/LABEL/ID.png``: 255 inside, 0 outside, 127 not known. What was not asked or not
-    settled is unknown. The consensus' lines also hold who answered what (``readings``). With the guideline on, lesions
-    that speak against the grade are not known.
+    settled is unknown. Patient, eye, spacing, split and fold stay as they were. The consensus' lines also hold who
+    answered what (``readings``). With the guideline on, lesions that speak against the grade are not known.
 
     Args:
         room: open; the server may go on.
         out: the manifest.
         keep: answers and masks of the first manifest stay for questions and labels that the room does not ask.
-        label_studio: file for every reading and consensus as shapes.
+        settled: only images whose consensus is settled: those that training learns from.
+        label_studio: file for every reading and consensus as shapes; beside it the labelling interface (``.xml``).
         coco: new folder for COCO, with the images.
 
     Raises:
@@ -107,45 +118,65 @@ def export(
         Unreadable: an image cannot be read (COCO copies it).
     """
     masks = out.with_name(f"{out.stem}_masks")
-    beside = out.with_name(f"{out.stem}.readers.jsonl")
     aside = out.with_name(f".{masks.name}.{os.getpid()}.part")
     if masks.exists() and not (masks / ".annotate").exists():
         raise ValueError(f"{masks}: is there already and was not made by an export; move it away")
     notes: list[str] = []
-    agreed, each, settled = [], [], 0
+    agreed: list[Row] = []
+    each: list[Row] = []
     tasks = []
+    spent: list[tuple[Marks, float]] = []
+    images = done = 0
     aside.mkdir(parents=True)
     try:
         (aside / ".annotate").touch()
         writer = _Masks(aside, os.path.relpath(masks, out.parent))
         for read in all_read(room, root=out.parent):
-            settled += read.item.state == "settled"
+            images += 1
+            done += read.item.state == "settled"
+            spent += [(marks, read.seconds[name]) for name, marks in read.readings.items()]
+            if settled and read.item.state != "settled":
+                continue
             agreed.append(_consensus(room, read, writer, notes))
             each.append(_readers(room, read, writer))
             if label_studio is not None:
                 tasks.append(labelstudio.task(read, protocol=room.protocol))
+        if settled and not agreed:
+            raise ValueError("settled=True: no image is settled yet; leave it out, or wait for the first consensus")
         schema = _joined(room) if keep else room.schema
         if keep:
-            agreed = [_kept(row, before) for row, before in zip(agreed, _unasked(room, out.parent), strict=True)]
-        info = dict(room.manifest.info) | {"room": room.name, "protocol": room.protocol.name}
+            before = {row.id: row for row in _unasked(room, out.parent)}
+            agreed = [_kept(row, before[row.id]) for row in agreed]
         shutil.rmtree(masks, ignore_errors=True)
         os.replace(aside, masks)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    root = out.parent
-    started = Manifest(schema, tuple(agreed), root, info=info).write(out)
-    Manifest(room.schema, tuple(each), root, info=info).write(beside)
-    paths = [out, beside]
+    info = dict(room.manifest.info) | {"room": room.name, "protocol": room.protocol.name}
+    started = Manifest(schema, tuple(agreed), out.parent, info=info).write(out)
+    beside = out.with_name(f"{out.stem}.readers.jsonl")
+    Manifest(room.schema, tuple(each), out.parent, info=info).write(beside)
+    seconds = out.with_name(f"{out.stem}.seconds.json")
+    write_json(seconds, costs(timed(spent)))
+    paths = [out, beside, seconds]
     if label_studio is not None:
-        labelstudio.write(tasks, label_studio)
-        paths.append(label_studio)
+        paths += labelstudio.write(tasks, label_studio, protocol=room.protocol, schema=room.schema)
     if coco is not None:
         from foveate.data.exchange.coco import write
 
         written = write(started, coco)
         paths += written.paths
         notes += written.notes
-    return Exported(tuple(paths), len(agreed), settled, tuple(notes))
+    if settled and (words := _unsplit(agreed)) is not None:
+        notes.append(f"{words}; before foveate fit: foveate split {out} -o {out}")
+    return Exported(tuple(paths), images, done, tuple(notes))
+
+
+def _unsplit(rows: Sequence[Row]) -> str | None:
+    """What stands against training with these rows, in words; None where nothing does."""
+    if all(row.fold is not None for row in rows):
+        return None
+    missing = [part for part in ("train", "val") if all(row.split != part for row in rows)]
+    return f"no settled image is in split {' or '.join(map(repr, missing))}" if missing else None
 
 
 @dataclass(frozen=True)
@@ -182,6 +213,10 @@ def _consensus(room: Room, read: Read, masks: _Masks, notes: list[str]) -> Row:
         said = merged(read.readings, protocol=room.protocol, schema=room.schema, shape=shape)
         decided = decide(list(read.readings.values()), protocol=room.protocol, schema=room.schema)
         answers = dict(decided.answers) | _by_findings(room, {name: one.state for name, one in said.items()})
+    if room.schema.exclusive and (both := overlap(said)) is not None and room.protocol.overlap == "refuse":
+        words = f"{both.pixels} pixels are {both.findings[0]} for one reader and {both.findings[1]} for another"
+        notes.append(f"{read.row.id}: {words}; not known now")
+    said = apart(said, protocol=room.protocol, schema=room.schema)
     row = placed(read.row, disc, fovea, answers)
     for one in contradictions(room, row, said):
         if one.lesion is not None and not one.by_number:
@@ -196,7 +231,10 @@ def _consensus(room: Room, read: Read, masks: _Masks, notes: list[str]) -> Row:
 def _readers(room: Room, read: Read, masks: _Masks) -> Row:
     shape = (read.item.rows, read.item.cols)
     disc, fovea = landmarks(read.row, read.final, *_placing(room, read, shape))
-    said = {name: told_all(marks, protocol=room.protocol, shape=shape) for name, marks in read.readings.items()}
+    said = {
+        name: apart(told_all(marks, protocol=room.protocol, shape=shape), protocol=room.protocol, schema=room.schema)
+        for name, marks in read.readings.items()
+    }
     given = {name: answers for name, marks in read.readings.items() if (answers := _answers(room, marks))}
     return replace(_filled(room, placed(read.row, disc, fovea, {}), said, masks), readings=given)
 

@@ -21,7 +21,7 @@ from foveate.apps.annotate.outlining import as_shapes
 from foveate.apps.annotate.protocol import Finding
 from foveate.apps.annotate.refusal import Refusal
 from foveate.apps.annotate.room import Room
-from foveate.apps.annotate.saving import Progress, Save, add, claim, item_of, refresh
+from foveate.apps.annotate.saving import Progress, Save, add, claim, item_of, refresh, twofold
 from foveate.apps.annotate.tables import Item, User
 from foveate.core.regions import Regions, located
 from foveate.core.types import Cue, Row
@@ -207,7 +207,10 @@ def _take(db: Session, room: Room, image: str, one: Mapping[str, Any], who: Who,
         db.delete(own)
         db.flush()
         return 0
-    if state == "open":
+    if state == "done" and (found := twofold(marks, room, shape)) is not None:
+        notes.append(f"{image}: {' and '.join(found.findings)} cover {found.pixels} pixels together; taken as begun")
+        state = "open"
+    elif state == "open":
         notes.append(f"{image}: not everything that must be answered is; taken as begun")
     add(db, own, Save(0, "import", state, float(one["seconds"]), marks), who)
     refresh(db, room, item)

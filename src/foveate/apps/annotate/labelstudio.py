@@ -6,28 +6,41 @@ equal channels (the format of Label Studio's own converter).
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from foveate.apps.annotate.labelstudio_interface import (
+    COMMENT_TAG,
+    FINDINGS_TAG,
+    IMAGE_TAG,
+    KINDS,
+    LANDMARKS,
+    LANDMARKS_TAG,
+    UNGRADABLE_TAG,
+    YES,
+    interface,
+    question_of,
+    regions_of,
+    regions_tag,
+    tag_of,
+)
 from foveate.apps.annotate.marks import Marks
 from foveate.apps.annotate.protocol import Protocol
-from foveate.core.shapes import Layer, packed
+from foveate.core.labels import LabelSchema
+from foveate.core.shapes import Layer, packed, rasterise
+from foveate.engine.checkpoint import write_aside, write_json
 
 if TYPE_CHECKING:
     from foveate.apps.annotate.export import Read
 
-KINDS = {"ellipse": "ellipselabels", "polygon": "polygonlabels", "point": "keypointlabels", "brush": "brushlabels"}
 SIZES = (3, 4, 8, 16)
 """Bits that a run's length may take."""
 
 CHANNELS = 4
-LANDMARKS = ("disc", "fovea")
 DOUBTFUL = "doubtful"
 POINT = 0.4  # percent: how wide a point is shown
 
@@ -44,12 +57,18 @@ def task(read: Read, *, protocol: Protocol) -> dict[str, Any]:
     return {"id": read.item.id, "data": data, "meta": {"protocol": protocol.name}, "annotations": annotations}
 
 
-def write(tasks: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write tasks, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    aside.write_text(json.dumps(list(tasks), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    os.replace(aside, path)
+def write(
+    tasks: Sequence[Mapping[str, Any]], path: Path, *, protocol: Protocol, schema: LabelSchema
+) -> tuple[Path, Path]:
+    """Write tasks, and beside them the labelling interface that their annotations fit into; returns both files."""
+    write_json(path, list(tasks))
+    beside = path.with_suffix(".xml")
+
+    def view(aside: Path) -> None:
+        aside.write_text(interface(protocol, schema), encoding="utf-8")
+
+    write_aside(beside, view)
+    return path, beside
 
 
 def read(
@@ -90,22 +109,23 @@ def read(
 
 
 def _annotation(name: str, marks: Marks, size: tuple[int, int], *, seconds: float, truth: bool) -> dict[str, Any]:
-    frame = {"to_name": "image", "original_width": size[1], "original_height": size[0], "image_rotation": 0}
+    frame = {"to_name": IMAGE_TAG, "original_width": size[1], "original_height": size[0], "image_rotation": 0}
     result = [frame | _result(shape, size) for shape in marks.plain()["shapes"]]
-    chosen = {q: [a] for q, a in marks.answers.items()}
-    chosen |= {"findings": [f"{name}={state}" for name, state in marks.findings.items()]} if marks.findings else {}
-    chosen |= {"ungradable": list(marks.ungradable.reasons) or ["yes"]} if marks.ungradable else {}
+    chosen = {tag_of(q): [a] for q, a in marks.answers.items()}
+    chosen |= {FINDINGS_TAG: [f"{name}={state}" for name, state in marks.findings.items()]} if marks.findings else {}
+    chosen |= {UNGRADABLE_TAG: list(marks.ungradable.reasons) or [YES]} if marks.ungradable else {}
     result += [
-        {"from_name": q, "to_name": "image", "type": "choices", "value": {"choices": c}} for q, c in chosen.items()
+        {"from_name": tag, "to_name": IMAGE_TAG, "type": "choices", "value": {"choices": c}}
+        for tag, c in chosen.items()
     ]
     for place in LANDMARKS:
         at = getattr(marks, place)
         if at is not None:
             value = _point(at, size) | {"keypointlabels": [place]}
-            result.append(frame | {"id": place, "from_name": "landmarks", "type": "keypointlabels", "value": value})
+            result.append(frame | {"id": place, "from_name": LANDMARKS_TAG, "type": "keypointlabels", "value": value})
     if marks.comments:
         texts = {"text": [c.text for c in marks.comments]}
-        result.append({"from_name": "comment", "to_name": "image", "type": "textarea", "value": texts})
+        result.append({"from_name": COMMENT_TAG, "to_name": IMAGE_TAG, "type": "textarea", "value": texts})
     by = {"first_name": name, "email": f"{name}@foveate"}
     return {"completed_by": by, "lead_time": seconds, "ground_truth": truth, "was_cancelled": False, "result": result}
 
@@ -115,8 +135,8 @@ def _result(shape: Mapping[str, Any], size: tuple[int, int]) -> dict[str, Any]:
     rows, cols = size
     said = {"meta": {"text": [DOUBTFUL]}} if shape["doubtful"] else {}
     if kind == "regions":
-        name = f"regions of {label}"
-        return said | {"id": shape["id"], "from_name": name, "type": "choices", "value": {"choices": shape["regions"]}}
+        tag = regions_tag(label, doubtful=shape["doubtful"])
+        return {"id": shape["id"], "from_name": tag, "type": "choices", "value": {"choices": shape["regions"]}}
     if kind == "ellipse":
         value = _percent(shape["centre"], size) | {
             "radiusX": 100 * shape["radii"][1] / cols,
@@ -230,7 +250,7 @@ def _marks(results: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Any], list[s
             lost.append(f"{kind} is none of {[*KINDS.values(), 'choices', 'textarea']}; left out")
             continue
         size = (int(one["original_height"]), int(one["original_width"]))
-        if name == "landmarks":
+        if name == LANDMARKS_TAG:
             marks[value["keypointlabels"][0]] = _place(value["x"], value["y"], size)
             continue
         label = str(value[kind][0])
@@ -240,8 +260,6 @@ def _marks(results: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Any], list[s
         base = {"id": str(one.get("id") or number)[:40], "label": label, "kind": kinds[kind], "doubtful": doubtful}
         marks["shapes"].append(base | _shape(kinds[kind], value, size))
     for (label, doubtful), some in layers.items():
-        from foveate.core.shapes import rasterise
-
         runs = packed(rasterise(some[0][1], [layer for layer, _ in some])).runs
         if runs:
             base = {"id": f"brush {len(marks['shapes'])}", "label": label, "kind": "brush", "doubtful": doubtful}
@@ -249,16 +267,17 @@ def _marks(results: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Any], list[s
     return marks, lost
 
 
-def _choices(marks: dict[str, Any], name: str, chosen: list[str], key: str, doubtful: bool) -> None:
-    if name.startswith("regions of "):
-        base = {"id": key[:40], "label": name.removeprefix("regions of "), "kind": "regions", "doubtful": doubtful}
+def _choices(marks: dict[str, Any], tag: str, chosen: list[str], key: str, doubtful: bool) -> None:
+    of = regions_of(tag)
+    if of is not None:
+        base = {"id": key[:40], "label": of[0], "kind": "regions", "doubtful": of[1] or doubtful}
         marks["shapes"].append(base | {"regions": chosen})
-    elif name == "findings":
+    elif tag == FINDINGS_TAG:
         marks["findings"] |= dict(item.rsplit("=", 1) for item in chosen)
-    elif name == "ungradable":
-        marks["ungradable"] = {"reasons": [c for c in chosen if c != "yes"]}
+    elif tag == UNGRADABLE_TAG:
+        marks["ungradable"] = {"reasons": [c for c in chosen if c != YES]}
     else:
-        marks["answers"][name] = chosen[0]
+        marks["answers"][question_of(tag)] = chosen[0]
 
 
 def _shape(kind: str, value: Mapping[str, Any], size: tuple[int, int]) -> dict[str, Any]:

@@ -21,7 +21,10 @@ FILLED = ("ellipse", "polygon", "brush")
 """Kinds of mark that say which pixels; regions and points say roughly where."""
 
 READY = Path(__file__).parent / "protocols"
-COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#42d4f4", "#f032e6", "#bfef45", "#fabed4", "#469990")
+COLOURS = ("#33bbff", "#99ff22", "#ff44cc", "#ffffaa", "#9933ff", "#00ddaa", "#3d6fe0", "#dd99ff", "#b3fff0", "#8fa5ff")
+"""Of findings that name none: far from the orange and red of a fundus and from grey, the first six also for readers
+who see no red or no green."""
+
 NAME = Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f/\\]+$")
 STRICT = ConfigDict(extra="forbid", frozen=True)
 
@@ -95,7 +98,10 @@ class Protocol(BaseModel):
         extends: names that the manifest's schema does not have are added to it; otherwise they are mistakes.
         readers: for each image.
         blind: nobody sees another's marks before the consensus.
-        order: of the images: as in the manifest, drawn for each reader, or the most uncertain first.
+        order: of the images: as in the manifest, drawn for each reader (a volume's scans stay together), or the most
+            uncertain first.
+        overlap: of pixels that two findings cover, where the schema allows one (``exclusive``): Done is refused, or the
+            first of the protocol's findings has them. What different readers see there is unknown in the first case.
         point_radius: pixels about a point mark where the finding is taken to be.
     """
 
@@ -108,6 +114,7 @@ class Protocol(BaseModel):
     blind: bool = True
     order: Literal["fixed", "random", "active"] = "fixed"
     layout: Literal["findings right", "findings left"] = "findings right"
+    overlap: Literal["refuse", "first"] = "refuse"
     point_radius: float = Field(default=10.0, gt=0, le=1000)
     ungradable: tuple[str, ...] = ("blurred", "too dark or too bright", "wrong field", "obscured")
     questions: tuple[Asked, ...] = ()

@@ -17,6 +17,7 @@ from foveate.apps.annotate.refusal import Refusal
 from foveate.apps.annotate.room import Room
 from foveate.apps.annotate.settle import decide, state_of
 from foveate.apps.annotate.tables import History, Item, MarkSet, User
+from foveate.apps.annotate.truth import Overlap, overlap, told_all
 from foveate.core.types import Row
 
 CONSENSUS = "consensus"
@@ -112,7 +113,8 @@ def store(db: Session, room: Room, item: Item, marks: MarkSet, save: Save, who: 
         the set, and whether this is the first time that the save came.
 
     Raises:
-        Refusal: stale (someone saved since; the current state comes along), settled, or not as the protocol allows.
+        Refusal: stale (someone saved since; the current state comes along), settled, not as the protocol allows, or
+            (done) two findings that exclude each other cover a pixel; ``at`` says where.
     """
     again = db.scalar(select(History).where(History.set_id == marks.id, History.save == save.key))
     if again is not None:
@@ -135,9 +137,26 @@ def store(db: Session, room: Room, item: Item, marks: MarkSet, save: Save, who: 
     )
     if wrong is not None:
         raise Refusal(422, "invalid", f"marks.{wrong}")
+    if save.state == "done" and (found := twofold(save.marks, room, (item.rows, item.cols))) is not None:
+        raise Refusal(422, "overlap", _words(found, room), details={"at": list(found.at)})
     add(db, marks, save, who)
     refresh(db, room, item)
     return marks, True
+
+
+def twofold(marks: Marks, room: Room, shape: tuple[int, int]) -> Overlap | None:
+    """Two findings on one pixel, where the schema allows one and the protocol wants that mended."""
+    if not room.schema.exclusive or room.protocol.overlap != "refuse":
+        return None
+    return overlap(told_all(marks, protocol=room.protocol, shape=shape))
+
+
+def _words(found: Overlap, room: Room) -> str:
+    shown = [f.title or f.name.replace("_", " ") for f in room.protocol.findings if f.name in found.findings]
+    return (
+        f"{' and '.join(shown)} cover {found.pixels} pixels together, the first at row {found.at[0]}, column "
+        f"{found.at[1]}. A pixel shows one finding at most: change one of the two there."
+    )
 
 
 def add(db: Session, marks: MarkSet, save: Save, who: Who) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 from jaxtyping import Bool
@@ -106,4 +107,54 @@ def merged(
         named = agreed([one.regions for one in voters], at_least=least)
         points = tuple(p for one in voters for p in one.points) if protocol.consensus.marks == "union" else ()
         out[f.name] = Told(state, np.asarray(marked & known), np.asarray(known), named, points)
+    return out
+
+
+# -- findings that exclude each other --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Two findings on the same pixels.
+
+    Args:
+        findings: their names, in the protocol's order.
+        pixels: how many.
+        at: (row, col) of the first.
+    """
+
+    findings: tuple[str, str]
+    pixels: int
+    at: tuple[int, int]
+
+
+def overlap(said: Mapping[str, Told]) -> Overlap | None:
+    """The first two findings that are marked on the same pixel; None where no two are."""
+    there = {name: one.marked for name, one in said.items() if one.marked.any()}
+    for a, b in combinations(there, 2):
+        both = there[a] & there[b]
+        if both.any():
+            row, col = np.argwhere(both)[0]
+            return Overlap((a, b), int(both.sum()), (int(row), int(col)))
+    return None
+
+
+def apart(said: Mapping[str, Told], *, protocol: Protocol, schema: LabelSchema) -> dict[str, Told]:
+    """The same where a pixel bears one finding at most; unchanged where the schema is not exclusive.
+
+    Args:
+        said: what is known of every finding, in the protocol's order.
+        protocol: ``overlap = "first"``: the first of its findings has the pixel and the others are absent there; else
+            none of those that are marked on it is known there.
+        schema: the room's.
+    """
+    if not schema.exclusive or overlap(said) is None:
+        return dict(said)
+    first = protocol.overlap == "first"
+    marked = np.stack([one.marked for one in said.values()])
+    several = marked.sum(0) > 1
+    out = {}
+    for place, (name, one) in enumerate(said.items()):
+        lost = one.marked & (marked[:place].any(0) if first else several)
+        out[name] = replace(one, marked=one.marked & ~lost, known=one.known if first else one.known & ~lost)
     return out

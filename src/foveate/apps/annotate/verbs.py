@@ -90,16 +90,20 @@ def export(
     keep: Annotated[
         bool, typer.Option("--keep", help="What the first manifest knew and the room did not ask stays.")
     ] = False,
+    settled: Annotated[
+        bool, typer.Option("--settled", help="Only images whose consensus is settled, to train with.")
+    ] = False,
     label_studio: Annotated[
-        Path | None, typer.Option("--label-studio", metavar="FILE.json", help="Also Label Studio JSON.")
+        Path | None,
+        typer.Option("--label-studio", metavar="FILE.json", help="Also Label Studio JSON and its interface, FILE.xml."),
     ] = None,
     coco: Annotated[Path | None, typer.Option(metavar="DIR", help="Also COCO, with the images.")] = None,
 ) -> None:
-    """Write the consensus as a manifest with PNG masks, and beside it each reader's as M2.readers.jsonl."""
+    """Write the consensus as a manifest with PNG masks; beside it each reader's, and the seconds that labels took."""
     with _service():
         from foveate.apps.annotate.export import export as write
     with _open(room) as opened:
-        written = write(opened, out, keep=keep, label_studio=label_studio, coco=coco)
+        written = write(opened, out, keep=keep, settled=settled, label_studio=label_studio, coco=coco)
     for line in written.notes:
         typer.secho(f"note: {line}", fg="yellow", err=True)
     typer.echo(f"{', '.join(map(str, written.paths))}: {written.settled} of {written.images} images settled")

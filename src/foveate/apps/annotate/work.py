@@ -69,12 +69,18 @@ def work(db: Session, room: Room, who: Who) -> Work:
     mine = {item.id for item, _ in own}
     left = [(number, image, unsure) for number, image, unsure in free if number not in mine]
     if room.protocol.order == "random":
-        left.sort(key=lambda one: hashlib.sha256(f"{room.id}/{who.id}/{one[1]}".encode()).digest())
+        left.sort(key=lambda one: _drawn(room, who, one[1]))
     elif room.protocol.order == "active":
         left.sort(key=lambda one: -(one[2] if one[2] is not None else -1.0))
     seconds = [marks.seconds for _, marks in own if marks.state == "done"]
     open_ = sum(marks.state != "done" for _, marks in own) + len(left)
     return Work(own, [number for number, _, _ in left], median(seconds) * open_ if seconds else None)
+
+
+def _drawn(room: Room, who: Who, image: str) -> tuple[bytes, int]:
+    """Place of an image in a reader's random order; the scans of a volume come together, in their order."""
+    row = room.rows[image]
+    return hashlib.sha256(f"{room.id}/{who.id}/{row.volume or image}".encode()).digest(), row.position or 0
 
 
 def following(db: Session, room: Room, who: Who) -> int | None:

@@ -6,6 +6,7 @@ import { Beside } from "./beside.js";
 import { h, put } from "./dom.js";
 import { Editor } from "./editor.js";
 import { icon } from "./icons.js";
+import { paintRing } from "./paint.js";
 import { Pyramid } from "./pyramid.js";
 import { NAMES } from "./regions.js";
 import { measured } from "./ruler.js";
@@ -54,6 +55,26 @@ export class Bench {
     this.lost = h("div", { class: "banner warn" }, `The picture does not come: ${this.pyramid.failed} `,
       h("button", { type: "button", on: { click: () => this.pyramid.open(this.adjust.look).then(() => this.view.redraw()) } }, "Try again"));
     this.above.append(this.lost);
+  }
+
+  /** Say why marks were not taken as finished ({message, at}), with a ring about the place, until they change. */
+  object(objection) {
+    if (!objection) return;
+    this.objected?.remove();
+    const banner = h("div", { class: "banner warn", role: "alert" }, `Not finished: ${objection.message}`);
+    this.objected = banner;
+    this.above.append(banner);
+    const ring = (context, view) => paintRing(context, view, objection.at);
+    if (objection.at) {
+      this.view.centre(objection.at);
+      this.editor.extra.push(ring);
+      this.view.repaint();
+    }
+    this.editor.addEventListener("change", () => {
+      banner.remove();
+      this.editor.extra = this.editor.extra.filter((paint) => paint !== ring);
+      this.view.repaint();
+    }, { once: true });
   }
 
   #rail() {
@@ -131,7 +152,7 @@ export class Bench {
         key("f", "Whole image", () => view.fit()), key("z", "One image pixel on one screen pixel", () => view.zoom(1 / view.ratio / view.scale)),
         key(ARROWS, "Move the image; what is selected, by a pixel; disc or fovea", (event) => {
           if (chosen()) return editor.nudge(step(event, 1));
-          if (editor.shift(step(event, 2))) return true;
+          if (editor.places.shift(step(event, 2))) return true;
           const [y, x] = step(event, 60);
           return view.pan(-x, -y);
         }),
@@ -146,12 +167,12 @@ export class Bench {
       ] },
       { title: "Tools", keys: editor.tools.filter((tool) => editor.useful(tool)).map((tool) => key(tool.key, tool.title, () => editor.use(tool.name))).concat([
         key("]", "Larger brush", () => size(1.25)), key("[", "Smaller brush", () => size(0.8)),
-        key(ARROWS.map((one) => `shift+${one}`), "Keyboard pointer: move by 10", (event) => editor.point(...step(event, 10).reverse())),
-        key(ARROWS.map((one) => `alt+${one}`), "Keyboard pointer: move by 1", (event) => editor.point(...step(event, 1).reverse())),
+        key(ARROWS.map((one) => `shift+${one}`), "Keyboard pointer: move by 10", (event) => editor.hand.move(...step(event, 10).reverse())),
+        key(ARROWS.map((one) => `alt+${one}`), "Keyboard pointer: move by 1", (event) => editor.hand.move(...step(event, 1).reverse())),
         key("enter", "Close the polygon; keyboard pointer: press, let go", () => {
-          if (editor.tool.name === "polygon" && !editor.crosshair) return editor.tool.finish();
-          if (editor.tool.name === "polygon") return editor.press(true);
-          return editor.press(editor.tool.name === "regions");
+          if (editor.tool.name === "polygon" && !editor.hand.at) return editor.tool.finish();
+          if (editor.tool.name === "polygon") return editor.hand.press(true);
+          return editor.hand.press(editor.tool.name === "regions");
         }),
         key("shift+enter", "Keyboard pointer: close the polygon", () => editor.tool.finish?.()),
         key("backspace", "Last corner back; remove what is selected", () => editor.tool.back?.() || editor.erase()),
@@ -171,8 +192,8 @@ export class Bench {
         key("y", "This finding: opacity down", () => this.#fade(-0.1)), key("shift+y", "This finding: opacity up", () => this.#fade(0.1)),
         key("s", "This finding: show or hide its marks", () => editor.layer(editor.finding, { seen: !editor.layers.get(editor.finding).seen })),
         key("shift+s", "Show or hide all marks", () => editor.turn("markings", !editor.markings)),
-        key("shift+r", "Show or hide the regions", () => editor.turn("outlined", !editor.outlined)),
-        key("t", "Disc or fovea, for the arrows", () => { editor.use("landmarks"); editor.turn("landmark", editor.landmark === "disc" ? "fovea" : "disc"); }),
+        key("shift+r", "Show or hide the regions", () => { editor.places.outlined = !editor.places.outlined; editor.view.repaint(); }),
+        key("t", "Disc or fovea, for the arrows", () => { editor.use("landmarks"); editor.places.chosen = editor.places.chosen === "disc" ? "fovea" : "disc"; editor.view.repaint(); }),
       ] },
     ];
   }
@@ -197,7 +218,7 @@ export class Bench {
       editor.say(editor.finding, editor.marks.state.findings[editor.finding] === state ? null : state);
     };
     const regions = editor.protocol.findings.some((one) => one.marks.includes("regions"))
-      ? NAMES.map((name, k) => key([`shift+${k + 1}`], `Region: ${name}`, () => editor.toggleRegion(name))) : [];
+      ? NAMES.map((name, k) => key([`shift+${k + 1}`], `Region: ${name}`, () => editor.places.toggle(name))) : [];
     const findings = editor.protocol.findings.length ? [key(["'"], "Next finding", by(1)), key([";"], "Finding before", by(-1)),
       key(["alt+1"], "This finding is present", say("present")), key(["alt+2"], "This finding is absent", say("absent")), key(["alt+3"], "This finding is unsure", say("unsure"))] : [];
     return { title: "Protocol", keys: [...all, ...asked, ...regions, ...findings] };

@@ -101,6 +101,7 @@ export class ConsensusPage {
   #state() {
     const done = this.keeper.state === "done" || (this.settled && this.keeper.version === 0 && !this.keeper.dirty);
     this.sign.textContent = done ? "settled" : "not settled";
+    this.sign.classList.toggle("open", !done);
   }
 
   #keys() {
@@ -130,7 +131,10 @@ export class ConsensusPage {
     this.button.disabled = true;
     const good = await this.keeper.done();
     this.button.disabled = false;
-    if (!good) return this.#state();
+    if (!good) {
+      this.bench.object(this.keeper.objection);
+      return this.#state();
+    }
     const next = this.waiting.find((one) => one.item > this.item) ?? this.waiting.find((one) => one.item !== this.item);
     if (next) return this.#to(next.item);
     history.pushState(null, "", "/consensus");

@@ -1,10 +1,10 @@
 // What a model drafted: drawn as drafts, taken over, corrected or turned down one by one; never saved by itself.
 
 import { h, put } from "./dom.js";
-import { paintRegions, paintShapes } from "./paint.js";
+import { paintBox, paintRegions, paintShapes } from "./paint.js";
 import { Layer } from "./brush.js";
 import { outlines } from "./regions.js";
-import { area, contains, fresh } from "./shapes.js";
+import { area, bounds, contains, fresh } from "./shapes.js";
 import { answered } from "./panel.js";
 
 export class Drafts {
@@ -14,6 +14,7 @@ export class Drafts {
     this.at = 0;
     this.seen = true;
     this.layers = new Map();
+    this.boxes = new Map();
     for (const shape of drafts.shapes.filter((one) => one.kind === "brush")) {
       const layer = new Layer(editor.image.rows, editor.image.cols, editor.colourOf(shape.label));
       layer.fill(shape.runs);
@@ -100,10 +101,20 @@ export class Drafts {
       colourOf: editor.colourOf, seen: editor.seen, opacity: (label) => editor.opacity(label) * 0.7,
       chosen: new Set([this.now.id]), dash: [3, 4], layers,
     });
-    const { disc, fovea } = editor.landmarks;
-    const marks = open.filter((one) => one.kind === "regions" && one.label === editor.finding)
-      .map((one) => ({ regions: one.regions, colour: editor.colourOf(one.label), strong: true }));
+    for (const shape of open) {
+      const box = editor.seen(shape.label) && (shape.kind === "brush" || shape === this.now) ? this.#box(shape) : null;
+      if (box && shape.kind === "brush") paintBox(context, view, box, editor.colourOf(shape.label));
+      if (box && shape === this.now) paintBox(context, view, box, "#ffffff", { away: 9, width: 2 });
+    }
+    const { disc, fovea } = editor.places.landmarks;
+    const marks = open.filter((one) => one.kind === "regions" && (one.label === editor.finding || one === this.now))
+      .map((one) => ({ regions: one.regions, colour: editor.colourOf(one.label), strong: true, dash: [3, 6] }));
     if (disc && marks.length) paintRegions(context, view, outlines(editor.image, disc, fovea), { marks, names: false });
+  }
+
+  #box(shape) {
+    if (!this.boxes.has(shape.id)) this.boxes.set(shape.id, bounds(shape, this.editor.image.cols));
+    return this.boxes.get(shape.id);
   }
 
   /** The panel: how many are left, and what to do with the one that is lit. */

@@ -1,9 +1,10 @@
 // One image being marked: the view, the marks, the chosen finding and tool, what is selected. Panels and keys call it;
 // it says "change" when the marks changed and "chosen" when anything else a panel shows did.
 
-import { paintHandles, paintLandmarks, paintRegions, paintShapes } from "./paint.js";
+import { KeyHand } from "./keyhand.js";
+import { paintHandles, paintShapes } from "./paint.js";
+import { Places } from "./places.js";
 import { Pointer } from "./pointer.js";
-import { outlines, region, sought } from "./regions.js";
 import { fresh, inserted, middle, moved, scaled, turned, without } from "./shapes.js";
 import { Brush } from "./tools/brush.js";
 import { Ellipse, Point, Polygon } from "./tools/draw.js";
@@ -22,16 +23,15 @@ export class Editor extends EventTarget {
     this.seen = (label) => this.markings && (this.layers.get(label)?.seen ?? true);
     this.opacity = (label) => this.layers.get(label)?.opacity ?? 0.6;
     this.markings = true; // all marks at once
-    this.outlined = true; // the regions
     this.finding = protocol.findings[0]?.name ?? null;
     this.doubtful = false;
     this.size = Math.max(3, Math.round(image.cols / 150));
     this.selection = new Set();
     this.corner = null;
-    this.landmark = null;
-    this.dragged = null; // landmarks while they are pulled
     this.shown = null; // shapes while they are moved
     this.extra = []; // painters of others: drafts, comments, other readers
+    this.places = new Places(this);
+    this.hand = new KeyHand(this);
     const landmarks = new Landmarks(this);
     this.tools = [
       new Select(this), new Hand(this), new Ellipse(this), new Polygon(this), new Brush(this, { value: 1 }),
@@ -51,24 +51,25 @@ export class Editor extends EventTarget {
   allowed(tool) {
     if (["hand", "ruler"].includes(tool.name)) return true;
     if (!this.mayDraw) return false;
-    return !tool.mark || (this.#marks().includes(tool.mark) && this.markings);
+    return !tool.mark || (this.takes(tool.mark) && this.markings);
   }
 
   /** Whether a tool is of use with this protocol at all. */
   useful(tool) {
     const all = new Set(this.protocol.findings.flatMap((finding) => finding.marks));
-    if (tool.name === "landmarks") return all.has("regions") || this.landmarks.disc !== null;
+    if (tool.name === "landmarks") return all.has("regions") || this.places.landmarks.disc !== null;
     if (tool.name === "select") return ["ellipse", "polygon", "point"].some((mark) => all.has(mark));
     return !tool.mark || all.has(tool.mark);
   }
 
-  #marks() {
-    return this.protocol.findings.find((finding) => finding.name === this.finding)?.marks ?? [];
+  /** Whether the chosen finding may be marked so. */
+  takes(mark) {
+    return this.protocol.findings.find((finding) => finding.name === this.finding)?.marks.includes(mark) ?? false;
   }
 
   #fitting() {
     if (!this.mayDraw) return this.tools[1];
-    return this.tools.find((tool) => tool.mark && this.#marks().includes(tool.mark)) ?? this.tools[0];
+    return this.tools.find((tool) => tool.mark && this.takes(tool.mark)) ?? this.tools[0];
   }
 
   #say() {
@@ -80,7 +81,7 @@ export class Editor extends EventTarget {
     const there = new Set(this.marks.state.shapes.map((shape) => shape.id));
     for (const id of this.selection) if (!there.has(id)) this.selection.delete(id);
     if (this.selection.size !== 1) this.corner = null;
-    this.dragged = null;
+    this.places.dragged = null;
     this.shown = null;
     this.view.repaint();
     this.dispatchEvent(new Event("change"));
@@ -109,7 +110,7 @@ export class Editor extends EventTarget {
       if (fitting.length) this.marks.replace(fitting.map((shape) => ({ ...shape, label })));
     }
     this.finding = label;
-    if (this.tool.mark && !this.#marks().includes(this.tool.mark)) this.use(this.#fitting().name);
+    if (this.tool.mark && !this.takes(this.tool.mark)) this.use(this.#fitting().name);
     this.#cursor();
     this.#say();
   }
@@ -247,70 +248,12 @@ export class Editor extends EventTarget {
     });
   }
 
-  // -- regions --------------------------------------------------------------------------------------------------------
-
-  /** Disc and fovea as they are now: pulled, put by the reader, or known of the image. */
-  get landmarks() {
-    const { state } = this.marks;
-    const disc = this.dragged?.disc ?? state.disc ?? this.image.disc ?? null;
-    const known = this.dragged?.fovea ?? state.fovea ?? this.image.fovea ?? null;
-    return { disc, fovea: known ?? (disc && sought(this.image, disc)), assumed: !known };
-  }
-
-  regionAt(at) {
-    const { disc, fovea } = this.landmarks;
-    return disc && this.view.inside(at) ? region(disc, fovea, this.image.laterality, at) : null;
-  }
-
-  toggleRegion(name) {
-    if (!name || !this.mayDraw || !this.#marks().includes("regions")) return;
-    const { finding: label, doubtful } = this;
-    const mine = this.marks.state.shapes.find((one) => one.kind === "regions" && one.label === label && Boolean(one.doubtful) === doubtful);
-    if (!mine) return void this.marks.add({ id: fresh(), label, kind: "regions", doubtful, draft: null, regions: [name] });
-    const regions = mine.regions.includes(name) ? mine.regions.filter((one) => one !== name) : [...mine.regions, name];
-    if (regions.length) this.marks.replace([{ ...mine, regions }]);
-    else this.marks.remove(new Set([mine.id]));
-  }
-
-  /** Landmarks while they are pulled; null lets them go. */
-  pull(where) {
-    if (where) {
-      const next = { ...this.dragged, ...where };
-      const { disc, fovea } = { ...this.landmarks, ...next };
-      if (disc && fovea && Math.hypot(disc[0] - fovea[0], disc[1] - fovea[1]) < 1) return;
-      this.dragged = next;
-    } else this.dragged = null;
-    this.view.repaint();
-  }
-
-  /** Keep where they were pulled to. */
-  place() {
-    const put = this.dragged;
-    if (put) this.marks.change(() => put);
-  }
-
-  /** Move the chosen landmark; false where none is chosen. */
-  shift(by) {
-    const at = this.landmark && this.tool.name === "landmarks" && this.landmarks[this.landmark];
-    if (!at || !this.mayDraw) return false;
-    this.pull({ [this.landmark]: [at[0] + by[0], at[1] + by[1]] });
-    this.place();
-    return true;
-  }
-
   // -- drawing --------------------------------------------------------------------------------------------------------
 
   paint(context) {
     const { view } = this;
     const shapes = this.marks.state.shapes.map((shape) => this.shown?.get(shape.id) ?? shape);
-    const { disc, fovea, assumed } = this.landmarks;
-    if (disc && this.outlined && (this.tool.name === "regions" || this.tool.name === "landmarks" || this.#marks().includes("regions"))) {
-      const marks = shapes.filter((one) => one.kind === "regions" && this.seen(one.label))
-        .map((one) => ({ regions: one.regions, colour: this.colourOf(one.label), strong: one.label === this.finding, opacity: this.opacity(one.label) }));
-      const under = this.tool.name === "regions" ? this.tool.under : null;
-      paintRegions(context, view, outlines(this.image, disc, fovea), { marks, under });
-      paintLandmarks(context, view, { disc, fovea, assumed }, this.tool.name === "landmarks" ? this.landmark : null);
-    }
+    this.places.paint(context, view, shapes);
     paintShapes(context, view, shapes, {
       colourOf: this.colourOf, seen: this.seen, opacity: this.opacity, chosen: this.selection, layers: this.marks.layers.values(),
     });
@@ -320,54 +263,15 @@ export class Editor extends EventTarget {
       if (one && this.seen(one.label)) paintHandles(context, view, one, this.corner);
     }
     this.tool.paint?.(context, view);
-    if (this.crosshair) this.#cross(context);
-  }
-
-  #cross(context) {
-    const [x, y] = this.crosshair;
-    for (const [colour, width] of [["rgb(0 0 0 / 70%)", 3.5], ["#ffd75e", 1.5]]) {
-      context.beginPath();
-      for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
-        context.moveTo(x + 4 * dx, y + 4 * dy);
-        context.lineTo(x + 16 * dx, y + 16 * dy);
-      }
-      context.lineWidth = width;
-      context.strokeStyle = colour;
-      context.stroke();
-    }
-  }
-
-  // -- drawing with keys ------------------------------------------------------------------------------------------------
-
-  /** Move the keyboard's pointer on the screen; it presses and lets go with `press`. */
-  point(x, y) {
-    const [a, b] = this.crosshair ?? [this.view.width / 2, this.view.height / 2];
-    this.crosshair = [Math.min(this.view.width, Math.max(0, a + x)), Math.min(this.view.height, Math.max(0, b + y))];
-    if (this.pressed) this.tool.move(this.#told());
-    else this.tool.hover?.(this.#told());
-    this.view.repaint();
-  }
-
-  press(lift) {
-    this.crosshair ??= [this.view.width / 2, this.view.height / 2];
-    if (!this.allowed(this.tool)) return;
-    if (this.pressed) this.tool.up(this.#told());
-    else this.tool.down(this.#told());
-    this.pressed = !this.pressed;
-    if (this.pressed && lift) this.press(false);
-    this.view.repaint();
-  }
-
-  #told() {
-    return { screen: this.crosshair, at: this.view.toImage(this.crosshair), pressure: 1, pen: false, shift: false, alt: false, extend: false };
+    this.hand.paint(context);
   }
 
   /** Leave what is under way, else the selection, else the keyboard's pointer. */
   escape() {
-    if (this.pressed) this.pressed = false;
+    if (this.hand.pressed) this.hand.pressed = false;
     else if (this.tool.corners?.length || this.tool.drawn) this.tool.cancel();
     else if (this.selection.size) return this.choose([]);
-    else this.crosshair = null;
+    else this.hand.at = null;
     this.tool.cancel();
     return this.view.repaint();
   }

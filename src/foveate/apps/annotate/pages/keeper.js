@@ -4,6 +4,7 @@
 import { ask, h, when } from "./dom.js";
 
 const REST = 250; // milliseconds after a change until it is kept
+const MENDED = new Set(["invalid", "overlap"]); // refusals that the reader mends by other marks
 const IDLE = 20000; // nothing done for so long: the reader is away
 
 /** Seconds of work: time between acts, none longer than a pause. */
@@ -89,14 +90,19 @@ export class Keeper extends EventTarget {
     await this.#keep("done");
     const good = await this.queue.settled(this.path);
     // refused as it stands: the marks themselves are kept, as not finished
-    if (!good && this.refusal === "invalid") await this.#keep("open");
+    if (!good && MENDED.has(this.refusal)) await this.#keep("open");
     return good;
+  }
+
+  /** Why the server did not take it as finished: {message, at: the place in the image, or null}; null if for no such reason. */
+  get objection() {
+    return MENDED.has(this.refusal) ? { message: this.message, at: this.at } : null;
   }
 
   // -- refusals -------------------------------------------------------------------------------------------------------
 
-  #refused({ code, message, current }) {
-    this.refusal = code;
+  #refused({ code, message, current, at }) {
+    [this.refusal, this.message, this.at] = [code, message, at ?? null];
     this.banner?.remove();
     const stale = code === "stale" && current;
     const act = stale
@@ -105,7 +111,7 @@ export class Keeper extends EventTarget {
     const words = stale
       ? `Not saved: these marks were changed elsewhere, by ${current.by ?? "somebody"}, ${when(current.saved)}. Nothing was overwritten.`
       : `Not saved: ${message}`;
-    this.banner = h("div", { class: "banner warn", role: "alert" }, words, " ", code === "invalid" ? null : act);
+    this.banner = h("div", { class: "banner warn", role: "alert" }, words, " ", MENDED.has(code) ? null : act);
     this.banners.append(this.banner);
     if (stale) this.#compare(current);
   }

@@ -37,8 +37,8 @@ export function paintShapes(context, view, shapes, how) {
       context.fillStyle = faded(colour, opacity * (how.chosen?.has(shape.id) ? 0.32 : 0.16));
       context.fill(path, "evenodd");
     }
-    context.globalAlpha = 0.35 + 0.65 * opacity;
-    line(context, path, colour, { width: how.chosen?.has(shape.id) ? 2.6 : 1.8, dash: how.dash ?? (shape.doubtful ? [7, 5] : []) });
+    context.globalAlpha = Math.min(1, 0.4 + opacity);
+    line(context, path, colour, { width: how.chosen?.has(shape.id) ? 3 : 2, dash: how.dash ?? (shape.doubtful ? [7, 5] : []) });
     context.globalAlpha = 1;
   }
 }
@@ -64,7 +64,15 @@ export function paintHandles(context, view, shape, corner) {
   }
 }
 
-/** The eight regions: outlines {name: corners}, marks [{regions, colour, strong, opacity}], under: the name that is pointed at. */
+/** A dotted box about [top, left, bottom, right]: what is inside is a draft; away: screen pixels that it stands off. */
+export function paintBox(context, view, [top, left, bottom, right], colour, { away = 4, width = 1.5 } = {}) {
+  const [[x0, y0], [x1, y1]] = [view.toScreen([top - 0.5, left - 0.5]), view.toScreen([bottom + 0.5, right + 0.5])];
+  const path = new Path2D();
+  path.rect(x0 - away, y0 - away, x1 - x0 + 2 * away, y1 - y0 + 2 * away);
+  line(context, path, colour, { width, dash: [3, 4] });
+}
+
+/** The eight regions: outlines {name: corners}, marks [{regions, colour, strong, opacity, dash}], under: the name that is pointed at. */
 export function paintRegions(context, view, outlines, { marks = [], under = null, names = true } = {}) {
   context.font = "500 12px system-ui, sans-serif";
   context.textAlign = "center";
@@ -72,13 +80,13 @@ export function paintRegions(context, view, outlines, { marks = [], under = null
     const path = new Path2D();
     trace(path, { kind: "polygon", corners }, view);
     const here = marks.filter((mark) => mark.regions.includes(name));
-    for (const { colour, strong, opacity = 0.6 } of here) {
+    for (const { colour, strong, opacity = 0.6, dash = [] } of here) {
       if (!strong) continue;
       context.fillStyle = faded(colour, 0.35 * opacity);
       context.fill(path);
       context.save();
       context.clip(path); // a border inside of it: an orange finding is seen on an orange fundus too
-      line(context, path, colour, { width: 6 });
+      line(context, path, colour, { width: 6, dash });
       context.restore();
     }
     if (name === under) {
@@ -138,6 +146,13 @@ export function paintLandmarks(context, view, { disc, fovea, assumed }, chosen) 
     context.textAlign = "left";
     written(context, name === "fovea" && assumed ? "fovea?" : name, [x + 16, y - 8]);
   }
+}
+
+/** A ring about a place that something is said of. */
+export function paintRing(context, view, at) {
+  const path = new Path2D();
+  path.arc(...view.toScreen(at), 18, 0, 2 * Math.PI);
+  line(context, path, "#ffd75e", { width: 2.5 });
 }
 
 /** A line of the ruler with its length in words. */

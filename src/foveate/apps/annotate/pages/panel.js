@@ -66,7 +66,7 @@ function row(editor, finding) {
 /** The eight regions of the chosen finding, for those who would rather tick than press on the image. */
 function regionList(editor) {
   const boxes = NAMES.map((name, k) => {
-    const input = h("input", { type: "checkbox", on: { change: () => editor.toggleRegion(name) } });
+    const input = h("input", { type: "checkbox", on: { change: () => editor.places.toggle(name) } });
     return { name, input, label: h("label", { class: "tick" }, input, h("span", {}, name), h("kbd", {}, `⇧${k + 1}`)) };
   });
   const element = h("fieldset", { class: "regions" }, h("legend", {}, "Regions"), boxes.map((box) => box.label));
@@ -76,7 +76,7 @@ function regionList(editor) {
     const finding = editor.protocol.findings.find((one) => one.name === editor.finding);
     const takes = finding?.marks.includes("regions") ?? false;
     whole.hidden = !takes;
-    note.hidden = editor.landmarks.disc !== null;
+    note.hidden = editor.places.landmarks.disc !== null;
     const mine = editor.marks.state.shapes.filter((one) => one.kind === "regions" && one.label === editor.finding && Boolean(one.doubtful) === editor.doubtful);
     for (const { name, input } of boxes) {
       input.checked = mine.some((one) => one.regions.includes(name));

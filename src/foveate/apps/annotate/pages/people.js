@@ -76,7 +76,18 @@ async function far(api, holder) {
   const rows = all.readers.map((one) => cells(one.name, String(one.done), String(one.open), clock(one.seconds), one.median_seconds === null ? "" : clock(one.median_seconds)));
   put(holder, h("h2", {}, "Progress"), h("p", {}, `${all.settled} of ${all.images} images are settled.`),
     rows.length ? grid(["Reader", "Done", "Open", "Time in all", "Median an image"], rows) : h("p", { class: "note" }, "Nobody has read yet."),
-    accepted + edited + rejected + untouched > 0 && h("p", {}, `Drafts: ${accepted} accepted, ${edited} corrected, ${rejected} rejected, ${untouched} left.`));
+    accepted + edited + rejected + untouched > 0 && h("p", {}, `Drafts: ${accepted} accepted, ${edited} corrected, ${rejected} rejected, ${untouched} left.`),
+    all.drawn.length > 0 && spent(all));
+}
+
+const COST = { image: "the answers of an image", masks: "outlines or paint", regions: "regions", ellipses: "ellipses" };
+
+// what takes how long, and what one label costs
+function spent({ drawn, costs }) {
+  const rows = drawn.map((one) => cells(one.drawn, String(one.readings), clock(one.median_seconds)));
+  const each = Object.entries(COST).filter(([kind]) => kind in costs).map(([kind, name]) => `${name} ${Math.round(costs[kind])} s`);
+  return h("div", {}, h("h3", {}, "Time by what was drawn"), grid(["Drawn", "Readings", "Median an image"], rows),
+    h("p", { class: "note" }, each.length ? `One label costs: ${each.join(", ")}; marks for each finding, beyond the answers.` : "What a mark costs is told once some images were answered without marks."));
 }
 
 function backup() {

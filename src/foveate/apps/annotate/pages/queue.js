@@ -165,7 +165,7 @@ export class Queue extends EventTarget {
         this.trouble = { code: "login", message: "Log in again: your marks wait in this browser." };
       } else {
         this.trouble = null;
-        entry.refused = { code: error.code, message: error.message, current: error.body.current ?? null };
+        entry.refused = { code: error.code, message: error.message, current: error.body.current ?? null, at: error.body.at ?? null };
         await this.#write(entry);
         this.dispatchEvent(new CustomEvent("refused", { detail: { path: entry.path, ...entry.refused } }));
         return true;

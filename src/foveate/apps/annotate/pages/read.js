@@ -90,7 +90,7 @@ export class ReadPage {
       await this.open(this.image.item);
     };
     return h("section", { class: "box" }, h("p", {}, "You have not started to read this image."),
-      h("button", { type: "button", class: "primary", on: { click: () => claim().catch((error) => ask({ title: "Not possible", body: error.message, buttons: [{ name: "Close" }] })) } }, "Read it"));
+      h("button", { type: "button", class: "primary claim", on: { click: () => claim().catch((error) => ask({ title: "Not possible", body: error.message, buttons: [{ name: "Close" }] })) } }, "Read it", h("kbd", {}, "Ctrl ↵")));
   }
 
   #state() {
@@ -112,7 +112,7 @@ export class ReadPage {
     const { bench, drafts } = this;
     const key = (keys, what, run) => ({ keys: [keys].flat(), what, run });
     const reading = { title: "Reading", keys: [
-      key("ctrl+enter", "Done, next image", () => { this.finish(); }),
+      key("ctrl+enter", "Done, next image; read it, where it is not begun", () => { this.finish(); }),
       key("u", "Ungradable", () => editor.mayDraw && editor.marks.change(({ ungradable: now }) => ({ ungradable: now ? null : { reasons: [], text: "" } }))),
       key("shift+pageup", "Image before", () => bench.panel.querySelector("footer button:first-child").click()),
       key("shift+pagedown", "Image after", () => bench.panel.querySelector("footer button:last-child").click()),
@@ -132,7 +132,8 @@ export class ReadPage {
   /** Save as done and take the next image; a required question that is not answered is shown instead. */
   async finish() {
     const { bench, image, protocol } = this;
-    if (image.marks === null || image.settled || this.finishing) return;
+    if (image.marks === null) return void bench.panel.querySelector(".claim")?.click();
+    if (image.settled || this.finishing) return;
     const { answers, ungradable: cannot, findings: said } = bench.editor.marks.state;
     const missing = cannot ? null : protocol.questions.find((one) => one.required && answers[one.name] === undefined);
     const unsaid = cannot ? null : protocol.findings.find((one) => one.required && !said[one.name] && !bench.editor.marks.has(one.name));
@@ -147,7 +148,10 @@ export class ReadPage {
     this.button.disabled = true;
     this.button.textContent = "Saving…";
     try {
-      if (!(await this.keeper.done())) return this.#state();
+      if (!(await this.keeper.done())) {
+        this.bench.object(this.keeper.objection);
+        return this.#state();
+      }
       await this.next();
     } catch (error) {
       this.#hint(`Saved. ${error.message} The next image comes when the server answers.`);

@@ -31,7 +31,7 @@ export class Readings {
     const { editor } = this;
     paintShapes(context, view, own.state.shapes, { colourOf: () => colour, seen: editor.seen, opacity: (label) => editor.opacity(label) * 0.8, layers: own.layers.values() });
     const regions = own.state.shapes.filter((shape) => shape.kind === "regions" && shape.label === editor.finding);
-    const { disc, fovea } = editor.landmarks;
+    const { disc, fovea } = editor.places.landmarks;
     if (disc && regions.length) paintRegions(context, view, outlines(editor.image, disc, fovea), { marks: regions.map((shape) => ({ regions: shape.regions, colour, strong: false })), names: false });
   }
 
@@ -77,7 +77,7 @@ export class Readings {
     } else if (disc) {
       const name = region(disc, fovea, editor.image.laterality, at);
       const there = one.marks.shapes.some((shape) => shape.kind === "regions" && shape.label === editor.finding && shape.regions.includes(name));
-      if (there) editor.toggleRegion(name);
+      if (there) editor.places.toggle(name);
     }
   }
 

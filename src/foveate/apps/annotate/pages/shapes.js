@@ -80,6 +80,28 @@ export function area(shape) {
   return Math.abs(sum) / 2;
 }
 
+/** The box about a shape in an image of so many columns, [top, left, bottom, right]; null for regions. */
+export function bounds(shape, cols) {
+  if (shape.kind === "ellipse") {
+    const [[v, u], { turn, centre: [r, c] }] = [shape.radii, shape];
+    const down = Math.hypot(v * Math.cos(turn), u * Math.sin(turn));
+    const across = Math.hypot(v * Math.sin(turn), u * Math.cos(turn));
+    return [r - down, c - across, r + down, c + across];
+  }
+  const spots = [];
+  if (shape.kind === "point") spots.push(shape.at);
+  if (shape.kind === "polygon") spots.push(...shape.corners);
+  if (shape.kind === "brush") {
+    for (let k = 0; k < shape.runs.length; k += 2) {
+      const [first, last] = [shape.runs[k], shape.runs[k] + shape.runs[k + 1] - 1];
+      const [top, bottom] = [Math.floor(first / cols), Math.floor(last / cols)];
+      spots.push([top, top === bottom ? first % cols : 0], [bottom, top === bottom ? last % cols : cols - 1]);
+    }
+  }
+  if (!spots.length) return null;
+  return spots.reduce(([a, b, c, d], [r, s]) => [Math.min(a, r), Math.min(b, s), Math.max(c, r), Math.max(d, s)], [Infinity, Infinity, -Infinity, -Infinity]);
+}
+
 /** The middle of a shape. */
 export function middle(shape) {
   if (shape.kind === "ellipse") return shape.centre;

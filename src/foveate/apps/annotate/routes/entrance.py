@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from foveate.apps.annotate import accounts
 from foveate.apps.annotate.accounts import Who
-from foveate.apps.annotate.desk import COOKIE, Desk, address
+from foveate.apps.annotate.desk import Desk, address
 from foveate.apps.annotate.refusal import Refusal
 from foveate.apps.annotate.tables import User
 
@@ -51,7 +51,7 @@ def routes(desk: Desk) -> APIRouter:
     @api.get("/session")
     def get_session(request: Request, response: Response) -> dict[str, Any]:
         """Who is logged in; renews the session."""
-        token = request.cookies.get(COOKIE)
+        token = request.cookies.get(desk.cookie)
         with store.write() as db:
             who = accounts.who(db, token)
             if who is not None and token is not None:
@@ -77,10 +77,10 @@ def routes(desk: Desk) -> APIRouter:
     def log_out(request: Request) -> Response:
         """End the session."""
         with desk.writing(request) as (db, who):
-            accounts.log_out(db, request.cookies[COOKIE])
+            accounts.log_out(db, request.cookies[desk.cookie])
             accounts.note(db, who.name, "logout", address=address(request))
         answer = Response(status_code=204)
-        answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict", secure=desk.secure)
+        answer.delete_cookie(desk.cookie, path="/", httponly=True, samesite="strict", secure=desk.secure)
         return answer
 
     @api.post("/invites/accept")

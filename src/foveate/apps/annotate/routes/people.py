@@ -16,8 +16,9 @@ from foveate.apps.annotate.desk import Desk, Number, address
 from foveate.apps.annotate.marks import Marks
 from foveate.apps.annotate.outcomes import outcomes, tally
 from foveate.apps.annotate.refusal import Refusal
-from foveate.apps.annotate.saving import CONSENSUS, when
+from foveate.apps.annotate.saving import CONSENSUS, EMPTY, when
 from foveate.apps.annotate.tables import Audit, Draft, History, Invite, Item, MarkSet, User
+from foveate.apps.annotate.timing import costs, medians, timed
 
 STRICT = ConfigDict(extra="forbid")
 Roles = Annotated[list[str], Field(min_length=1, max_length=3)]
@@ -95,7 +96,7 @@ def routes(desk: Desk) -> APIRouter:
 
     @api.get("/progress")
     def progress(request: Request) -> dict[str, Any]:
-        """How far the readers have come, day by day, and what became of drafts."""
+        """How far the readers have come, day by day, how long what takes, and what became of drafts."""
         with desk.reading(request, "coordinator") as (db, _):
             sets = db.execute(
                 select(User.name, MarkSet, Draft.marks, History.marks)
@@ -106,13 +107,16 @@ def routes(desk: Desk) -> APIRouter:
             ).all()
             readers: dict[str, list[MarkSet]] = defaultdict(list)
             days: dict[tuple[str, str], list[float]] = defaultdict(list)
-            drafts = []
+            drafts, spent = [], []
             for name, one, draft, said in sets:
                 readers[name].append(one)
                 if one.state == "done":
                     days[(when(one.saved) or "")[:10], name].append(one.seconds)
-                    if draft is not None and said is not None:
-                        drafts.append(outcomes(Marks.unpack(draft), Marks.unpack(said)))
+                    marks = EMPTY if said is None else Marks.unpack(said)
+                    spent.append((marks, one.seconds))
+                    if draft is not None:
+                        drafts.append(outcomes(Marks.unpack(draft), marks))
+            found = timed(spent)
             return {
                 "images": db.scalar(select(func.count()).select_from(Item)),
                 "settled": db.scalar(select(func.count()).select_from(Item).where(Item.state == "settled")),
@@ -122,6 +126,8 @@ def routes(desk: Desk) -> APIRouter:
                     for (day, name), seconds in sorted(days.items())
                 ],
                 "drafts": tally(drafts),
+                "drawn": [{"drawn": kind, "readings": n, "median_seconds": s} for kind, n, s in medians(found)],
+                "costs": costs(found),
             }
 
     @api.get("/audit")

@@ -9,30 +9,30 @@ export class Landmarks {
   }
 
   /** The landmark under the pointer; null if none. */
-  static under({ view, landmarks }, screen) {
+  static under({ view, places: { landmarks } }, screen) {
     return ["disc", "fovea"].find((name) => landmarks[name] && far(view.toScreen(landmarks[name]), screen) < 16) ?? null;
   }
 
   down({ at, screen }) {
     const { editor } = this;
-    const { disc, assumed } = editor.landmarks;
+    const { disc, assumed } = editor.places.landmarks;
     this.pulled = Landmarks.under(editor, screen) ?? (!disc ? "disc" : assumed ? "fovea" : null);
-    editor.landmark = this.pulled;
+    editor.places.chosen = this.pulled;
     if (this.pulled && !Landmarks.under(editor, screen)) this.move({ at });
   }
 
   move({ at }) {
-    if (this.pulled) this.editor.pull({ [this.pulled]: at });
+    if (this.pulled) this.editor.places.pull({ [this.pulled]: at });
   }
 
   up() {
-    if (this.pulled) this.editor.place();
+    if (this.pulled) this.editor.places.keep();
     this.pulled = null;
   }
 
   cancel() {
     this.pulled = null;
-    this.editor.pull(null);
+    this.editor.places.pull(null);
   }
 }
 
@@ -43,10 +43,10 @@ export class RegionsTool {
   }
 
   down(told) {
-    if (Landmarks.under(this.editor, told.screen) || !this.editor.landmarks.disc) {
+    if (Landmarks.under(this.editor, told.screen) || !this.editor.places.landmarks.disc) {
       this.pulling = true;
       this.landmarks.down(told);
-    } else this.editor.toggleRegion(this.editor.regionAt(told.at));
+    } else this.editor.places.toggle(this.editor.places.regionAt(told.at));
   }
 
   move(told) {
@@ -54,9 +54,9 @@ export class RegionsTool {
   }
 
   hover(told) {
-    const under = told ? this.editor.regionAt(told.at) : null;
-    if (under === this.under) return;
-    this.under = under;
+    const under = told ? this.editor.places.regionAt(told.at) : null;
+    if (under === this.editor.places.under) return;
+    this.editor.places.under = under;
     this.editor.view.repaint();
   }
 
