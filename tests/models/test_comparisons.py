@@ -1,49 +1,19 @@
-"""The networks that dual guidance is compared with: exchanges between trunks, priors as channels, odd sizes."""
+"""The networks that dual guidance is compared with: exchanges between trunks, and the parts of each."""
 
 import pytest
 import torch
 
 from foveate.core.labels import LabelSchema, Question
-from foveate.models.baselines.attention_unet import AttentionUNet, Gate
+from foveate.models.baselines.attention_unet import Gate
 from foveate.models.baselines.cenet import CENet, DenseAtrous, MultiPool
 from foveate.models.baselines.classifier import ROWS
 from foveate.models.baselines.cross_connected import Connect, CrossConnected
 from foveate.models.baselines.cross_stitch import CrossStitch, Stitch
-from foveate.models.baselines.opticnet71 import OpticNet71, Reduce, gated
-from foveate.models.baselines.pspnet import PSPNet, PyramidPooling
-from foveate.models.baselines.unet import ClassicUNet
-from foveate.models.cam import closed_form, grad_cam, of_answer
+from foveate.models.baselines.opticnet71 import Reduce, gated
+from foveate.models.baselines.pspnet import PyramidPooling
 from foveate.models.parts.encoders import encoder
 
 SCHEMA = LabelSchema((Question("grade", ("0", "1", "2")),), ("lesion",))
-SEGMENTERS = {
-    "unet": lambda prior: ClassicUNet(SCHEMA, widths=(4, 8, 16), channels=1, prior_channels=prior),
-    "attention": lambda prior: AttentionUNet(SCHEMA, widths=(4, 8, 16), channels=1, prior_channels=prior),
-    "cenet": lambda prior: CENet(SCHEMA, encoder_name="resnet10t", width=4, channels=1, prior_channels=prior),
-    "pspnet": lambda prior: PSPNet(SCHEMA, encoder_name="resnet10t", width=8, channels=1, prior_channels=prior),
-}
-
-
-@pytest.mark.parametrize("name", SEGMENTERS)
-@torch.no_grad()
-def test_the_prior_is_a_further_channel(name: str) -> None:
-    image, prior = torch.rand(2, 1, 40, 33), torch.rand(2, 1, 40, 33)
-    with_prior, without = SEGMENTERS[name](1).eval(), SEGMENTERS[name](0).eval()
-    told = with_prior(image, prior)
-    assert told.image is None
-    assert told.pixel.shape == (2, 1, 40, 33)
-    assert not torch.equal(told.pixel, with_prior(image, torch.zeros_like(prior)).pixel)
-    assert torch.equal(without(image, prior).pixel, without(image).pixel)
-    with pytest.raises(ValueError, match="prior has 2 maps"):
-        with_prior(image, torch.rand(2, 2, 40, 33))
-    with pytest.raises(ValueError, match=r"prior=None, the network reads 1 maps beside the image; hand it the maps"):
-        with_prior(image)
-
-
-@pytest.mark.parametrize("make", [ClassicUNet, AttentionUNet, CENet, PSPNet])
-def test_segmenters_need_labels(make: type) -> None:
-    with pytest.raises(ValueError, match="no labels"):
-        make(SCHEMA.select(labels=()))
 
 
 def test_stitch_mixes_as_in_the_equation() -> None:
@@ -120,17 +90,6 @@ def test_parts_of_opticnet() -> None:
     torch.testing.assert_close(gated(x, refined), torch.full_like(x, 0.5 + 1 + 0.5))
     assert Reduce(4, 8, stride=1)(torch.rand(2, 4, 6, 8)).shape == (2, 8, 6, 8)
     assert Reduce(4, 8, stride=2)(torch.rand(2, 4, 6, 8)).shape == (2, 8, 3, 4)
-
-
-def test_opticnet_has_grad_cam_in_closed_form() -> None:
-    torch.manual_seed(0)
-    net = OpticNet71(SCHEMA, stem=8, widths=(16, 32), depths=(1, 1), hidden=6, channels=1).eval()
-    image = torch.rand(2, 1, 40, 33)
-    with torch.no_grad():
-        outputs = net(image)
-    expected = grad_cam(net, image, target=of_answer(2))
-    closed = closed_form(outputs.features[-1], weight=net.image_head.weight[2].detach())
-    torch.testing.assert_close(closed, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("row", "width"), [("vgg16", 512), ("mobilenet", 1024), ("senet", 2048)])

@@ -16,6 +16,12 @@ from foveate.models.parts.weights import fill, read
 NARROW = ["resnet10t", "resnet18", "efficientnet_b0", "tf_efficientnet_lite0", "mobilenetv3_small_050", "convnext_atto"]
 
 
+def pretrained(name: str, weights: Path | str, **keywords: object) -> Encoder:
+    made = encoder(name, **keywords)
+    pretrain(made, weights=weights)
+    return made
+
+
 @pytest.mark.parametrize(
     ("name", "channels", "size"),
     [
@@ -94,7 +100,7 @@ def test_weights_from_a_file(file: Path, tmp_path: Path, suffix: str) -> None:
     if suffix == ".pth":
         source = tmp_path / "w.pth"
         torch.save({"state_dict": read(file)}, source)
-    net = encoder("resnet10t", weights=source)
+    net = pretrained("resnet10t", source)
     state = read(file)
     assert net.filled is not None
     assert net.filled.matched == net.filled.total == len(net.pyramid.state_dict())
@@ -106,7 +112,7 @@ def test_weights_from_a_file(file: Path, tmp_path: Path, suffix: str) -> None:
 @torch.no_grad()
 def test_pretrain_fills_every_encoder_of_a_network(file: Path) -> None:
     image = torch.rand(1, 3, 64, 64)
-    expected = encoder("resnet10t", weights=file).eval()(image)[-1]
+    expected = pretrained("resnet10t", file).eval()(image)[-1]
     both = torch.nn.ModuleList([encoder("resnet10t"), torch.nn.Sequential(encoder("resnet10t"))]).eval()
     pretrain(both, weights="none")
     assert not torch.equal(both[0](image)[-1], expected)
@@ -128,7 +134,7 @@ def test_hub_weights_are_timms_for_these_channels(monkeypatch: pytest.MonkeyPatc
         return published if pretrained else make(name, features_only=features_only, in_chans=in_chans)
 
     monkeypatch.setattr(timm, "create_model", from_hub)
-    net = encoder("resnet10t", channels=1, weights="hub")
+    net = pretrained("resnet10t", "hub", channels=1)
     assert asked == [("resnet10t", True, 1, False), ("resnet10t", True, 1, True)]
     assert all(torch.equal(v, net.pyramid.state_dict()[k]) for k, v in published.state_dict().items())
     assert net.mean.item() == pytest.approx(sum((0.485, 0.456, 0.406)) / 3)
@@ -142,7 +148,7 @@ def test_random_weights_take_the_image_as_it_is() -> None:
 
 @torch.no_grad()
 def test_normalisation_is_inside(file: Path) -> None:
-    net = encoder("resnet10t", weights=file).eval()
+    net = pretrained("resnet10t", file).eval()
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     image = torch.rand(1, 3, 64, 64)
     for ours, plain in zip(net(image), net.pyramid((image - mean) / std), strict=True):
@@ -152,7 +158,7 @@ def test_normalisation_is_inside(file: Path) -> None:
 @torch.no_grad()
 def test_normalisation_travels_with_the_weights(file: Path) -> None:
     """A run is read back where the weights file is not: same numbers from a network made without weights."""
-    trained, bare = encoder("resnet10t", weights=file).eval(), encoder("resnet10t").eval()
+    trained, bare = pretrained("resnet10t", file).eval(), encoder("resnet10t").eval()
     bare.load_state_dict(trained.state_dict())
     image = torch.rand(1, 3, 64, 64)
     assert torch.equal(trained(image)[-1], bare(image)[-1])
@@ -160,7 +166,7 @@ def test_normalisation_travels_with_the_weights(file: Path) -> None:
 
 @torch.no_grad()
 def test_one_channel_answers_like_the_same_image_in_every_channel(file: Path) -> None:
-    grey, colour = encoder("resnet10t", channels=1, weights=file).eval(), encoder("resnet10t", weights=file).eval()
+    grey, colour = pretrained("resnet10t", file, channels=1).eval(), pretrained("resnet10t", file).eval()
     image = torch.rand(1, 1, 64, 64)
     for a, b in zip(grey.pyramid(image), colour.pyramid(image.expand(-1, 3, -1, -1)), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
@@ -169,7 +175,7 @@ def test_one_channel_answers_like_the_same_image_in_every_channel(file: Path) ->
 
 def test_another_networks_file_is_refused(file: Path) -> None:
     with pytest.raises(ValueError, match=re.escape(str(file)) + r".*of \d+ tensors.*missing are"):
-        encoder("resnet34", weights=file)
+        pretrain(encoder("resnet34"), weights=file)
 
 
 def test_five_in_a_hundred_may_miss_and_nothing_is_filled_otherwise() -> None:
@@ -191,7 +197,7 @@ def test_a_wrong_shape_counts_as_missing() -> None:
 
 def test_what_is_no_weights_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is no file"):
-        encoder("resnet10t", weights=tmp_path / "none.pth")
+        pretrain(encoder("resnet10t"), weights=tmp_path / "none.pth")
     torch.save([torch.zeros(1)], tmp_path / "list.pth")
     with pytest.raises(ValueError, match="save a state_dict"):
         read(tmp_path / "list.pth")
@@ -226,7 +232,7 @@ def test_stride_first_moves_the_stride_and_keeps_the_sizes() -> None:
 )
 @torch.no_grad()
 def test_real_weights_fill_every_tensor(real_weights: Path, name: str, stem: str, channels: int, unused: int) -> None:
-    net = encoder(name, channels=channels, weights=real_weights / f"{stem}.pth").eval()
+    net = pretrained(name, real_weights / f"{stem}.pth", channels=channels).eval()
     assert net.filled is not None
     assert net.filled.matched == net.filled.total
     assert len(net.filled.unused) == unused
@@ -245,7 +251,7 @@ def test_real_images_have_the_statistics_that_the_weights_were_trained_for(real_
 
     def off(stride_first: bool) -> float:
         """Mean over layer3's normalisations of the median |log(variance seen / variance in training)|."""
-        net = encoder("resnet50", weights=real_weights / "resnet50_keras_v1_nofc_fp16.pth", stride_first=stride_first)
+        net = pretrained("resnet50", real_weights / "resnet50_keras_v1_nofc_fp16.pth", stride_first=stride_first)
         found: list[float] = []
 
         def see(norm: torch.nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:

@@ -98,6 +98,8 @@ def test_pixel_head_keeps_the_outer_edges_in_place() -> None:
     torch.testing.assert_close(logits[0, 0, 3, 2:61], torch.arange(61.0)[2:])
     with pytest.raises(ValueError, match="kernel=2 is even; take 3"):
         PixelHead(1, first=(0.0,), reduction=4, kernel=2)
+    with pytest.raises(ValueError, match="no labels, there is nothing to mark; take a classifier"):
+        PixelHead(1, first=(), reduction=4)
 
 
 def test_image_head_is_linear_in_the_mean_in_schema_order() -> None:

@@ -62,13 +62,16 @@ def test_every_recipe_has_golden_losses() -> None:
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_first_losses_are_golden(name: str, kind: str, tmp_path: Path) -> None:
-    """Within a thousandth, which other CPUs and their vector instructions keep to."""
+    """Within a thousandth, which other CPUs and their vector instructions keep to.
+
+    The third step within a hundredth: two updates let differences of rounding grow (region_guided picks maxima).
+    """
     found, golden = first_losses(name, kind, tmp_path), stored()[name][kind]
     assert found.keys() == golden.keys()
     for stage, entries in golden.items():
         assert len(entries) == 3
-        for ours, theirs in zip(found[stage], entries, strict=True):
-            assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-5)
+        for ours, theirs, rel in zip(found[stage], entries, (1e-3, 1e-3, 1e-2), strict=True):
+            assert ours == pytest.approx(theirs, rel=rel, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -28,7 +27,6 @@ class CAMUNet(nn.Module):
             (Res18-UNet: the prior is not read).
         widths: of the decoder, coarse to fine.
         channels: of the image, 1 or 3.
-        weights: of the encoder: "none", "hub" or a file.
 
     Raises:
         ValueError: the schema has no labels, fuse is no name, or (from forward) the prior is missing or not of the
@@ -43,10 +41,9 @@ class CAMUNet(nn.Module):
         fuse: str | None = "refine",
         widths: Sequence[int] = (256, 128, 64, 64),
         channels: int = 3,
-        weights: Path | str = "none",
     ) -> None:
         super().__init__()
-        self.encoder = encoder(encoder_name, channels=channels, weights=weights)
+        self.encoder = encoder(encoder_name, channels=channels)
         self.guided = GuidedDecoder(
             self.encoder.channels, reductions=self.encoder.reductions, schema=schema, fuse=fuse, widths=widths
         )

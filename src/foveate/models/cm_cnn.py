@@ -5,13 +5,12 @@ A = encoder(image); S = sigmoid(1x1 conv(A)); F = ReLU(BN(3x3 conv([A S, A (1 - 
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.core.labels import LabelSchema
 from foveate.core.types import Outputs
+from foveate.models.parts.convs import conv_norm
 from foveate.models.parts.encoders import encoder
 from foveate.models.parts.frame import enlarged
 from foveate.models.parts.heads import ImageHead, PixelHead
@@ -32,7 +31,6 @@ class CMCNN(nn.Module):
         mask: a name of `MASKS`: "complement" (the paper's), "single" (A S alone), "auxiliary" (the mask is learnt but
             guides nothing), "none" (plain encoder and head; no pixel logits).
         channels: of the image, 1 or 3.
-        weights: of the encoder: "none", "hub" or a file.
         dropout: before the linear heads.
         stride: image pixels per pixel of the map that it answers from; the paper's 32 gives 16x16 cells at 512 px, so
             a fourth of the size with 8 sees as finely.
@@ -48,7 +46,6 @@ class CMCNN(nn.Module):
         *,
         mask: str = "complement",
         channels: int = 3,
-        weights: Path | str = "none",
         dropout: float = 0.0,
         stride: int = 32,
     ) -> None:
@@ -56,16 +53,14 @@ class CMCNN(nn.Module):
         if mask not in MASKS:
             raise ValueError(f"mask={mask!r} is none of {list(MASKS)}")
         self.mask, self.schema = MASKS[mask], schema
-        self.encoder = encoder(encoder_name, channels=channels, weights=weights, coarsest=stride)
+        self.encoder = encoder(encoder_name, channels=channels, coarsest=stride)
         width = self.encoder.channels[-1]
         self.mask_head: PixelHead | None = None
         if self.mask is not None:
             if not schema.labels:
                 raise ValueError(f"mask={mask!r} needs a schema with labels to learn it from; take mask='none'")
             self.mask_head = PixelHead(width, first=schema.first_logits(), reduction=self.encoder.reductions[-1])
-            self.join = nn.Sequential(
-                nn.Conv2d(self.mask.copies * width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
-            )
+            self.join = conv_norm(self.mask.copies * width, width)
         self.image_head = ImageHead(width, schema=schema, dropout=dropout)
 
     def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:

@@ -8,7 +8,6 @@ it is part of the graph here: both losses reach both halves, and prediction take
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -36,7 +35,6 @@ class DualGuidance(nn.Module):
         shared: one encoder for both halves (78.8 instead of 121.4 MiB with ResNet-18); ``segment`` is a decoder.
         detach: the loss of the marking does not reach the classifying half through the map.
         channels: of the image, 1 or 3.
-        weights: of the encoders: "none", "hub" or a file.
         dropout: before the linear heads.
 
     Raises:
@@ -55,11 +53,10 @@ class DualGuidance(nn.Module):
         shared: bool = False,
         detach: bool = False,
         channels: int = 3,
-        weights: Path | str = "none",
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.classify = CMCNN(encoder_name, schema, mask=mask, channels=channels, weights=weights, dropout=dropout)
+        self.classify = CMCNN(encoder_name, schema, mask=mask, channels=channels, dropout=dropout)
         self.question = schema.question(schema.questions[0].name if guide is None else guide)
         self.logits, self.detach = schema.slices[self.question.name], detach
         self.segment: GuidedDecoder | CAMUNet = (
@@ -71,7 +68,7 @@ class DualGuidance(nn.Module):
                 widths=widths,
             )
             if shared
-            else CAMUNet(encoder_name, schema, fuse=fuse, widths=widths, channels=channels, weights=weights)
+            else CAMUNet(encoder_name, schema, fuse=fuse, widths=widths, channels=channels)
         )
 
     def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:

@@ -9,7 +9,6 @@ follows, which takes them out again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -41,7 +40,6 @@ class HBAUNet(nn.Module):
         attend_skips: attention on all skips but the coarsest, too.
         widths: of the decoder, coarse to fine.
         channels: of the image, 1 or 3.
-        weights: of the encoder: "none", "hub" or a file.
         stride_first: of the encoder's ResNet bottlenecks.
         dropout: before the linear heads and in the decoder (the published network: 0.4).
 
@@ -60,18 +58,15 @@ class HBAUNet(nn.Module):
         attend_skips: bool = False,
         widths: Sequence[int] = (256, 192, 128, 64, 32),
         channels: int = 3,
-        weights: Path | str = "none",
         stride_first: bool = False,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        if not schema.labels:
-            raise ValueError("schema has no labels; take a classifier")
         if size < 32 or size % 32:
             raise ValueError(f"size={size}: the tables need a multiple of 32, such as {max(size // 32, 1) * 32}")
         if layers < 1:
             raise ValueError(f"layers={layers}: give at least 1, the one that halves the map")
-        self.encoder = encoder(encoder_name, channels=channels, weights=weights, stride_first=stride_first, maps=4)
+        self.encoder = encoder(encoder_name, channels=channels, stride_first=stride_first, maps=4)
         maps, reductions = self.encoder.channels, self.encoder.reductions
         deep, grid = maps[-1], (size // reductions[-1], size // reductions[-1])
         half = (grid[0] // 2, grid[1] // 2)

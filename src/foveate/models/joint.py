@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -24,7 +22,6 @@ class Joint(nn.Module):
         schema: its questions and labels give the numbers of logits.
         decoder: makes the decoder; ``functools.partial(UNet, widths=(64, 32, 16))`` is a narrow one.
         channels: of the image, 1 or 3.
-        weights: of the encoder: "none", "hub" or a file.
         stride_first: of the encoder's ResNet bottlenecks.
         dropout: before the linear heads.
 
@@ -39,14 +36,13 @@ class Joint(nn.Module):
         *,
         decoder: MakeDecoder = UNet,
         channels: int = 3,
-        weights: Path | str = "none",
         stride_first: bool = False,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
         if not schema.questions and not schema.labels:
             raise ValueError("schema has neither questions nor labels; there is nothing to learn")
-        self.encoder = encoder(encoder_name, channels=channels, weights=weights, stride_first=stride_first)
+        self.encoder = encoder(encoder_name, channels=channels, stride_first=stride_first)
         self.decoder = decoder(self.encoder.channels, reductions=self.encoder.reductions) if schema.labels else None
         self.pixel_head = (
             None

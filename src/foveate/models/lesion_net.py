@@ -9,7 +9,6 @@ the masks and needs no head.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from foveate.core.labels import LabelSchema
 from foveate.core.types import Outputs
+from foveate.models.parts.convs import conv_norm
 from foveate.models.parts.encoders import encoder
 from foveate.models.parts.heads import PixelHead
 
@@ -35,7 +35,7 @@ class CopyAndMerge(nn.Module):
 
     def __init__(self, coarse: int, fine: int) -> None:
         super().__init__()
-        self.adjust = nn.Sequential(nn.Conv2d(coarse, fine, 1, bias=False), nn.BatchNorm2d(fine), nn.ReLU())
+        self.adjust = conv_norm(coarse, fine, kernel=1)
 
     def forward(self, x: Float[Tensor, "b c i j"], copied: Float[Tensor, "b d m n"]) -> Float[Tensor, "b e m n"]:
         """The two maps side by side."""
@@ -55,25 +55,14 @@ class LesionNet(nn.Module):
         stride: image pixels per pixel of the map where the expansive path is cut: 2, 4, 8, 16 or 32, as long as the
             encoder has a map of that reduction.
         channels: of the image, 1 or 3.
-        weights: of the encoder: "none", "hub" or a file.
 
     Raises:
         ValueError: the schema has no labels, or the encoder has no map of that stride.
     """
 
-    def __init__(
-        self,
-        encoder_name: str,
-        schema: LabelSchema,
-        *,
-        stride: int = 16,
-        channels: int = 3,
-        weights: Path | str = "none",
-    ) -> None:
+    def __init__(self, encoder_name: str, schema: LabelSchema, *, stride: int = 16, channels: int = 3) -> None:
         super().__init__()
-        if not schema.labels:
-            raise ValueError("schema has no labels; there is nothing to mark")
-        self.encoder = encoder(encoder_name, channels=channels, weights=weights)
+        self.encoder = encoder(encoder_name, channels=channels)
         skips = skipped(self.encoder.reductions, stride=stride, encoder_name=encoder_name)
         below = self.encoder.channels[-1]
         self.path = nn.ModuleList()

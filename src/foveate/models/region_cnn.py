@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from foveate.core.labels import LabelSchema
 from foveate.core.types import Outputs
+from foveate.models.parts.convs import conv_norm
 from foveate.models.parts.frame import padded
 
 RATES: Mapping[str, tuple[int, ...]] = {"small": (1, 2), "medium": (1, 2, 4), "large": (1, 2, 4, 8)}
@@ -58,10 +59,10 @@ class RegionCNN(nn.Module):
         if lesion_size not in RATES:
             raise ValueError(f"lesion_size={lesion_size!r} is none of {list(RATES)}")
         self.peak, self.reduction = peak if lesion_size == "small" else 1, 2**levels
-        self.stem = _unit(channels, width)
+        self.stem = conv_norm(channels, width)
         widths = [width * 2**i for i in range(levels + 1)]
         self.residual = nn.ModuleList(nn.Sequential(*(Residual(w) for _ in range(blocks))) for w in widths[:-1])
-        self.reduce = nn.ModuleList(_unit(w, 2 * w, stride=2) for w in widths[:-1])
+        self.reduce = nn.ModuleList(conv_norm(w, 2 * w, stride=2) for w in widths[:-1])
         self.pyramid = Atrous(sum(widths[1:]), pyramid, rates=RATES[lesion_size])
         self.to_maps = nn.Conv2d(pyramid * len(RATES[lesion_size]), schema.image_channels, 1)
         self.apply(_xavier)
@@ -85,8 +86,8 @@ class Residual(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first = _unit(width, width)
-        self.second = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
+        self.first = conv_norm(width, width)
+        self.second = conv_norm(width, width, active=False)
 
     def forward(self, x: Float[Tensor, "b c i j"]) -> Float[Tensor, "b c i j"]:
         """The sum, after ReLU."""
@@ -99,17 +100,11 @@ class Atrous(nn.Module):
 
     def __init__(self, channels: int, width: int, *, rates: Sequence[int]) -> None:
         super().__init__()
-        self.branches = nn.ModuleList(_unit(channels, width, rate=rate) for rate in rates)
+        self.branches = nn.ModuleList(conv_norm(channels, width, dilation=rate) for rate in rates)
 
     def forward(self, x: Float[Tensor, "b c i j"]) -> Float[Tensor, "b d i j"]:
         """All branches as channels."""
         return torch.cat([branch(x) for branch in self.branches], 1)
-
-
-def _unit(channels: int, width: int, *, stride: int = 1, rate: int = 1) -> nn.Sequential:
-    """3x3 convolution, batch normalisation, ReLU."""
-    conv = nn.Conv2d(channels, width, 3, stride=stride, padding=rate, dilation=rate, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU())
 
 
 def _xavier(layer: nn.Module) -> None:

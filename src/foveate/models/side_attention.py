@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -114,7 +113,6 @@ class SideAttention(nn.Module):
         attention: a name of `ATTENTIONS`.
         shrink: a name of `SHRINK`. A microaneurysm fills a hundredth of a block; its mean says next to nothing.
         channels: of the image, 1 or 3.
-        weights: of the trunk: "none", "hub" or a file.
         dropout: before the linear heads.
 
     Raises:
@@ -130,7 +128,6 @@ class SideAttention(nn.Module):
         attention: str = "conv",
         shrink: str = "max",
         channels: int = 3,
-        weights: Path | str = "none",
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
@@ -141,7 +138,7 @@ class SideAttention(nn.Module):
             raise ValueError("schema has no labels; nothing guides the grading, take a classifier")
         self.schema, self.shrink = schema, SHRINK[shrink]
         self.lesions = lesions()
-        self.trunk = encoder(encoder_name, channels=channels, weights=weights)
+        self.trunk = encoder(encoder_name, channels=channels)
         self.attention = ATTENTIONS[attention](self.trunk.channels[-1], labels=len(schema.labels))
         self.image_head = ImageHead(self.attention.channels, schema=schema, dropout=dropout)
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 
 from torch.optim import Adam
 
@@ -115,19 +116,16 @@ def recipe(
         raise ValueError("joint=True weighs by the answer of the same network: say multitask=True")
     if two_step and (multitask or joint):
         raise ValueError("two_step=True: the first step answers, the second does not; leave multitask out")
-    asked = [question] if isinstance(question, str) else question
-    targets = targets_of(schema, None if asked is None else {name: schema.question(name).evidence for name in asked})
-    beside = neighbours_of(schema, targets) if neighbour is True else () if neighbour is False else neighbour
-    beside = (beside,) if isinstance(beside, str) else tuple(beside)
-    if strange := set(beside) - set(neighbours_of(schema, targets)):
-        raise ValueError(f"neighbour={neighbour!r}: {sorted(strange)} are none of {neighbours_of(schema, targets)}")
+    answered = multitask or two_step
+    if gate and not answered:
+        raise ValueError("gate=True needs an answer; say multitask=True or two_step=True")
+    targets = _targets(schema, question)
     learnt = schema.select(
         # targets first: where a mask of theirs overlaps a neighbour's (haemorrhage on the disc) the pixel is theirs
-        labels=list(dict.fromkeys([*(label for labels in targets.values() for label in labels), *beside])),
-        questions=list(targets) if multitask or two_step else (),
+        labels=list(dict.fromkeys([*chain(*targets.values()), *_beside(schema, targets, neighbour)])),
+        questions=list(targets) if answered else (),
     )
     learnt = replace(learnt, exclusive=exclusive or schema.exclusive)
-    channels, own = 1 if grey else 3, encoder or "resnet50"
     weighed = partial(joint_dice, targets=targets, detach=detach, eps=eps) if joint else partial(dice, eps=eps)
     marking: dict[str, tuple[float, Term]] = {
         "pixels": (pixels, pixel_cross_entropy if learnt.exclusive else bce),
@@ -136,6 +134,7 @@ def recipe(
     if beside_main := AUXILIARY.get(network):
         share = 1 / (1 + sum(beside_main))  # so that the terms weigh as they do in a network with one output
         marking = {n: (w * share, partial(deep, term=t, weights=beside_main)) for n, (w, t) in marking.items()}
+    channels, own = 1 if grey else 3, encoder or "resnet50"
     filled = weights != "none" and (network in ON_ENCODER or (weights == "hub" and network not in WITHOUT))
     measures = Measures(
         encoder=encoder,
@@ -162,8 +161,6 @@ def recipe(
         keep=best("auc"),
     )
     gates = tuple(Gate(name, labels) for name, labels in targets.items()) if two_step or gate else ()
-    if gates and not learnt.questions:
-        raise ValueError("gate=True needs an answer; say multitask=True or two_step=True")
     return Recipe(
         schema=learnt,
         prepare=Prepare(size=size, grey=grey, crop_field=crop_field, clahe=clahe, graders=graders),
@@ -178,7 +175,26 @@ def recipe(
     )
 
 
+def _targets(schema: LabelSchema, question: str | Sequence[str] | None) -> dict[str, tuple[str, ...]]:
+    """Question -> its evidence, of those asked."""
+    if question is None:
+        return targets_of(schema)
+    asked = [question] if isinstance(question, str) else question
+    return targets_of(schema, {name: schema.question(name).evidence for name in asked})
+
+
+def _beside(schema: LabelSchema, targets: Targets, neighbour: bool | str | Sequence[str]) -> tuple[str, ...]:
+    """Labels that are learnt beside the targets; ValueError where one is no neighbour."""
+    there = neighbours_of(schema, targets)
+    if isinstance(neighbour, bool):
+        return there if neighbour else ()
+    chosen = (neighbour,) if isinstance(neighbour, str) else tuple(neighbour)
+    if strange := set(chosen) - set(there):
+        raise ValueError(f"neighbour={neighbour!r}: {sorted(strange)} are none of {there}")
+    return chosen
+
+
 def _dice_of_all(targets: Targets) -> str:
     """Of the target where it is one label; otherwise the mean over all labels stands for them."""
-    labels = [label for found in targets.values() for label in found]
+    labels = list(chain(*targets.values()))
     return f"dice_all/{labels[0]}" if len(labels) == 1 else "dice_all"

@@ -1,28 +1,20 @@
-"""TransFuse: published sizes, what each output sees, the fusion, prior, answers, weights of both branches."""
+"""TransFuse: published sizes, what each output sees, the fusion, weights of both branches."""
 
 from pathlib import Path
 
 import pytest
 import timm
 import torch
+from baselines_cases import SCHEMA, transfuse
 from safetensors.torch import save_file
 from timm.models.vision_transformer import VisionTransformer
 
-from foveate.core.labels import LabelSchema, Question
+from foveate.core.labels import LabelSchema
 from foveate.models.baselines.transfuse import VARIANTS, BiFusion, TransFuse, Up
-from foveate.models.cam import closed_form, grad_cam, of_answer
 from foveate.models.parts.encoders import pretrain
 from foveate.models.parts.size import parameters
 
-SCHEMA = LabelSchema((Question("grade", ("0", "1", "2")),), ("lesion",))
 POLYP = LabelSchema((), ("polyp",))
-
-
-def tiny(schema: LabelSchema = SCHEMA, *, prior_channels: int = 0) -> TransFuse:
-    torch.manual_seed(0)
-    return TransFuse(
-        schema, encoder_name="resnet10t", embed=16, depth=1, heads=2, size=(32, 48), prior_channels=prior_channels
-    ).eval()
 
 
 @pytest.mark.parametrize(("variant", "millions"), [("small", 26.25), ("large", 143.54)])
@@ -36,7 +28,7 @@ def test_size_is_the_published_one(variant: str, millions: float) -> None:
 
 
 def test_what_each_output_sees() -> None:
-    net, image = tiny(), torch.rand(1, 3, 64, 64)
+    net, image = transfuse(), torch.rand(1, 3, 64, 64)
     outputs = net(image)
     assert [f.shape[2] for f in outputs.features] == [16, 8, 4]
     assert [a.shape for a in outputs.aux] == [outputs.pixel.shape] * 2
@@ -81,51 +73,22 @@ def test_up_reads_the_skip_through_its_gate() -> None:
     assert Up(6, 4)(x).shape == (1, 4, 6, 8)
 
 
-@torch.no_grad()
-def test_other_sizes_than_it_was_made_for() -> None:
-    net = tiny()
-    for size in ((32, 48), (64, 64), (50, 33)):
-        outputs = net(torch.rand(1, 3, *size))
-        assert all(logits.shape == (1, 1, *size) for logits in (outputs.pixel, *outputs.aux))
-
-
-@torch.no_grad()
-def test_the_prior_is_a_further_channel() -> None:
-    net, image, prior = tiny(prior_channels=1), torch.rand(1, 3, 32, 32), torch.rand(1, 1, 32, 32)
-    assert not torch.equal(net(image, prior).pixel, net(image, torch.zeros_like(prior)).pixel)
-    assert torch.equal(tiny()(image, prior).pixel, tiny()(image).pixel)
-    with pytest.raises(ValueError, match="prior=None"):
-        net(image)
-
-
-def test_answers_with_grad_cam_in_closed_form() -> None:
-    net, image = tiny(), torch.rand(2, 3, 64, 64)
-    with torch.no_grad():
-        outputs = net(image)
-    expected = grad_cam(net, image, target=of_answer(2))
-    closed = closed_form(outputs.features[-1], weight=net.image_head.weight[2].detach())
-    torch.testing.assert_close(closed, expected, rtol=1e-5, atol=1e-6)
-    assert tiny(SCHEMA.select(questions=()))(image).image is None
-
-
 def test_one_file_fills_both_branches(tmp_path: Path) -> None:
     resnet = timm.create_model("resnet10t").state_dict()
     transformer = VisionTransformer(img_size=64, embed_dim=16, depth=2, num_heads=2).state_dict()
     assert not set(resnet) & set(transformer)
     save_file(resnet, tmp_path / "resnet.safetensors")
     save_file({**resnet, **transformer}, tmp_path / "both.safetensors")
-    net = tiny()
+    net = transfuse()
     pretrain(net, weights=tmp_path / "both.safetensors")
     weight = net.tokens.pyramid.patch_embed.proj.weight
     assert torch.equal(weight, transformer["patch_embed.proj.weight"])
     assert torch.equal(net.encoder.state_dict()["pyramid.conv1.0.weight"], resnet["conv1.0.weight"])
     with pytest.raises(ValueError, match=r"fill 0 of \d+ tensors.*missing are pos_embed"):
-        pretrain(tiny(), weights=tmp_path / "resnet.safetensors")
+        pretrain(transfuse(), weights=tmp_path / "resnet.safetensors")
 
 
 def test_what_it_cannot_be_made_of() -> None:
-    with pytest.raises(ValueError, match="no labels"):
-        TransFuse(SCHEMA.select(labels=()))
     with pytest.raises(ValueError, match="variant='tiny'; give one of small, large"):
         TransFuse(SCHEMA, variant="tiny")
     with pytest.raises(ValueError, match="take a ResNet"):

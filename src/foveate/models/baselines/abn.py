@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from pathlib import Path
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -24,29 +23,21 @@ class ABN(nn.Module):
     sigmoid the attention map a. The trunk's last stage reads x (1 + a). The paper adds the cross entropies of both.
 
     ``Outputs.activation`` holds the maps of (a): their mean over the positions are the branch's logits.
+    `pretrain` fills the trunk, `start_branch` then the branch.
 
     Args:
         encoder_name: a timm network that is a chain of layers (ResNets, EfficientNets, MobileNets, Inception-v3).
         schema: its questions give the number of logits.
         channels: of the image, 1 or 3.
-        weights: of the encoder: "none", "hub" or a file; `pretrain` fills the trunk, `start_branch` then the branch.
         dropout: before the linear heads.
 
     Raises:
         ValueError: the schema asks no question, or the encoder is no chain of layers.
     """
 
-    def __init__(
-        self,
-        encoder_name: str,
-        schema: LabelSchema,
-        *,
-        channels: int = 3,
-        weights: Path | str = "none",
-        dropout: float = 0.0,
-    ) -> None:
+    def __init__(self, encoder_name: str, schema: LabelSchema, *, channels: int = 3, dropout: float = 0.0) -> None:
         super().__init__()
-        self.encoder = encoder(encoder_name, channels=channels, weights=weights)
+        self.encoder = encoder(encoder_name, channels=channels)
         self.branch = nn.Sequential(*deepcopy(stages(self.encoder)[-1]))
         flatten(list(self.branch))
         coarse, answers = self.encoder.channels[-1], schema.image_channels

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -80,7 +78,6 @@ class CENet(nn.Module):
         width: channels of the last convolutions.
         channels: of the image, 1 or 3.
         prior_channels: maps of the prior that are read as further image channels; 0 = the prior is not read.
-        weights: of the encoder: "none", "hub" or a file.
 
     Raises:
         ValueError: the schema has no labels, the encoder's maps are not five that halve, or the prior does not fit.
@@ -94,13 +91,10 @@ class CENet(nn.Module):
         width: int = 32,
         channels: int = 3,
         prior_channels: int = 0,
-        weights: Path | str = "none",
     ) -> None:
         super().__init__()
-        if not schema.labels:
-            raise ValueError("schema has no labels; there is nothing to mark")
         self.prior_channels = prior_channels
-        self.encoder = encoder(encoder_name, channels=channels + prior_channels, weights=weights)
+        self.encoder = encoder(encoder_name, channels=channels + prior_channels)
         if self.encoder.reductions != [2, 4, 8, 16, 32]:
             raise ValueError(f"encoder_name={encoder_name!r} has maps of {self.encoder.reductions}; take a ResNet")
         fine = self.encoder.channels

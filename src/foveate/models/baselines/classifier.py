@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -30,7 +28,6 @@ class Classifier(nn.Module):
         encoder_name: any convolutional timm network (`foveate.models.parts.encoders.encoder`).
         schema: its questions give the number of logits.
         channels: of the image, 1 or 3.
-        weights: of the encoder: "none", "hub" or a file.
         stride_first: of the encoder's ResNet bottlenecks.
         dropout: before the linear heads.
 
@@ -44,12 +41,11 @@ class Classifier(nn.Module):
         schema: LabelSchema,
         *,
         channels: int = 3,
-        weights: Path | str = "none",
         stride_first: bool = False,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.encoder = encoder(encoder_name, channels=channels, weights=weights, stride_first=stride_first)
+        self.encoder = encoder(encoder_name, channels=channels, stride_first=stride_first)
         self.image_head = ImageHead(self.encoder.channels[-1], schema=schema, dropout=dropout)
 
     def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -42,7 +41,6 @@ class CrossConnected(TwoTrunks):
         schema: its questions and labels give the numbers of logits.
         widths: of the decoder, coarse to fine.
         channels: of the image, 1 or 3.
-        weights: of both encoders: "none", "hub" or a file.
         dropout: before the linear heads.
 
     Raises:
@@ -56,7 +54,6 @@ class CrossConnected(TwoTrunks):
         *,
         widths: Sequence[int] = (256, 128, 64, 64),
         channels: int = 3,
-        weights: Path | str = "none",
         dropout: float = 0.0,
     ) -> None:
         super().__init__(
@@ -66,6 +63,5 @@ class CrossConnected(TwoTrunks):
             stages=-1,
             widths=widths,
             channels=channels,
-            weights=weights,
             dropout=dropout,
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -48,7 +47,6 @@ class CrossStitch(TwoTrunks):
         per_channel: every channel has its own four weights.
         widths: of the decoder, coarse to fine.
         channels: of the image, 1 or 3.
-        weights: of both encoders: "none", "hub" or a file.
         dropout: before the linear heads.
 
     Raises:
@@ -64,7 +62,6 @@ class CrossStitch(TwoTrunks):
         per_channel: bool = True,
         widths: Sequence[int] = (256, 128, 64, 64),
         channels: int = 3,
-        weights: Path | str = "none",
         dropout: float = 0.0,
     ) -> None:
         super().__init__(
@@ -74,6 +71,5 @@ class CrossStitch(TwoTrunks):
             stages=None,
             widths=widths,
             channels=channels,
-            weights=weights,
             dropout=dropout,
         )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.core.labels import LabelSchema
 from foveate.core.types import Outputs
+from foveate.models.parts.convs import conv_norm
 from foveate.models.parts.flat import dilated
 from foveate.models.parts.heads import PixelHead
 
@@ -67,7 +66,6 @@ class DANet(nn.Module):
         width: channels of the head; None = a fourth of the encoder's coarsest map.
         dropout: probability that a channel before the last convolutions is dropped in training.
         channels: of the image, 1 or 3.
-        weights: of the encoder: "none", "hub" or a file.
 
     Raises:
         ValueError: the schema has no labels, or the encoder has no map of that reduction.
@@ -82,16 +80,13 @@ class DANet(nn.Module):
         width: int | None = None,
         dropout: float = 0.1,
         channels: int = 3,
-        weights: Path | str = "none",
     ) -> None:
         super().__init__()
-        if not schema.labels:
-            raise ValueError("schema has no labels; there is nothing to mark")
-        self.encoder = dilated(encoder_name, reduction=reduction, channels=channels, weights=weights)
+        self.encoder = dilated(encoder_name, reduction=reduction, channels=channels)
         coarse = self.encoder.channels[-1]
         inner = width or coarse // 4
-        self.position = nn.Sequential(conv(coarse, inner), PositionAttention(inner), conv(inner, inner))
-        self.channel = nn.Sequential(conv(coarse, inner), ChannelAttention(), conv(inner, inner))
+        self.position = nn.Sequential(conv_norm(coarse, inner), PositionAttention(inner), conv_norm(inner, inner))
+        self.channel = nn.Sequential(conv_norm(coarse, inner), ChannelAttention(), conv_norm(inner, inner))
         self.dropout = nn.Dropout2d(dropout)
         self.heads = nn.ModuleList(PixelHead(inner, first=schema.first_logits(), reduction=reduction) for _ in range(3))
 
@@ -105,8 +100,3 @@ class DANet(nn.Module):
             for head, x in zip(self.heads, (position + channel, position, channel), strict=True)
         )
         return Outputs(pixel=both, features=features, aux=(first, second))
-
-
-def conv(channels: int, width: int) -> nn.Sequential:
-    """3x3 convolution, batch normalisation, ReLU."""
-    return nn.Sequential(nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from jaxtyping import Float
 from segmentation_models_pytorch.decoders.deeplabv3.decoder import DeepLabV3PlusDecoder
@@ -25,7 +24,6 @@ class DeepLabV3Plus(nn.Module):
         rates: dilation of the pyramid's branches; those published for a sixteenth of the resolution.
         dropout: probability that a channel of the pyramid is dropped in training.
         channels: of the image, 1 or 3.
-        weights: of the encoder: "none", "hub" or a file.
 
     Raises:
         ValueError: the schema has no labels, or the encoder lacks such maps.
@@ -40,12 +38,9 @@ class DeepLabV3Plus(nn.Module):
         rates: Sequence[int] = (6, 12, 18),
         dropout: float = 0.5,
         channels: int = 3,
-        weights: Path | str = "none",
     ) -> None:
         super().__init__()
-        if not schema.labels:
-            raise ValueError("schema has no labels; there is nothing to mark")
-        self.encoder = dilated(encoder_name, reduction=16, channels=channels, weights=weights)
+        self.encoder = dilated(encoder_name, reduction=16, channels=channels)
         if 4 not in self.encoder.reductions:
             raise ValueError(f"encoder {encoder_name!r} has no map at a quarter; it has {self.encoder.reductions}")
         self.fine = self.encoder.reductions.index(4)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -26,25 +24,16 @@ class FCN(nn.Module):
         schema: its labels give the number of logits.
         stride: image pixels per pixel of the finest map that is scored: 32, 16, 8 (or finer, where there is a map).
         channels: of the image, 1 or 3.
-        weights: of the encoder: "none", "hub" or a file.
 
     Raises:
         ValueError: the schema has no labels, or the encoder has no map of that stride.
     """
 
-    def __init__(
-        self,
-        encoder_name: str,
-        schema: LabelSchema,
-        *,
-        stride: int = 32,
-        channels: int = 3,
-        weights: Path | str = "none",
-    ) -> None:
+    def __init__(self, encoder_name: str, schema: LabelSchema, *, stride: int = 32, channels: int = 3) -> None:
         super().__init__()
         if not schema.labels:
             raise ValueError("schema has no labels; there is nothing to mark")
-        self.encoder = encoder(encoder_name, channels=channels, weights=weights)
+        self.encoder = encoder(encoder_name, channels=channels)
         skips = skipped(self.encoder.reductions, stride=stride, encoder_name=encoder_name)
         self.stride, count = stride, schema.pixel_channels
         self.score = nn.Conv2d(self.encoder.channels[-1], count, 1)

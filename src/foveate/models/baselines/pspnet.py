@@ -12,16 +12,10 @@ from torch import Tensor, nn
 
 from foveate.core.labels import LabelSchema
 from foveate.core.types import Outputs
+from foveate.models.parts.convs import conv_norm
 from foveate.models.parts.encoders import Encoder
 from foveate.models.parts.frame import beside
 from foveate.models.parts.heads import PixelHead
-
-
-def conv(channels: int, width: int, *, kernel: int) -> nn.Sequential:
-    """Convolution, batch normalisation, ReLU."""
-    return nn.Sequential(
-        nn.Conv2d(channels, width, kernel, padding=kernel // 2, bias=False), nn.BatchNorm2d(width), nn.ReLU()
-    )
 
 
 class PyramidPooling(nn.Module):
@@ -35,7 +29,7 @@ class PyramidPooling(nn.Module):
     def __init__(self, channels: int, *, bins: Sequence[int] = (1, 2, 3, 6)) -> None:
         super().__init__()
         self.bins = tuple(bins)
-        self.shrink = nn.ModuleList(conv(channels, channels // len(self.bins), kernel=1) for _ in self.bins)
+        self.shrink = nn.ModuleList(conv_norm(channels, channels // len(self.bins), kernel=1) for _ in self.bins)
 
     def forward(self, x: Float[Tensor, "b c i j"]) -> Float[Tensor, "b d i j"]:
         """The map, then the means."""
@@ -76,8 +70,6 @@ class PSPNet(nn.Module):
         prior_channels: int = 0,
     ) -> None:
         super().__init__()
-        if not schema.labels:
-            raise ValueError("schema has no labels; there is nothing to mark")
         self.prior_channels, entering = prior_channels, channels + prior_channels
         pyramid = timm.create_model(
             encoder_name, features_only=True, in_chans=entering, output_stride=8, out_indices=tuple(range(stages))
@@ -91,10 +83,8 @@ class PSPNet(nn.Module):
             mean=[sum(pyramid.pretrained_cfg["mean"]) / 3] * entering,
             std=[sum(pyramid.pretrained_cfg["std"]) / 3] * entering,
         )
-        self.context = nn.Sequential(
-            PyramidPooling(fine[-1]), conv(2 * fine[-1], width, kernel=3), nn.Dropout2d(dropout)
-        )
-        self.early = nn.Sequential(conv(fine[-2], width // 2, kernel=3), nn.Dropout2d(dropout))
+        self.context = nn.Sequential(PyramidPooling(fine[-1]), conv_norm(2 * fine[-1], width), nn.Dropout2d(dropout))
+        self.early = nn.Sequential(conv_norm(fine[-2], width // 2), nn.Dropout2d(dropout))
         first = schema.first_logits()
         self.head = PixelHead(width, first=first, reduction=self.reduction)
         self.early_head = PixelHead(width // 2, first=first, reduction=pyramid.feature_info.reduction()[-2])

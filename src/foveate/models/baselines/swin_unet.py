@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -12,7 +11,6 @@ from torch import Tensor, nn
 
 from foveate.core.labels import LabelSchema
 from foveate.core.types import Outputs
-from foveate.models.parts.encoders import pretrain
 from foveate.models.parts.frame import beside
 from foveate.models.parts.heads import ImageHead, PixelHead
 from foveate.models.parts.tokens import Size, TransformerEncoder, expected
@@ -81,7 +79,8 @@ class Expand(nn.Module):
 class SwinUNet(nn.Module):
     """Marks labels; answers the questions, where the schema asks any, from the mean of the coarsest map.
 
-    Nine labels make 27.17 million parameters, as published.
+    Nine labels make 27.17 million parameters, as published. `pretrain` fills the way down from a file with timm's names
+    of ``swin_tiny_patch4_window7_224``.
 
     Args:
         schema: its labels and questions give the numbers of logits.
@@ -95,11 +94,10 @@ class SwinUNet(nn.Module):
         drop_path: probability that the last block is skipped in training; it grows from 0 at the first.
         dropout: before the linear heads.
         prior_channels: maps of the prior that are read as further image channels; 0 = the prior is not read.
-        weights: of the way down: "none", "hub" or a file, with timm's names of ``swin_tiny_patch4_window7_224``.
 
     Raises:
-        ValueError: the schema has no labels, the size or ``embed`` is no such multiple, the weights do not fill the way
-            down, or (from forward) the prior does not fit.
+        ValueError: the schema has no labels, the size or ``embed`` is no such multiple, or (from forward) the prior
+            does not fit.
     """
 
     def __init__(
@@ -115,11 +113,8 @@ class SwinUNet(nn.Module):
         drop_path: float = 0.2,
         dropout: float = 0.0,
         prior_channels: int = 0,
-        weights: Path | str = "none",
     ) -> None:
         super().__init__()
-        if not schema.labels:
-            raise ValueError("schema has no labels; there is nothing to mark")
         if embed % head:
             raise ValueError(f"embed={embed} is no multiple of head={head}; take {max(embed // head, 1) * head}")
         levels = range(len(depths))
@@ -139,7 +134,6 @@ class SwinUNet(nn.Module):
         self.encoder = TransformerEncoder(
             pyramid, name=name, channels=wide, reductions=reductions, **expected(name, entering)
         )
-        pretrain(self.encoder, weights=weights)
         drops = [drop_path * n / max(sum(depths) - 1, 1) for n in range(sum(depths))]
         up = levels[-2::-1]
         self.expand = nn.ModuleList(Expand(wide[n + 1], wide[n], factor=2) for n in up)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from foveate.core.labels import LabelSchema
 from foveate.core.types import Outputs
-from foveate.models.parts.encoders import encoder, pretrain
+from foveate.models.parts.convs import conv_norm
+from foveate.models.parts.encoders import encoder
 from foveate.models.parts.frame import beside
 from foveate.models.parts.heads import ImageHead, PixelHead
 from foveate.models.parts.tokens import Size, Tokens, TransformerEncoder, expected, sides
@@ -48,10 +49,8 @@ VARIANTS = {
 """TransFuse-S (26.25 million parameters published) and TransFuse-L (143.54), each for one label at 192 x 256."""
 
 
-def conv(channels: int, width: int, *, kernel: int, active: bool = True) -> nn.Sequential:
-    """Convolution, batch normalisation and, if it is active, ReLU."""
-    layers = [nn.Conv2d(channels, width, kernel, padding=kernel // 2, bias=False), nn.BatchNorm2d(width)]
-    return nn.Sequential(*layers, *([nn.ReLU()] if active else []))
+point = partial(conv_norm, kernel=1, active=False)
+"""1x1 convolution and batch normalisation."""
 
 
 def doubled(x: Float[Tensor, "b c i j"]) -> Float[Tensor, "b c m n"]:
@@ -72,16 +71,16 @@ class BiFusion(nn.Module):
 
     def __init__(self, g: int, t: int, width: int, *, ratio: int, dropout: float) -> None:
         super().__init__()
-        self.of_g, self.of_t = conv(g, width, kernel=1, active=False), conv(t, width, kernel=1, active=False)
-        self.both = conv(width, width, kernel=3)
+        self.of_g, self.of_t = point(g, width), point(t, width)
+        self.both = conv_norm(width, width)
         self.channel = SEModule(t, rd_channels=max(t // ratio, 1))
         self.spatial = SpatialAttn(kernel_size=7)
         entering, inner = g + t + width, max(width // 2, 1)
         self.residual = nn.Sequential(
             nn.BatchNorm2d(entering),
             nn.ReLU(),
-            conv(entering, inner, kernel=1),
-            conv(inner, inner, kernel=3),
+            conv_norm(entering, inner, kernel=1),
+            conv_norm(inner, inner),
             nn.Conv2d(inner, width, 1),
         )
         self.short = nn.Conv2d(entering, width, 1)
@@ -107,10 +106,10 @@ class Up(nn.Module):
     def __init__(self, channels: int, width: int, *, skip: int = 0) -> None:
         super().__init__()
         entering = channels + skip
-        self.main = nn.Sequential(conv(entering, width, kernel=3), conv(width, width, kernel=3, active=False))
-        self.short = conv(entering, width, kernel=1, active=False)
-        self.of_x, self.of_skip = (conv(c, width, kernel=1, active=False) if skip else None for c in (channels, skip))
-        self.psi = conv(width, 1, kernel=1, active=False) if skip else None
+        self.main = nn.Sequential(conv_norm(entering, width), conv_norm(width, width, active=False))
+        self.short = point(entering, width)
+        self.of_x, self.of_skip = (point(c, width) if skip else None for c in (channels, skip))
+        self.psi = point(width, 1) if skip else None
 
     def forward(
         self, x: Float[Tensor, "b c i j"], skip: Float[Tensor, "b s m n"] | None = None
@@ -128,7 +127,8 @@ class TransFuse(nn.Module):
 
     ``Outputs.aux`` are the logits of the transformer's finest map and of the coarsest fused one; the published loss
     weighs the three outputs 0.5, 0.3 and 0.2. Enlarging keeps the outer edges in place, where the published network
-    keeps the corners' centres, and convolutions before a normalisation have no bias.
+    keeps the corners' centres, and convolutions before a normalisation have no bias. `pretrain` fills both branches
+    from a file with the tensors of ResNet and transformer side by side under timm's names (they do not collide).
 
     Args:
         schema: its labels and questions give the numbers of logits.
@@ -142,12 +142,10 @@ class TransFuse(nn.Module):
             others they are interpolated, and images are padded to the next multiple.
         dropout: probability that a channel of either branch is dropped in training; half of it after each fusion.
         prior_channels: maps of the prior that are read as further image channels; 0 = the prior is not read.
-        weights: "none", "hub", or a file with the tensors of ResNet and transformer side by side under timm's names
-            (they do not collide).
 
     Raises:
-        ValueError: the schema has no labels, there is no such variant, the size is no multiple, the weights do not fill
-            both branches, or (from forward) the prior does not fit.
+        ValueError: the schema has no labels, there is no such variant, the size is no multiple, or (from forward) the
+            prior does not fit.
     """
 
     def __init__(
@@ -163,11 +161,8 @@ class TransFuse(nn.Module):
         size: int | Size = (192, 256),
         dropout: float = 0.2,
         prior_channels: int = 0,
-        weights: Path | str = "none",
     ) -> None:
         super().__init__()
-        if not schema.labels:
-            raise ValueError("schema has no labels; there is nothing to mark")
         if variant not in VARIANTS:
             raise ValueError(f"variant={variant!r}; give one of {', '.join(VARIANTS)}")
         published = VARIANTS[variant]
@@ -189,7 +184,6 @@ class TransFuse(nn.Module):
         self.tokens = TransformerEncoder(
             tokens, name=name, channels=[width], reductions=[PATCH], **expected(name, entering)
         )
-        pretrain(self, weights=weights)
         _, fine, middle, coarse = self.encoder.channels
         self.dropout = nn.Dropout2d(dropout)
         self.up = nn.ModuleList([Up(width, middle), Up(middle, fine)])
@@ -224,5 +218,5 @@ class TransFuse(nn.Module):
     @staticmethod
     def _before(channels: int, width: int) -> nn.Module:
         """What stands before an output's last convolution; a map as wide as that needs no 1x1."""
-        enter: Sequence[nn.Module] = [] if channels == width else [conv(channels, width, kernel=1)]
-        return nn.Sequential(*enter, conv(width, width, kernel=3))
+        enter: Sequence[nn.Module] = [] if channels == width else [conv_norm(channels, width, kernel=1)]
+        return nn.Sequential(*enter, conv_norm(width, width))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -15,11 +14,10 @@ from torch import Tensor, nn
 
 from foveate.core.labels import LabelSchema
 from foveate.core.types import Outputs
-from foveate.models.parts.encoders import pretrain
+from foveate.models.parts.convs import conv_norm, double_conv
 from foveate.models.parts.frame import beside
 from foveate.models.parts.heads import ImageHead, PixelHead
 from foveate.models.parts.tokens import Size, Tokens, TransformerEncoder, expected, sides
-from foveate.models.parts.transposed import double_conv
 
 PATCH = 16
 
@@ -93,7 +91,8 @@ class TransUNet(nn.Module):
     """Marks labels; answers the questions, where the schema asks any, from the mean of the tokens.
 
     Nine labels at 224 px make 105.28 million parameters, as published; 512 px have more positions, 105.91. Enlarging
-    keeps the outer edges in place, where the published one keeps the corners' centres.
+    keeps the outer edges in place, where the published one keeps the corners' centres. `pretrain` fills trunk and
+    transformer from a file with timm's names of ``vit_base_r50_s16_224``.
 
     Args:
         schema: its labels and questions give the numbers of logits.
@@ -109,11 +108,10 @@ class TransUNet(nn.Module):
         decoder: channels of the decoder: before its first doubling, then after each of the four.
         dropout: of the transformer and before the linear heads.
         prior_channels: maps of the prior that are read as further image channels; 0 = the prior is not read.
-        weights: of trunk and transformer: "none", "hub" or a file, with timm's names of ``vit_base_r50_s16_224``.
 
     Raises:
-        ValueError: the schema has no labels, a width or the size is no such multiple, the weights do not fill the
-            network, or (from forward) the prior does not fit.
+        ValueError: the schema has no labels, a width or the size is no such multiple, or (from forward) the prior does
+            not fit.
     """
 
     def __init__(
@@ -131,11 +129,8 @@ class TransUNet(nn.Module):
         decoder: Sequence[int] = (512, 256, 128, 64, 16),
         dropout: float = 0.1,
         prior_channels: int = 0,
-        weights: Path | str = "none",
     ) -> None:
         super().__init__()
-        if not schema.labels:
-            raise ValueError("schema has no labels; there is nothing to mark")
         if stem % 32 or any(width % 128 for width in widths) or len(widths) != 3 or len(decoder) != 5:
             raise ValueError(
                 f"stem={stem}, widths={tuple(widths)}, decoder={tuple(decoder)}: give a stem that 32 divides, three "
@@ -157,10 +152,7 @@ class TransUNet(nn.Module):
         self.encoder = HybridEncoder(
             Hybrid(trunk, tokens), name=name, channels=fine, reductions=[2, 4, 8, PATCH], **expected(name, entering)
         )
-        pretrain(self.encoder, weights=weights)
-        self.enter = nn.Sequential(
-            nn.Conv2d(embed, decoder[0], 3, padding=1, bias=False), nn.BatchNorm2d(decoder[0]), nn.ReLU()
-        )
+        self.enter = conv_norm(embed, decoder[0])
         skips = (*fine[-2::-1], 0)
         self.join = nn.ModuleList(
             double_conv(below + skip, width) for below, skip, width in zip(decoder, skips, decoder[1:], strict=False)

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from foveate.core.labels import LabelSchema
 from foveate.core.types import Outputs
+from foveate.models.parts.convs import double_conv
 from foveate.models.parts.frame import beside, padded
 from foveate.models.parts.heads import PixelHead
-from foveate.models.parts.transposed import double_conv
 
 
 class ClassicUNet(nn.Module):
@@ -41,8 +41,6 @@ class ClassicUNet(nn.Module):
         prior_channels: int = 0,
     ) -> None:
         super().__init__()
-        if not schema.labels:
-            raise ValueError("schema has no labels; there is nothing to mark")
         self.prior_channels, self.coarsest = prior_channels, 2 ** (len(widths) - 1)
         entering = [channels + prior_channels, *widths]
         self.down = nn.ModuleList(double_conv(i, o, bias=True) for i, o in zip(entering, widths, strict=False))

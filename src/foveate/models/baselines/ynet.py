@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from foveate.core.labels import LabelSchema
 from foveate.models.joint import Joint
@@ -22,7 +21,6 @@ class YNet(Joint):
         schema: its questions and labels give the numbers of logits.
         widths: of the decoder, coarse to fine.
         channels: of the image, 1 or 3.
-        weights: of the encoder: "none", "hub" or a file.
         dropout: before the linear heads.
 
     Raises:
@@ -36,7 +34,6 @@ class YNet(Joint):
         *,
         widths: Sequence[int] = (256, 128, 64, 64),
         channels: int = 3,
-        weights: Path | str = "none",
         dropout: float = 0.0,
     ) -> None:
         super().__init__(
@@ -44,6 +41,5 @@ class YNet(Joint):
             schema,
             decoder=partial(TransposedUNet, widths=widths),
             channels=channels,
-            weights=weights,
             dropout=dropout,
         )

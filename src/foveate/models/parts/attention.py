@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from foveate.models.parts.convs import conv_norm
+
 
 class GridAttention(nn.Module):
     """Multi-head self-attention over a map with learnt relative positions, times a channel gate; no projection after.
@@ -102,8 +104,7 @@ class BottleneckAttention(nn.Module):
         inner = width // 4
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or channels != width:
-            conv = nn.Conv2d(channels, width, 1, stride=stride, bias=False)
-            self.shortcut = nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU())
+            self.shortcut = conv_norm(channels, width, kernel=1, stride=stride)
         last = nn.BatchNorm2d(width)
         nn.init.zeros_(last.weight)
         self.body = nn.Sequential(

@@ -118,12 +118,11 @@ def encoder(
     name: str,
     *,
     channels: int = 3,
-    weights: Path | str = "none",
     stride_first: bool = False,
     maps: int | None = None,
     coarsest: int = 32,
 ) -> Encoder:
-    """A timm network as an encoder, without its classifier.
+    """A timm network as an encoder with random weights, without its classifier; `pretrain` fills it.
 
     Inception-v3 gets padded 3x3 convolutions and pools, so that its maps are 1/2 ... 1/32 of the image (Wei et al.
     2021, Lesion-Net); timm's are a few pixels smaller.
@@ -132,7 +131,6 @@ def encoder(
         name: any timm network with ``features_only`` that takes every image size (``resnet18``, ``convnext_atto``).
         channels: of the image, 1 or 3; from weights for 3, one channel gets the sum of the first filters, and the mean
             of the three numbers it is normalised with.
-        weights: as in `pretrain`; "none" = random.
         stride_first: ResNet bottlenecks stride in their first convolution, as first published and as Keras has it,
             not in the second. Weights trained so need it: with Keras' weights the variances that layer3 sees on fundus
             images are off from the trained ones by a median factor of 1.5 with it and 2.2 without.
@@ -140,7 +138,7 @@ def encoder(
             instead of halved, where timm can do so.
 
     Raises:
-        ValueError: timm has no such network, it does not take every image size, or the file does not fill it.
+        ValueError: timm has no such network, or it does not take every image size.
     """
     if not timm.is_model(name):
         near = get_close_matches(name, timm.list_models(), n=5)
@@ -157,7 +155,7 @@ def encoder(
             part.conv1.stride, part.conv2.stride = (2, 2), (1, 1)
     if name.endswith("inception_v3"):
         _pad_inception(network)
-    made = Encoder(
+    return Encoder(
         network,
         name=name,
         channels=network.feature_info.channels(),
@@ -165,8 +163,6 @@ def encoder(
         mean=_as_channels(network.pretrained_cfg["mean"], channels),
         std=_as_channels(network.pretrained_cfg["std"], channels),
     )
-    pretrain(made, weights=weights)
-    return made
 
 
 def _as_channels(numbers: Sequence[float], channels: int) -> list[float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,17 +14,16 @@ from timm.models.inception_v3 import InceptionB, InceptionD
 from timm.models.mobilenetv3 import MobileNetV3Features
 from torch import Tensor, nn
 
-from foveate.models.parts.encoders import Encoder, encoder, pretrain
+from foveate.models.parts.encoders import Encoder, encoder
 
 
-def dilated(encoder_name: str, *, reduction: int = 16, channels: int = 3, weights: Path | str = "none") -> Encoder:
+def dilated(encoder_name: str, *, reduction: int = 16, channels: int = 3) -> Encoder:
     """A timm network as an encoder whose coarsest maps have this reduction (Chen et al. 2018); weights are the same.
 
     Args:
         encoder_name: a timm network that is a chain of layers (ResNets, EfficientNets, MobileNets, Inception-v3).
         reduction: image pixels per pixel of the coarsest maps; one of the encoder's.
         channels: of the image, 1 or 3.
-        weights: "none", "hub" or a file.
 
     Raises:
         ValueError: the encoder is no chain of layers, has no map of this reduction, or a stride cannot be taken out.
@@ -38,7 +36,7 @@ def dilated(encoder_name: str, *, reduction: int = 16, channels: int = 3, weight
         if own > reduction:
             flatten(groups[number], dilation=own // reduction)
     mean, std = made.expects
-    flat = Encoder(
+    return Encoder(
         made.pyramid,
         name=encoder_name,
         channels=made.channels,
@@ -46,8 +44,6 @@ def dilated(encoder_name: str, *, reduction: int = 16, channels: int = 3, weight
         mean=mean,
         std=std,
     )
-    pretrain(flat, weights=weights)
-    return flat
 
 
 def stages(of: Encoder) -> list[list[nn.Module]]:

@@ -9,9 +9,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.core.labels import LabelSchema
+from foveate.models.parts.convs import double_conv
 from foveate.models.parts.frame import resampled
 from foveate.models.parts.heads import PixelHead
-from foveate.models.parts.transposed import TransposedUNet, double_conv
+from foveate.models.parts.transposed import TransposedUNet
 
 
 class Fusion(nn.Module):
@@ -85,8 +86,6 @@ class GuidedDecoder(nn.Module):
         widths: Sequence[int] = (256, 128, 64, 64),
     ) -> None:
         super().__init__()
-        if not schema.labels:
-            raise ValueError("schema has no labels; there is nothing to mark")
         if fuse is not None and fuse not in FUSIONS:
             raise ValueError(f"fuse={fuse!r} is none of {list(FUSIONS)}; None leaves the skips as they are")
         # fusions only where the decoder takes a skip: short widths leave the finest maps unread

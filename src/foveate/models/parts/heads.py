@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.core.labels import LabelSchema
+from foveate.models.parts.frame import enlarged
 
 
 class PixelHead(nn.Module):
@@ -17,16 +17,18 @@ class PixelHead(nn.Module):
 
     Args:
         channels: of the decoder's map.
-        first: biases to start from, one a logit (``schema.first_logits()``).
+        first: biases to start from, one a logit (``schema.first_logits()``; of a schema without labels it is empty).
         reduction: image pixels per pixel of the decoder's map.
         kernel: of the convolution, odd.
 
     Raises:
-        ValueError: kernel is even.
+        ValueError: there is no logit, or kernel is even.
     """
 
     def __init__(self, channels: int, *, first: Sequence[float], reduction: int, kernel: int = 1) -> None:
         super().__init__()
+        if not first:
+            raise ValueError("schema has no labels, there is nothing to mark; take a classifier")
         if kernel % 2 == 0:
             raise ValueError(f"kernel={kernel} is even; take {kernel + 1}")
         self.conv, self.reduction = nn.Conv2d(channels, len(first), kernel, padding=kernel // 2), reduction
@@ -36,10 +38,7 @@ class PixelHead(nn.Module):
 
     def forward(self, decoded: Float[Tensor, "b d i j"], *, size: tuple[int, int]) -> Float[Tensor, "b c h w"]:
         """Logits at ``size`` (rows, cols), the size of the image."""
-        logits: Tensor = self.conv(decoded)
-        if self.reduction > 1:
-            logits = F.interpolate(logits, scale_factor=float(self.reduction), mode="bilinear", align_corners=False)
-        return logits[:, :, : size[0], : size[1]]
+        return enlarged(self.conv(decoded), self.reduction, size=size)
 
 
 class ImageHead(nn.Module):

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from foveate.models.parts.convs import conv_norm
 from foveate.models.parts.decoders import Decoder
 
 
@@ -25,10 +26,8 @@ class ResidualConv(nn.Module):
     def __init__(self, channels: int, width: int, *, residual: bool = True, dropout: float = 0.0) -> None:
         super().__init__()
         self.dropout, self.residual = nn.Dropout(dropout), residual
-        self.first = nn.Sequential(
-            nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
-        )
-        self.second = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
+        self.first = conv_norm(channels, width)
+        self.second = conv_norm(width, width, active=False)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
         """The map, convolved twice."""

@@ -8,25 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from foveate.models.parts.convs import double_conv
 from foveate.models.parts.decoders import Decoder
-
-
-def double_conv(channels: int, width: int, *, bias: bool = False) -> nn.Sequential:
-    """Two 3x3 convolutions, each with batch normalisation and ReLU.
-
-    Args:
-        channels: of the map it reads.
-        width: channels of the map it gives.
-        bias: of the convolutions; normalisation takes it out again, so it is for parameter counts alone.
-    """
-    return nn.Sequential(
-        nn.Conv2d(channels, width, 3, padding=1, bias=bias),
-        nn.BatchNorm2d(width),
-        nn.ReLU(inplace=True),  # a fresh map of 64 x 256 x 256 takes ten times as long as the maximum itself
-        nn.Conv2d(width, width, 3, padding=1, bias=bias),
-        nn.BatchNorm2d(width),
-        nn.ReLU(inplace=True),
-    )
 
 
 class TransposedUNet(Decoder):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from jaxtyping import Float
 from timm.models import FeatureListNet
@@ -27,7 +26,6 @@ class TwoTrunks(nn.Module):
         stages: how many of the encoder's maps are exchanged, from the finest on.
         widths: of the decoder, coarse to fine.
         channels: of the image, 1 or 3.
-        weights: of both encoders: "none", "hub" or a file.
         dropout: before the linear heads.
 
     Raises:
@@ -43,14 +41,11 @@ class TwoTrunks(nn.Module):
         stages: int | None,
         widths: Sequence[int],
         channels: int,
-        weights: Path | str,
         dropout: float,
     ) -> None:
         super().__init__()
-        if not schema.labels:
-            raise ValueError("schema has no labels; take a classifier")
-        self.answering = encoder(encoder_name, channels=channels, weights=weights)
-        self.marking = encoder(encoder_name, channels=channels, weights=weights)
+        self.answering = encoder(encoder_name, channels=channels)
+        self.marking = encoder(encoder_name, channels=channels)
         if not isinstance(self.answering.pyramid, FeatureListNet):
             raise ValueError(f"encoder_name={encoder_name!r} is no chain of layers; take a ResNet")
         sizes = self.answering.channels
