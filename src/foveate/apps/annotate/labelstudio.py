@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -30,12 +30,10 @@ from foveate.apps.annotate.labelstudio_interface import (
 )
 from foveate.apps.annotate.marks import Marks
 from foveate.apps.annotate.protocol import Protocol
+from foveate.apps.annotate.said import Read
 from foveate.core.labels import LabelSchema
 from foveate.core.shapes import Layer, packed, rasterise
 from foveate.engine.checkpoint import write_aside, write_json
-
-if TYPE_CHECKING:
-    from foveate.apps.annotate.export import Read
 
 SIZES = (3, 4, 8, 16)
 """Bits that a run's length may take."""
