@@ -24,7 +24,12 @@ def test_the_papers_figures_stand_beside() -> None:
         (Question("hard_exudate", evidence=("ex",)), Question("macular_hole", evidence=("mh",))), ("ex", "mh")
     )
     study = load_study("region_guided", schema)
-    assert list(study) == ["Table 1, hard_exudate", "Table 1, macular_hole", "Forms", "Labels"]
+    assert list(study) == ["Table 1, hard_exudate", "Table 1, macular_hole", "Together", "Forms", "Labels"]
+    assert "Together" not in list(load_study("region_guided", schema, findings=["hard_exudate"]))
+    for recipe in study["Together"].rows.values():
+        assert [q.name for q in recipe.schema.questions] == ["hard_exudate", "macular_hole"]
+    assert study["Together"]["Without guidance"].cues is None
+    assert "air/macular_hole" in study["Together"].compared
     table = study["Table 1, hard_exudate"]
     assert list(table) == ["Inception-v3", "Without guidance", "With guidance"]
     assert table.paper["With guidance"]["auc/hard_exudate"] == 0.9938

@@ -1,8 +1,9 @@
 """Regional guidance (Son et al., Table 1): does it help to say roughly where? And what does it cost to say it?
 
 A table a finding: Inception-v3, the paper's network without and with guidance. The paper trains one network a finding,
-and so do the rows. "Forms" asks which network and which loss is guided; "Labels" what a cue of each kind is worth, at
-shares of the patients for whom it was drawn (`cost_curves`).
+and so do the rows; where there are several findings, "Together" has one network for all. "Forms" asks which network and
+which loss is guided; "Labels" what a cue of each kind is worth, at shares of the patients for whom it was drawn
+(`cost_curves`).
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def study(
     findings: Sequence[str] | None = None,
     shares: Sequence[float] = SHARES,
 ) -> Study:
-    """A table a finding, one of what is guided, one of what a label is worth.
+    """A table a finding, one of a network for all of them, one of what is guided, one of what a label is worth.
 
     Args:
         schema: needs a finding, a yes/no question with a label as evidence.
@@ -77,6 +78,8 @@ def study(
     for finding in asked:
         title = "Table 1" if len(asked) == 1 else f"Table 1, {finding}"
         tables[title] = _guided(schema, finding, common or {})
+    if len(asked) > 1:
+        tables["Together"] = _together(schema, asked, common or {})
     tables["Forms"] = _forms(schema, asked[0], common or {})
     tables["Labels"] = _labels(schema, asked[0], common or {}, shares)
     return Study("region_guided", tables)
@@ -112,6 +115,19 @@ def _guided(schema: LabelSchema, finding: str, common: Mapping[str, Any]) -> Stu
         "(FN) at the threshold with the best harmonic mean of sensitivity and specificity, which is chosen on the test "
         "images themselves, as in the paper; a map that ignores the cue scores the cue's share. Inception-v3's "
         "activation is the sigmoid of its class activation map.",
+    )
+
+
+def _together(schema: LabelSchema, findings: Sequence[str], common: Mapping[str, Any]) -> StudyTable:
+    """One network for several findings, a map each."""
+    settings = {**common, "findings": list(findings)}
+    said = {WITHOUT: {"guide": 0.0}, WITH: {}}
+    return StudyTable(
+        {row: load_recipe("region_guided", schema, **{**settings, **own}) for row, own in said.items()},
+        tuple(f"{name}/{finding}" for finding in findings for name in ("auc", "air", "cue_share", "pointing")),
+        reference=WITHOUT,
+        compared=tuple(f"{name}/{finding}" for finding in findings for name in ("auc", "air")),
+        note="One network for all findings, a map each. AIR over all images with the finding, called or missed.",
     )
 
 
