@@ -22,6 +22,7 @@ from foveate.engine.artifacts import read_map
 from foveate.engine.evaluate import evaluate
 from foveate.engine.fit import fit
 from foveate.engine.recipe import Recipe, Stage, best
+from foveate.engine.run import DivergedError
 from foveate.engine.schedule import divide_when_flat
 from foveate.losses.pixel import bce
 from foveate.losses.weigh import Weigh
@@ -246,7 +247,7 @@ def test_what_is_wrong_is_said(rows: Manifest, tmp_path: Path) -> None:
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="no CUDA device"):
             fit(tiny_recipe(), rows, out=tmp_path / "d", device="cuda", quiet=True)
-    with pytest.raises(RuntimeError, match="not finite"):
+    with pytest.raises(DivergedError, match="not finite"):
         fit(tiny_recipe(epochs=3, lr=1e30), rows, out=tmp_path / "e", device="cpu", quiet=True)
 
 

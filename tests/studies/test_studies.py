@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from foveate.data.manifest import Manifest
 from foveate.data.split import split
 from foveate.engine.fit import fit
 from foveate.engine.recipe import Recipe
-from foveate.engine.run import Run
-from foveate.engine.study import Study, run_name
+from foveate.engine.run import DivergedError, Run
+from foveate.engine.study import Study, StudyTable, run_name
+from foveate.recipes import load_recipe
 from foveate.studies import _training, load_study, pooled, run_study, study_record, study_tables
 from foveate.studies.image_quality import groupings
 
@@ -218,3 +220,26 @@ def test_a_manifest_that_is_not_split_is_refused(drawn: Manifest, tmp_path: Path
         run_study(study, whole, out=tmp_path)
     with pytest.raises(ValueError, match=r"no study there \(study\.json is missing\)"):
         study_tables(tmp_path)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_row_that_diverges_is_told_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    monkeypatch.setenv("FOVEATE_CACHE", str(tmp_path / "cache"))
+    rows = Manifest(ENFACE, tuple(synthetic.write("enface", tmp_path / "drawn", n=12, size=64)), tmp_path / "drawn")
+    rows = split(rows, ratios=(0.5, 0.25, 0.25), seed=0)
+    calm, wild = (load_recipe("image_quality", ENFACE, **SMALL | {"lr": lr, "epochs": 3}) for lr in (1e-3, 1e30))
+    both = StudyTable(
+        {"wild": wild, "calm": calm}, ("f1/quality",), reference="wild", paper={"wild": {"f1/quality": 1}}
+    )
+    told: list[str] = []
+    study = Study("tried", {"Both": both})
+    made = run_study(study, rows, out=tmp_path, device="cpu", workers=workers, quiet=True, say=told.append)
+    assert [line[0] for line in made["Both"].rows] == ["calm"]
+    assert any("[1/2] wild, split: " in said and "is not finite" in said for said in told)
+    assert any("Left out: wild (split: " in note and "lower learning rate" in note for note in made["Both"].note)
+    assert str(study_tables(tmp_path)["Both"]) == str(made["Both"])
+    alone = Study("tried", {"Alone": replace(both, rows={"wild": wild}), "Both": both})
+    with pytest.raises(DivergedError, match="Alone: no row was trained"):
+        run_study(alone, rows, out=tmp_path, device="cpu", quiet=True, say=told.append)

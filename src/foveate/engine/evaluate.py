@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from foveate.data.manifest import Manifest
 from foveate.engine.checkpoint import write_json
 from foveate.engine.looks import looked
 from foveate.engine.recipe import Loss, Recipe
-from foveate.engine.run import Run, forward, pick_device
+from foveate.engine.run import CALMER, DivergedError, Run, forward, pick_device
 from foveate.metrics.counts import Counts
 from foveate.metrics.lesions import lesion_rows, write_lesions
 from foveate.metrics.summary import estimates, summary
@@ -33,7 +34,11 @@ from foveate.metrics.table import Table
 def validate(
     network: nn.Module, data: Dataset, *, loss: Loss, recipe: Recipe, device: torch.device, threads: int = 2
 ) -> dict[str, float]:
-    """Figures of `metrics.summary` and the mean loss, in the network's frame (no undo), for choosing weights."""
+    """Figures of `metrics.summary` and the mean loss, in the network's frame (no undo), for choosing weights.
+
+    Raises:
+        DivergedError: the loss is not a number.
+    """
     network.eval()
     parts, totals, images = [], 0.0, 0
     groups = {row.id: row.group for row in data.rows}
@@ -41,6 +46,8 @@ def validate(
         batch = batch.to(device)
         outputs = forward(network, batch, precision=recipe.precision, infer=recipe.infer)
         totals += float(sum(loss(outputs, batch).values())) * len(batch)
+        if math.isnan(totals):
+            raise DivergedError(f"validation: the loss is not finite but nan; {CALMER}")
         images += len(batch)
         parts.append(_count_batch(outputs, batch, groups))
     return {"loss": totals / images, **summary(Counts.join(parts))}

@@ -44,7 +44,7 @@ def fit(
 
     Raises:
         ValueError: the folder holds another run, a split is empty, or a patient straddles splits.
-        RuntimeError: a loss is not finite.
+        DivergedError: a loss is not finite.
     """
     run = Run(Path(out), recipe)
     _no_leak(rows)

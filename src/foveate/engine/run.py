@@ -34,6 +34,14 @@ LIBRARIES = (
 )
 
 
+CALMER = "start a new run with a lower learning rate, or clip the gradient (clip=1.0)"
+"""What to do about a loss that is not finite."""
+
+
+class DivergedError(RuntimeError):
+    """A loss that is not finite."""
+
+
 @dataclass(frozen=True)
 class Run:
     """A folder and the recipe that made it (`fit` returns one, `load_run` opens one)."""

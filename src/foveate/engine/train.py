@@ -31,7 +31,7 @@ from foveate.engine.distributed import Processes
 from foveate.engine.evaluate import validate
 from foveate.engine.logs import Ledger, Watch
 from foveate.engine.recipe import Loss, Stage
-from foveate.engine.run import Run, autocast_forward, cast_up, forward, place, write_out
+from foveate.engine.run import CALMER, DivergedError, Run, autocast_forward, cast_up, forward, place, write_out
 from foveate.engine.schedule import History, stopped
 from foveate.engine.share import copy_stage
 
@@ -220,9 +220,8 @@ class Trainer:
             self.watch.advance(self.step)
         means = {name: float(value) / (until - first) for name, value in totals.items()}
         if bad := [name for name, value in means.items() if not math.isfinite(value)]:
-            raise RuntimeError(
-                f"stage {self.stage.name!r}: loss {bad} is not finite between steps {first} and {until}; "
-                "start a new run with a lower learning rate, or clip the gradient (clip=1.0)"
+            raise DivergedError(
+                f"stage {self.stage.name!r}: loss {bad} is not finite between steps {first} and {until}; {CALMER}"
             )
         return self.processes.mean(means)
 

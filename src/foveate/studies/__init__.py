@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from foveate.core.labels import LabelSchema
 from foveate.data.manifest import Manifest
 from foveate.engine.checkpoint import write_json
 from foveate.engine.recipe import Recipe
+from foveate.engine.run import DivergedError
 from foveate.engine.study import COSTS, Study, StudyTable
 from foveate.metrics.counts import Counts
 from foveate.recipes import load_run
@@ -78,6 +79,7 @@ def run_study(
 
     Raises:
         ValueError: the manifest has neither folds nor splits, or a table is not one of the study's.
+        DivergedError: no row of a table could be trained; where some could, the table tells which is left out and why.
     """
     folder = Path(out)
     parts = _parts(rows, folds)
@@ -92,7 +94,12 @@ def run_study(
         for fold, part in parts.items():
             if not (runs / name / fold / (graders or "") / "metrics.json").is_file():
                 todo.append(Job(f"[{number}/{len(jobs)}] {row}, {fold}", recipe, part, runs / name / fold, runs))
-    run_jobs(todo, workers=workers, device=device, seed=seed, graders=graders, quiet=quiet, say=say)
+    found = run_jobs(todo, workers=workers, device=device, seed=seed, graders=graders, quiet=quiet, say=say)
+    lost = {place.parent.name: f"{place.name}: {said}" for place, said in reversed(found.items())}
+    wanted = {title: _without(study, title, lost) for title in wanted}
+    if bare := [title for title, table in wanted.items() if not table.rows]:
+        raise DivergedError(f"{', '.join(bare)}: no row was trained. {'; '.join(lost.values())}")
+    study = Study(study.name, {**study.tables, **wanted})
     for name in {name: None for title, table in wanted.items() if table.costs for name in study.runs(title).values()}:
         for fold in parts:
             stage_costs(load_run(runs / name / fold), device=device)
@@ -179,6 +186,28 @@ def pooled(folder: Path, name: str, folds: Sequence[str], *, graders: str | None
     """Counts of a row over its folds, pooled image by image."""
     runs = [load_run(folder / "runs" / name / fold) for fold in folds]
     return Counts.join([Counts.read(run.folder / (graders or ""), run.recipe.schema) for run in runs])
+
+
+def _without(study: Study, title: str, lost: Mapping[str, str]) -> StudyTable:
+    """A table without the rows whose runs are lost, which its note tells.
+
+    Args:
+        study: the table's.
+        title: of the table.
+        lost: run -> why.
+    """
+    table, runs = study[title], study.runs(title)
+    gone = {row: lost[name] for row, name in runs.items() if name in lost}
+    if not gone:
+        return table
+    said = " ".join(f"Left out: {row} ({why})." for row, why in gone.items())
+    return replace(
+        table,
+        rows={row: recipe for row, recipe in table.items() if row not in gone},
+        paper={row: values for row, values in table.paper.items() if row not in gone},
+        reference=None if table.reference in gone else table.reference,
+        note=f"{table.note} {said}".strip(),
+    )
 
 
 def _parts(rows: Manifest, folds: Sequence[int] | None) -> dict[str, Manifest]:

@@ -16,6 +16,7 @@ from foveate.data.manifest import Manifest
 from foveate.engine.evaluate import evaluate
 from foveate.engine.fit import fit
 from foveate.engine.recipe import Recipe
+from foveate.engine.run import DivergedError
 from foveate.engine.share import find_trained, stage_key
 
 
@@ -59,8 +60,10 @@ def run_jobs(
     graders: str | None,
     quiet: bool,
     say: Callable[[str], None],
-) -> None:
+) -> dict[Path, str]:
     """Do all jobs; those that share a stage wait for each other, so that it is trained once.
+
+    Returns the places of those whose loss did not stay finite, and what was said of it; the others go on.
 
     Args:
         jobs: in the order wanted.
@@ -76,28 +79,38 @@ def run_jobs(
         raise ValueError(f"workers={workers}; give 1 or more")
     settings = (device, seed, graders, quiet or workers > 1)
     waiting = list(jobs)
+    lost: dict[Path, str] = {}
+
+    def end(job: Job, outcome: Callable[[], None]) -> None:
+        try:
+            outcome()
+        except DivergedError as error:
+            lost[job.place] = str(error)
+            say(f"{job.said}: {error}")
+
     if workers == 1:
         for job in waiting:
             say(job.said)
-            job.run(*settings)
-        return
+            end(job, partial(job.run, *settings))
+        return lost
     threads = max(1, (os.cpu_count() or 1) // workers)
-    running: dict[Future[None], set[str]] = {}
+    running: dict[Future[None], tuple[Job, set[str]]] = {}
     with ProcessPoolExecutor(workers, get_context("spawn"), partial(torch.set_num_threads, threads)) as pool:
         try:
             while waiting or running:
                 if len(running) < workers:
-                    busy = set().union(*running.values()) if running else set()
+                    busy = {key for _, keys in running.values() for key in keys}
                     ready = next((job for job in waiting if not job.untrained(seed) & busy), None)
                     if ready is not None:
                         waiting.remove(ready)
                         say(ready.said)
-                        running[pool.submit(ready.run, *settings)] = ready.untrained(seed)
+                        running[pool.submit(ready.run, *settings)] = ready, ready.untrained(seed)
                         continue
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
-                    del running[future]
-                    future.result()
+                    job, _ = running.pop(future)
+                    end(job, future.result)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+    return lost
