@@ -132,11 +132,14 @@ def test_stages_hand_maps_on_and_start_from_one_another(rows: Manifest, tmp_path
         reads={"prior": "tiny/cam"},
         starts_from={"inner": "tiny"},
         frozen=("inner",),
+        optimizer=partial(torch.optim.SGD, lr=0.0625),
     )
     with pytest.raises(ValueError, match="no earlier stage"):
         replace(tiny_recipe(), stages=(replace(second, reads={}),))
     recipe = replace(tiny_recipe(epochs=2), stages=(replace(first, writes=writes), second))
     run = fit(recipe, rows, out=tmp_path / "run", device="cpu", quiet=True, cache=tmp_path / "c")
+    assert {entry["lr"] for entry in run.log("second")} == {0.0625}
+    assert 0.0625 not in {entry["lr"] for entry in run.log("tiny")}
     written = read_map(run.folder / "tiny/maps/cam", rows.rows[0].id)
     assert written.dtype == np.float32
     assert written.shape == (1, 32, 32)

@@ -17,6 +17,7 @@ from foveate.engine.evaluate import evaluate
 from foveate.engine.fit import fit
 from foveate.engine.recipe import Recipe
 from foveate.engine.schedule import History, steps
+from foveate.engine.share import stage_key
 from foveate.losses.answer import cross_entropy, squared_emd
 from foveate.losses.dual import dual_dice, presence_dice
 from foveate.losses.overlap import dice_squared, per_label, whole_batch
@@ -142,6 +143,18 @@ def test_graders_without_lesions(drawn: Manifest) -> None:
         terms = recipe.stages[0].loss(outputs, batch)
         assert float(terms["grade"]) == float(cross_entropy(outputs, batch))
         assert set(terms) == ({"grade"} if grader == "classifier" else {"grade", "grade_branch"})
+
+
+def test_the_grader_may_have_a_rate_of_its_own(drawn: Manifest) -> None:
+    """The lesion network is the same stage then, so that runs share it."""
+    both, slow = (load_recipe("lesion_net", drawn.schema, lr=0.05, **own) for own in ({}, {"grade_lr": 0.005}))
+    assert slow.stages[1].optimizer is not None
+    assert slow.stages[1].optimizer.keywords == {"lr": 0.005, "momentum": 0.95, "weight_decay": 1e-4}
+    keys = [[stage_key(r, stage, seed=0, manifest="m") for stage in r.stages] for r in (both, slow)]
+    assert keys[0][0] == keys[1][0]
+    assert keys[0][1] != keys[1][1]
+    alone = load_recipe("lesion_net", drawn.schema, network=None, grader="abn", grade_lr=0.005)
+    assert "lr=0.005" in str(alone.stages[0].optimizer)
 
 
 def test_ordinal_loss(drawn: Manifest) -> None:

@@ -86,6 +86,7 @@ class Stage:
         writes: map name -> function of network, batch and outputs; kept by image id for every row of the manifest.
         after_drop: loss from the first drop of the learning rate on.
         epochs: instead of the recipe's.
+        optimizer: instead of the recipe's.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Stage:
     writes: Mapping[str, Maps] = field(default_factory=dict)
     after_drop: Loss | None = None
     epochs: int | None = None
+    optimizer: Callable[[Iterable[Any]], torch.optim.Optimizer] | None = None
 
 
 @dataclass(frozen=True)

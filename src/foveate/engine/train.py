@@ -141,7 +141,8 @@ class Trainer:
         place(self.network, self.processes.device)
         for part in self.stage.frozen:
             self.network.get_submodule(part).requires_grad_(False)
-        self.optimizer = self.recipe.optimizer([p for p in self.network.parameters() if p.requires_grad])
+        optimizer = self.stage.optimizer or self.recipe.optimizer
+        self.optimizer = optimizer([p for p in self.network.parameters() if p.requires_grad])
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         if state is not None:
             self.network.load_state_dict(state["network"])

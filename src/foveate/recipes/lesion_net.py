@@ -107,6 +107,7 @@ def recipe(
     epochs: int = 200,
     batch: int = 8,
     lr: float = 1e-3,
+    grade_lr: float | None = None,
     momentum: float = 0.95,
     weight_decay: float = 1e-4,
     validate_every: int | None = 1000,
@@ -138,6 +139,7 @@ def recipe(
         encoder, weights: of every trunk; weights "none", "hub" or a file.
         size, crop_field, graders: of the preparation.
         epochs, batch, lr, momentum, weight_decay, validate_every, precision: of each stage; validate_every in steps.
+        grade_lr: of the stage that grades, whose loss is steeper than Dice; None = ``lr``.
         flat: validations without gain after which the rate is divided by 10.
         patience: validations without gain after which a stage ends.
         balance: draw the answers equally often (in both stages).
@@ -167,6 +169,8 @@ def recipe(
     if network is not None and not learnt.labels:
         raise ValueError("lesion_net: the schema has no labels; grade alone with network=None, grader='classifier'")
     start = partial(filled, weights=weights) if weights != "none" else None
+    optimizer = partial(SGD, lr=lr, momentum=momentum, weight_decay=weight_decay)
+    own = None if grade_lr is None else partial(SGD, lr=grade_lr, momentum=momentum, weight_decay=weight_decay)
     stages: list[Stage] = []
     if network is not None:
         before, after = _losses(network, loss, share=share, late=late, per_lesion=per_lesion)
@@ -189,6 +193,7 @@ def recipe(
                 frozen=() if finetune else ("lesions",),
                 keep=_keep_grade(asked),
                 rows=None if finetune else partial(graded, question=asked.name),
+                optimizer=own,
             )
         )
     elif grader is not None:
@@ -206,6 +211,7 @@ def recipe(
                 start=start,
                 keep=_keep_grade(asked),
                 rows=partial(graded, question=asked.name),
+                optimizer=own,
             )
         )
     return Recipe(
@@ -223,7 +229,7 @@ def recipe(
                 saturation(0.2),
             )
         ),
-        optimizer=partial(SGD, lr=lr, momentum=momentum, weight_decay=weight_decay),
+        optimizer=optimizer,
         schedule=divide_when_flat(by=10.0, patience=flat),
         batch=batch,
         epochs=epochs,
