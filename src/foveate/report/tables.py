@@ -17,6 +17,10 @@ NAMES = {
     "dice_all": "Dice of all images", "dice_present": "Dice where present",
     "pixel_accuracy": "pixel accuracy", "accuracy": "accuracy", "auc": "AUC", "ap": "AP", "f1": "F1",
     "f1_macro": "macro F1", "f1_weighted": "weighted F1", "kappa": "κ", "qkappa": "quadratic κ",
+    "harmonic": "best harmonic mean", "harmonic_sensitivity": "sensitivity at best harmonic mean",
+    "harmonic_specificity": "specificity at best harmonic mean", "air": "AIR", "air_tp": "AIR of TP",
+    "air_fn": "AIR of FN", "harmonic_air_tp": "AIR of TP", "harmonic_air_fn": "AIR of FN", "cue_share": "cue's share",
+    "air_mask": "AIR within mask", "pointing": "pointing game", "activation_dice": "Dice of activation",
 }  # fmt: skip
 OF_LABELS = ("dice", "iou", "sensitivity", "precision", "specificity")
 OF_QUESTIONS = ("auc", "ap", "accuracy", "sensitivity", "specificity", "f1", "kappa", "qkappa")
