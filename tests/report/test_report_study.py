@@ -46,8 +46,12 @@ def test_other_images_are_told_apart(counts, noisy):
     text = str(report.comparison("", {"a": counts, "b": noisy.take(noisy.images[:12])}, ["dice"], repeats=2))
     assert "a: 24 images" in text
     assert "b: 12 images" in text
-    with pytest.raises(ValueError, match="images in one of the two only"):
-        report.comparison("", {"a": counts, "b": noisy.take(noisy.images[:12])}, ["dice"], reference="b", repeats=2)
+    few = {"a": counts, "b": noisy.take(noisy.images[:12])}
+    both = {"a": counts.take(noisy.images[:12]), "b": few["b"]}
+    gap, same = (report.comparison("", rows, ["dice"], reference="b", repeats=9).rows[0][2] for rows in (few, both))
+    assert gap == same  # of the images that both count
+    with pytest.raises(ValueError, match="a: no image in common with the reference"):
+        report.comparison("", few | {"a": counts.take(counts.images[12:])}, ["dice"], reference="b", repeats=2)
 
 
 def test_published_figures_alone_make_a_table():

@@ -69,8 +69,8 @@ def comparison(
         seed: of the draws.
 
     Raises:
-        ValueError: reference is no row; a figure, or a published one, is not known; with a reference: methods hold
-            different images.
+        ValueError: reference is no row; a figure, or a published one, is not known; with a reference: a method has no
+            image in common with it.
     """
     if reference is not None and reference not in rows:
         raise ValueError(f"reference={reference!r} is none of the rows {list(rows)}")
@@ -88,7 +88,7 @@ def comparison(
     if reference is not None:
         others = {m: c for m, c in rows.items() if m != reference}
         gaps = {
-            m: difference(statistic, c, rows[reference], repeats=repeats, level=level, seed=seed)
+            m: difference(statistic, *_in_common(m, c, rows[reference]), repeats=repeats, level=level, seed=seed)
             for m, c in others.items()
         }
     costs = costs or {}
@@ -129,6 +129,19 @@ def comparison(
             "Paper: as published, on the authors' own images and split; an empty cell was not published or not run."
         )
     return Table(title, tuple(column for column, _ in columns), tuple(lines), tuple(note))
+
+
+def _in_common(method: str, counts: Counts, reference: Counts) -> tuple[Counts, Counts]:
+    """Both on the images that both count: where labels are partial, a method counts those that know what it is asked.
+
+    Raises:
+        ValueError: there are none.
+    """
+    there = set(reference.images)
+    both = [image for image in counts.images if image in there]
+    if not both:
+        raise ValueError(f"{method}: no image in common with the reference; evaluate both with the same manifest")
+    return counts.take(both), reference.take(both)
 
 
 def _heading(name: str) -> str:
@@ -191,6 +204,7 @@ def _notes(
         note += [f"{m}: {said_of_draws(c, ours[m].values(), repeats=repeats, level=level)}" for m, c in rows.items()]
     if reference is not None:
         note.append(
-            f"Δ: minus {reference}, paired: the same draws of the same images; no correction for several comparisons."
+            f"Δ: minus {reference}, paired: the same draws of the images that both count; no correction for several "
+            "comparisons."
         )
     return note
