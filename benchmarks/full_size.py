@@ -68,19 +68,6 @@ def in_time(words: Sequence[str], minutes: float) -> int:
         return STOPPED
 
 
-def chosen(study: Study, tables: Sequence[str] | None, rows: Sequence[str] | None) -> Study:
-    """The study with some of its tables, and those with some of their rows."""
-    kept = {}
-    for title in tables or list(study):
-        table = study[title]
-        some = {row: recipe for row, recipe in table.items() if rows is None or row in rows}
-        if some:
-            kept[title] = replace(table, rows=some, reference=table.reference if table.reference in some else None)
-    if not kept:
-        raise ValueError(f"rows={rows} are in none of the tables {list(tables or study)}")
-    return replace(study, tables=kept)
-
-
 def blank(recipe: Recipe, count: int) -> Batch:
     """Images without anything, of the prepared size."""
     rows, cols = recipe.prepare.shape
@@ -200,7 +187,7 @@ def main(words: Sequence[str] | None = None) -> int:
     given = {"size": args.size, "precision": args.precision}
     asked = keywords(args.set) | {key: value for key, value in given.items() if value is not None}
     rows, device = Manifest.read(args.manifest), pick_device(args.device)
-    study = chosen(load_study(args.study, rows.schema, **asked), args.tables, args.rows)
+    study = load_study(args.study, rows.schema, **asked).only(tables=args.tables, rows=args.rows)
     run_study(study, rows, out=args.out, device=str(device), seed=args.seed, quiet=True)
     time_rows(study, args.out, device=device, batches=args.batches, repeats=args.repeats)
     show(read(args.out / "timing.csv"))

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,9 +22,10 @@ from foveate.data.manifest import Manifest
 from foveate.engine.artifacts import read_map
 from foveate.engine.evaluate import evaluate
 from foveate.engine.fit import fit
-from foveate.engine.recipe import Recipe, Stage, best
+from foveate.engine.recipe import Keep, Recipe, Stage, best
 from foveate.engine.run import DivergedError
 from foveate.engine.schedule import divide_when_flat
+from foveate.engine.train import fused
 from foveate.losses.pixel import bce
 from foveate.losses.weigh import Weigh
 
@@ -260,7 +262,32 @@ def test_weights_may_be_chosen_by_several_figures(rows: Manifest, tmp_path: Path
     run = fit(replace(recipe, stages=(stage,)), rows, out=tmp_path, device="cpu", quiet=False)
     means = [(entry["val"]["dice"] + entry["val"]["iou"]) / 2 for entry in run.log(stage.name)]
     kept = [entry["best"] for entry in run.log(stage.name)]
-    assert kept == [value > max([-1.0, *means[:i]]) for i, value in enumerate(means)]
+    assert kept == [value >= max([-1.0, *means[:i]]) for i, value in enumerate(means)]
+
+
+class Level(Keep):
+    """A figure that is always 0."""
+
+    def of(self, figures: Mapping[str, float]) -> float:
+        return 0.0
+
+
+def test_of_equal_validations_the_last_is_kept(rows: Manifest, tmp_path: Path) -> None:
+    """A figure that stays where it is must not keep the network of the first epoch."""
+    recipe = tiny_recipe(epochs=3)
+    stage = replace(recipe.stages[0], keep=Level("dice"))
+    run = fit(replace(recipe, stages=(stage,)), rows, out=tmp_path, device="cpu", quiet=True)
+    assert [entry["best"] for entry in run.log("tiny")] == [True, True, True]
+
+
+def test_optimizers_have_their_fused_kernel() -> None:
+    """Of an optimizer that has one; what else makes optimizers is called as it is, and its errors stay its own."""
+    parameters = list(tiny_recipe().stages[0].network().parameters())
+    assert fused(partial(torch.optim.Adam, lr=0.1), parameters).param_groups[0]["fused"] is True
+    assert isinstance(fused(lambda p: torch.optim.SGD(p, lr=0.1), parameters), torch.optim.SGD)
+    assert isinstance(fused(partial(torch.optim.Rprop, lr=0.1), parameters), torch.optim.Rprop)
+    with pytest.raises(ValueError, match="Invalid learning rate"):
+        fused(partial(torch.optim.Adam, lr=-1.0), parameters)
 
 
 def test_a_recipe_says_every_number(rows: Manifest) -> None:

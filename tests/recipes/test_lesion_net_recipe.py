@@ -157,6 +157,13 @@ def test_the_grader_may_have_a_rate_of_its_own(drawn: Manifest) -> None:
     assert "lr=0.005" in str(alone.stages[0].optimizer)
 
 
+def test_the_grader_may_have_epochs_of_its_own(drawn: Manifest) -> None:
+    recipe = made(epochs=7, grade_epochs=3)
+    assert [stage.epochs or recipe.epochs for stage in recipe.stages] == [7, 3]
+    assert made(network=None, grader="classifier", grade_epochs=3).stages[0].epochs == 3
+    assert made(epochs=7).stages[1].epochs is None
+
+
 def test_ordinal_loss(drawn: Manifest) -> None:
     recipe = made(ordinal=True)
     _, batch, outputs = seen(recipe, drawn, 1)

@@ -213,6 +213,35 @@ def test_folds_each_test_once(drawn: Manifest, tmp_path: Path, monkeypatch: pyte
         run_study(single, folded, out=tmp_path / "none", folds=[7], **settings)  # type: ignore[arg-type]
 
 
+def test_rows_may_be_trained_one_by_one(drawn: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tables show the rows that are done; runs are named as in the whole study, whoever asks first."""
+    monkeypatch.setenv("FOVEATE_CACHE", str(tmp_path / "cache"))
+    study = load_study("image_quality", ENFACE, **SMALL)
+    settings = {"out": tmp_path, "tables": ["Tasks"], "device": "cpu", "quiet": True, "say": lambda _: None}
+    first = run_study(study, drawn, only=["Segmentation only"], **settings)  # type: ignore[arg-type]
+    assert [line[0] for line in first["Tasks"].rows] == ["Segmentation only"]
+    then = run_study(study, drawn, only=["Joint"], **settings)  # type: ignore[arg-type]
+    assert [line[0] for line in then["Tasks"].rows] == ["Joint", "Segmentation only"]
+    assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == sorted(
+        name for row, name in study.runs("Tasks").items() if row != "Classification only"
+    )
+
+
+def test_a_part_of_a_study() -> None:
+    study = load_study("image_quality", ENFACE)
+    part = study.only(tables=["4 classes", "Tasks"], rows=["Classifier", "U-Net, joint"])
+    assert {title: list(table) for title, table in part.items()} == {"4 classes": ["Classifier", "U-Net, joint"]}
+    assert part["4 classes"].reference == "Classifier"
+    bare = study.only(rows=["FPN, joint"])["4 classes"]
+    assert bare.reference is None
+    assert set(bare.paper) <= {"FPN, joint"}
+    assert study.only() == study
+    with pytest.raises(ValueError, match=r"table 'Table 9' is none of"):
+        study.only(tables=["Table 9"])
+    with pytest.raises(ValueError, match=r"rows=\['FPN'\] are in none of the tables \['Tasks'\]"):
+        study.only(tables=["Tasks"], rows=["FPN"])
+
+
 def test_a_manifest_that_is_not_split_is_refused(drawn: Manifest, tmp_path: Path) -> None:
     study = load_study("image_quality", ENFACE)
     whole = Manifest(LabelSchema.from_json(ENFACE.to_json()), tuple(drawn.where(split="train")), drawn.root)

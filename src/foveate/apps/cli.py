@@ -52,8 +52,8 @@ def list_(
 
 
 for verb in (
-    data.scan, data.check, data.merge, data.consensus, data.split, data.export, training.fit, training.evaluate,
-    training.calibrate, training.study, results.report, results.predict, results.demo,
+    data.scan, data.check, data.merge, data.consensus, data.split, data.crop, data.export, training.fit,
+    training.evaluate, training.calibrate, training.study, results.report, results.predict, results.demo,
 ):  # fmt: skip
     app.command()(verb)
 app.add_typer(annotate.app, name="annotate")

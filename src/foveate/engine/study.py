@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from foveate.engine.recipe import Recipe
 
@@ -51,6 +51,16 @@ class StudyTable(Mapping[str, Recipe]):
         if strange := set(self.costs) - set(COSTS):
             raise ValueError(f"costs={sorted(strange)} are none of {list(COSTS)}")
 
+    def only(self, rows: Collection[str]) -> StudyTable:
+        """The table with some of its rows, in its own order; without its reference there are no differences."""
+        kept = {row: recipe for row, recipe in self.rows.items() if row in rows}
+        return replace(
+            self,
+            rows=kept,
+            paper={row: values for row, values in self.paper.items() if row in kept},
+            reference=self.reference if self.reference in kept else None,
+        )
+
     def __getitem__(self, name: str) -> Recipe:
         if name not in self.rows:
             raise ValueError(f"row {name!r} is none of {list(self.rows)}")
@@ -74,6 +84,26 @@ class Study(Mapping[str, StudyTable]):
         if name not in self.tables:
             raise ValueError(f"study {self.name!r}: table {name!r} is none of {list(self.tables)}")
         return self.tables[name]
+
+    def only(self, *, tables: Collection[str] | None = None, rows: Collection[str] | None = None) -> Study:
+        """The study with some of its tables, and those with some of their rows; a table without any is left out.
+
+        A table whose reference is not among them shows no differences.
+
+        Args:
+            tables: None = all.
+            rows: names of rows, in whatever table they stand; None = all.
+
+        Raises:
+            ValueError: no such table, or a row that is in none of them.
+        """
+        chosen = {title: self[title] for title in (self.tables if tables is None else tables)}
+        if rows is None:
+            return replace(self, tables=chosen)
+        if strange := set(rows) - {row for table in chosen.values() for row in table}:
+            raise ValueError(f"study {self.name!r}: rows={sorted(strange)} are in none of the tables {list(chosen)}")
+        some = {title: table.only(rows) for title, table in chosen.items() if set(rows) & set(table)}
+        return replace(self, tables=some)
 
     def runs(self, table: str) -> dict[str, str]:
         """Row -> folder of its runs; rows with the same recipe share one, named after the first of the study."""

@@ -108,6 +108,7 @@ def recipe(
     batch: int = 8,
     lr: float = 1e-3,
     grade_lr: float | None = None,
+    grade_epochs: int | None = None,
     momentum: float = 0.95,
     weight_decay: float = 1e-4,
     validate_every: int | None = 1000,
@@ -140,6 +141,7 @@ def recipe(
         size, crop_field, graders: of the preparation.
         epochs, batch, lr, momentum, weight_decay, validate_every, precision: of each stage; validate_every in steps.
         grade_lr: of the stage that grades, whose loss is steeper than Dice; None = ``lr``.
+        grade_epochs: of that stage, where many more images have a grade than lesions; None = ``epochs``.
         flat: validations without gain after which the rate is divided by 10.
         patience: validations without gain after which a stage ends.
         balance: draw the answers equally often (in both stages).
@@ -194,6 +196,7 @@ def recipe(
                 keep=_keep_grade(asked),
                 rows=None if finetune else partial(graded, question=asked.name),
                 optimizer=own,
+                epochs=grade_epochs,
             )
         )
     elif grader is not None:
@@ -212,6 +215,7 @@ def recipe(
                 keep=_keep_grade(asked),
                 rows=partial(graded, question=asked.name),
                 optimizer=own,
+                epochs=grade_epochs,
             )
         )
     return Recipe(

@@ -160,6 +160,23 @@ def _answers(names: Iterable[str], rows: Mapping[str, Counts]) -> list[str]:
     return [a for question in asked for a in found.get(question, ())] or [""]
 
 
+def measured(figures: Iterable[str], rows: Mapping[str, Counts], *, absent: str = "one") -> tuple[str, ...]:
+    """Those of the figures that some method has: what a table shows while rows of it are still to be trained.
+
+    Args:
+        figures: as for `comparison`.
+        rows: method -> counts of its test images.
+        absent: as for `comparison`.
+    """
+    asked = tuple(figures)
+    answers = _answers(asked, rows)
+    names = [name.replace("*", answer) for name in asked for answer in answers]
+    there: set[str] = set()
+    for counts in rows.values():
+        there |= set(_figures(counts, np.ones((1, len(counts.images))), names=names, absent=absent))
+    return tuple(name for name in asked if any(name.replace("*", answer) in there for answer in answers))
+
+
 def _figures(counts: Counts, weights: Float[np.ndarray, "r n"], *, names: Sequence[str], absent: str) -> Figures:
     """The named figures that these counts have; of a name that masks and answers share, the masks'."""
     every = grading.figures(counts, weights) | segmentation.figures(counts, weights, absent=absent)

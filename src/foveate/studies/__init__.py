@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from foveate.engine.run import DivergedError
 from foveate.engine.study import COSTS, Study, StudyTable
 from foveate.metrics.counts import Counts
 from foveate.recipes import load_run
-from foveate.report.study import Chart, comparison
+from foveate.report.study import Chart, comparison, measured
 from foveate.report.table import Table
 from foveate.studies._costs import row_costs, stage_costs
 from foveate.studies._training import Job, run_jobs
@@ -54,6 +54,7 @@ def run_study(
     out: str | Path,
     folds: Sequence[int] | None = None,
     tables: Sequence[str] | None = None,
+    only: Sequence[str] | None = None,
     device: str = "auto",
     seed: int = 0,
     graders: str | None = None,
@@ -70,6 +71,7 @@ def run_study(
         out: study folder; ``runs/`` holds a run a row and fold, ``tables/`` the tables as text, CSV and LaTeX.
         folds: some of the folds; None = all there are.
         tables: some of the tables; None = all.
+        only: some of their rows, in whatever table they stand; None = all. The tables show those done before, too.
         device, seed, quiet: as for `fit`.
         absent: what an image free of a label scores in the tables; None = as each table has it.
         workers: rows trained at a time, each in a process with its part of the cores; for networks too small to keep
@@ -78,32 +80,38 @@ def run_study(
         say: told of each row as it is done.
 
     Raises:
-        ValueError: the manifest has neither folds nor splits, or a table is not one of the study's.
+        ValueError: the manifest has neither folds nor splits, or a table or row is none of the study's.
         DivergedError: no row of a table could be trained; where some could, the table tells which is left out and why.
     """
     folder = Path(out)
     parts = _parts(rows, folds)
-    wanted = {name: study[name] for name in (tables or list(study))}
+    wanted = dict(study.only(tables=tables or None, rows=only or None).tables)
+    names = {title: study.runs(title) for title in wanted}
     jobs: dict[str, tuple[str, Recipe]] = {}
     for title, table in wanted.items():
-        for row, name in study.runs(title).items():
-            jobs.setdefault(name, (row, table[row]))
+        for row, recipe in table.items():
+            jobs.setdefault(names[title][row], (row, recipe))
     runs = folder / "runs"
     todo = []
+
+    def done(name: str, fold: str) -> bool:
+        return (runs / name / fold / (graders or "") / "metrics.json").is_file()
+
     for number, (name, (row, recipe)) in enumerate(jobs.items(), 1):
         for fold, part in parts.items():
-            if not (runs / name / fold / (graders or "") / "metrics.json").is_file():
+            if not done(name, fold):
                 todo.append(Job(f"[{number}/{len(jobs)}] {row}, {fold}", recipe, part, runs / name / fold, runs))
     found = run_jobs(todo, workers=workers, device=device, seed=seed, graders=graders, quiet=quiet, say=say)
     lost = {place.parent.name: f"{place.name}: {said}" for place, said in reversed(found.items())}
-    wanted = {title: _without(study, title, lost) for title in wanted}
+    every = {name for row_names in names.values() for name in row_names.values()}
+    there = {name for name in every - set(lost) if all(done(name, fold) for fold in parts)}
+    wanted = {title: _trained(study[title], names[title], there, lost) for title in wanted}
     if bare := [title for title, table in wanted.items() if not table.rows]:
         raise DivergedError(f"{', '.join(bare)}: no row was trained. {'; '.join(lost.values())}")
-    study = Study(study.name, {**study.tables, **wanted})
-    for name in {name: None for title, table in wanted.items() if table.costs for name in study.runs(title).values()}:
+    for name in {names[title][row]: None for title, table in wanted.items() if table.costs for row in table}:
         for fold in parts:
             stage_costs(load_run(runs / name / fold), device=device)
-    record = _record(study, wanted, list(parts), rows)
+    record = _record(study.name, wanted, names, list(parts), rows)
     if (folder / "study.json").is_file() and (before := study_record(folder))["folds"] == record["folds"]:
         record["tables"] = before["tables"] | record["tables"]
     write_json(folder / "study.json", record)
@@ -123,13 +131,18 @@ def study_tables(folder: str | Path, *, graders: str | None = None, absent: str 
         counts = {row: pooled(folder, name, record["folds"], graders=graders) for row, name in table["rows"].items()}
         policy = absent or table["absent"]
         costs = _costs(folder, table, record["folds"])
+        figures, paper = tuple(table["figures"]), table["paper"]
+        if table["partial"]:
+            figures = measured(figures, counts, absent=policy)
+            told = {*figures, *table["costs"]}
+            paper = {row: {k: v for k, v in values.items() if k in told} for row, values in paper.items()}
         found = comparison(
             f"{record['name']}, {title}",
             counts,
-            figures=table["figures"],
-            paper={row: {COSTS.get(k, k): v for k, v in values.items()} for row, values in table["paper"].items()},
+            figures=figures,
+            paper={row: {COSTS.get(k, k): v for k, v in values.items()} for row, values in paper.items()},
             reference=table["reference"],
-            compared=table["compared"],
+            compared=None if table["compared"] is None else [name for name in table["compared"] if name in figures],
             costs=costs,
             absent=policy,
         )
@@ -188,26 +201,17 @@ def pooled(folder: Path, name: str, folds: Sequence[str], *, graders: str | None
     return Counts.join([Counts.read(run.folder / (graders or ""), run.recipe.schema) for run in runs])
 
 
-def _without(study: Study, title: str, lost: Mapping[str, str]) -> StudyTable:
-    """A table without the rows whose runs are lost, which its note tells.
+def _trained(table: StudyTable, runs: Mapping[str, str], there: Collection[str], lost: Mapping[str, str]) -> StudyTable:
+    """A table with the rows that are trained, now or before; its note tells of those that could not be.
 
     Args:
-        study: the table's.
-        title: of the table.
+        table: of the study.
+        runs: row -> run.
+        there: runs that are trained and evaluated on every part.
         lost: run -> why.
     """
-    table, runs = study[title], study.runs(title)
-    gone = {row: lost[name] for row, name in runs.items() if name in lost}
-    if not gone:
-        return table
-    said = " ".join(f"Left out: {row} ({why})." for row, why in gone.items())
-    return replace(
-        table,
-        rows={row: recipe for row, recipe in table.items() if row not in gone},
-        paper={row: values for row, values in table.paper.items() if row not in gone},
-        reference=None if table.reference in gone else table.reference,
-        note=f"{table.note} {said}".strip(),
-    )
+    said = "".join(f" Left out: {row} ({lost[runs[row]]})." for row in table if runs[row] in lost)
+    return replace(table.only([row for row in table if runs[row] in there]), note=f"{table.note}{said}".strip())
 
 
 def _parts(rows: Manifest, folds: Sequence[int] | None) -> dict[str, Manifest]:
@@ -222,15 +226,21 @@ def _parts(rows: Manifest, folds: Sequence[int] | None) -> dict[str, Manifest]:
     return {"split": rows}
 
 
-def _record(study: Study, tables: dict[str, StudyTable], folds: list[str], rows: Manifest) -> dict[str, Any]:
+def _record(
+    name: str,
+    tables: Mapping[str, StudyTable],
+    runs: Mapping[str, Mapping[str, str]],
+    folds: list[str],
+    rows: Manifest,
+) -> dict[str, Any]:
     """What stands in ``study.json``: enough to make tables and reports again."""
     return {
-        "name": study.name,
+        "name": name,
         "manifest": {"path": str(rows.path.resolve()) if rows.path else None, "hash": rows.hash},
         "folds": folds,
         "tables": {
             title: {
-                "rows": study.runs(title),
+                "rows": {row: runs[title][row] for row in table},
                 "figures": list(table.figures),
                 "paper": {row: dict(values) for row, values in table.paper.items()},
                 "reference": table.reference,
@@ -239,6 +249,7 @@ def _record(study: Study, tables: dict[str, StudyTable], folds: list[str], rows:
                 "costs": list(table.costs),
                 "stages": list(table.stages),
                 "note": table.note,
+                "partial": len(table) < len(runs[title]),
             }
             for title, table in tables.items()
         },

@@ -21,11 +21,9 @@ from foveate.apps.annotate.timing import costs, timed
 from foveate.apps.annotate.truth import Told, apart, merged, overlap, told_all
 from foveate.core.labels import LabelSchema
 from foveate.core.types import Cue, MaskSource, Row
-from foveate.data.exchange._writing import file_name, save
 from foveate.data.manifest import Manifest
+from foveate.data.writing import NOT_KNOWN, file_name, save, with_unknown
 from foveate.engine.checkpoint import write_json
-
-INSIDE, NOT_KNOWN = 255, 127
 
 
 @dataclass(frozen=True)
@@ -151,7 +149,7 @@ class _Masks:
             return (MaskSource(grader=who),)
         place = Path(file_name(who)) / file_name(label) / f"{file_name(image)}.png"
         (self.folder / place).parent.mkdir(parents=True, exist_ok=True)
-        save(np.where(one.known, one.marked * np.uint8(INSIDE), np.uint8(NOT_KNOWN)), self.folder / place)
+        save(with_unknown(one.marked, one.known), self.folder / place)
         path = (Path(self.shown) / place).as_posix()
         return (MaskSource(path, above=NOT_KNOWN, ignore=(NOT_KNOWN,), grader=who),)
 

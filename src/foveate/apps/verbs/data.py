@@ -1,4 +1,4 @@
-"""Verbs of data sets: scan, check, merge, consensus, split, export."""
+"""Verbs of data sets: scan, check, merge, consensus, split, crop, export."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from foveate.apps.verbs.options import ManifestPath, Quiet, Seed, keywords
+from foveate.apps.verbs.options import Device, ManifestPath, Quiet, Seed, keywords
 
 
 def scan(
@@ -140,6 +140,32 @@ def split(
         name = f"fold {row.fold}" if row.fold is not None else str(row.split)
         found[name] = found.get(name, 0) + 1
     typer.echo(f"{out or manifest}: " + ", ".join(f"{name} {n}" for name, n in sorted(found.items())))
+
+
+def crop(
+    manifest: ManifestPath,
+    around: Annotated[str, typer.Option("--around", metavar="LABEL", help="The label that the square lies about.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="New folder; its manifest.jsonl is the cut.")],
+    reach: Annotated[float, typer.Option(help="Side of the square in diameters of the label.")] = 2.5,
+    run: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Take the label from this run's masks, not from the manifest's.")
+    ] = None,
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Cut every image to a square about a label (the disc, say): a data set in its own pixels."""
+    from foveate.apps.finding import finder
+    from foveate.apps.progress import counted
+    from foveate.data.crop import crop as cut
+    from foveate.data.manifest import Manifest
+
+    rows = Manifest.read(manifest)
+    find = None if run is None else finder(run, label=around, device=device)
+    with counted("crop", quiet=quiet) as progress:
+        made = cut(rows, out, around=around, reach=reach, find=find, progress=progress)
+    for line in made.notes:
+        typer.secho(f"note: {line}", fg="yellow", err=True)
+    typer.echo(f"{made.manifest.path}: {len(made.manifest)} of {len(rows)} images")
 
 
 def export(

@@ -104,6 +104,9 @@ def study(
     ],
     settings: Set = None,
     tables: Annotated[list[str] | None, typer.Option("--table", "-t", help="Only these tables.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--row", "-r", help="Only these rows, in whatever table they stand.")
+    ] = None,
     folds: Annotated[list[int] | None, typer.Option("--fold", help="Only these folds.")] = None,
     device: Device = "auto",
     seed: Seed = 0,
@@ -127,6 +130,7 @@ def study(
         out=out,
         folds=folds,
         tables=tables,
+        only=only,
         device=device,
         seed=seed,
         graders=graders,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from foveate.data.exchange._writing import listed
+from foveate.data.writing import listed
 
 SPLIT = re.compile(r"(?:^|[_\-.])(train|val|valid|validation|test)(?:[_\-.]?\d{4})?$", re.IGNORECASE)
 KEYS = ("images", "annotations", "categories")

@@ -18,8 +18,8 @@ from foveate.core.types import MaskSource, Row
 from foveate.data import read as files
 from foveate.data.exchange import _rle
 from foveate.data.exchange._coco_files import Picture, Sheet, find_sheets
-from foveate.data.exchange._writing import file_name, id_of, save
 from foveate.data.manifest import Manifest, sha256
+from foveate.data.writing import file_name, id_of, save
 
 MASKS = "coco_masks"
 NO_PATIENTS = "COCO names no patients: images of one patient may be divided; add column patient to the manifest"

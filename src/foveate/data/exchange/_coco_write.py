@@ -14,8 +14,8 @@ from jaxtyping import UInt8
 
 from foveate.data.exchange import _rle
 from foveate.data.exchange._outline import outlines
-from foveate.data.exchange._writing import Progress, Truth, Written, put, said_of, truths, whole
 from foveate.data.manifest import Manifest
+from foveate.data.writing import Progress, Truth, Written, put, said_of, truths, whole
 
 
 def write(

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from foveate.core.labels import LabelSchema
-from foveate.data.exchange._writing import Truth
+from foveate.data.writing import Truth
 
 
 @dataclass(frozen=True)

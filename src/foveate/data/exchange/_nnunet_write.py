@@ -13,7 +13,8 @@ import numpy as np
 
 from foveate.core.types import Row
 from foveate.data.exchange._nnunet_plan import Sheet, Survey, describe
-from foveate.data.exchange._writing import (
+from foveate.data.manifest import Manifest
+from foveate.data.writing import (
     Progress,
     Truth,
     Written,
@@ -26,7 +27,6 @@ from foveate.data.exchange._writing import (
     save,
     truths,
 )
-from foveate.data.manifest import Manifest
 
 ENDING = ".png"
 TAKEN = ("background", "ignore")

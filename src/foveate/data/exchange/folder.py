@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from foveate.data.exchange._writing import (
+from foveate.data.manifest import Manifest
+from foveate.data.writing import (
+    NOT_KNOWN,
     Progress,
     Written,
     file_name,
@@ -20,10 +20,9 @@ from foveate.data.exchange._writing import (
     several_graders,
     truths,
     whole,
+    with_unknown,
 )
-from foveate.data.manifest import Manifest
 
-INSIDE, NOT_KNOWN = 255, 127
 TEXTS = ("patient", "eye", "laterality", "modality", "volume", "position", "split", "fold")
 PAIRS = ("disc", "fovea", "spacing")
 OWN = ("images", "table.csv", "dataset.toml")
@@ -59,8 +58,7 @@ def write(manifest: Manifest, out: Path, *, graders: str = "union", progress: Pr
             images[truth.row.id] = put(truth.row, manifest.root, aside / "images")
             for folder, mask, known in zip(folders.values(), truth.masks, truth.known, strict=True):
                 if known.any():
-                    values = np.where(known > 0, mask * np.uint8(INSIDE), np.uint8(NOT_KNOWN))
-                    save(values, aside / folder / f"{file_name(truth.row.id)}.png")
+                    save(with_unknown(mask, known), aside / folder / f"{file_name(truth.row.id)}.png")
             if progress is not None:
                 progress(len(images), len(manifest))
         _table(manifest, images, aside / "table.csv")

@@ -1,4 +1,4 @@
-"""What all formats share: one image's truth, file names from ids, folders that appear whole or not at all."""
+"""What all that writes images and masks shares: one image's truth, file names from ids, folders whole or not at all."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ from foveate.data.manifest import Manifest
 
 Progress = Callable[[int, int], None]
 """Called with (images done, images) after each."""
+
+INSIDE, NOT_KNOWN = 255, 127
+"""Values of written masks; 0 is outside."""
 
 SAFE = " ()+,=@~!&'"
 COPIED = (".jpg", ".jpeg", ".png")
@@ -72,6 +75,11 @@ def pixels(row: Row, root: Path) -> UInt8[np.ndarray, "h w 3"]:
 def grey(image: UInt8[np.ndarray, "h w 3"]) -> bool:
     """Whether the three channels are equal."""
     return bool((image[..., 0] == image[..., 1]).all() and (image[..., 0] == image[..., 2]).all())
+
+
+def with_unknown(mask: np.ndarray, known: np.ndarray) -> UInt8[np.ndarray, "h w"]:
+    """A mask and what is known of it (0/1 each) as one picture: `INSIDE`, 0 outside, `NOT_KNOWN`."""
+    return np.where(known > 0, mask * np.uint8(INSIDE), np.uint8(NOT_KNOWN))
 
 
 def save(values: UInt8[np.ndarray, "h w *c"], path: Path) -> None:

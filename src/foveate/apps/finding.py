@@ -1,0 +1,34 @@
+"""A run that finds a label in images, for `data.crop`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from foveate.core.types import Row
+from foveate.data.crop import Find
+from foveate.inference.predictor import Predictor
+
+
+def finder(run: Path, *, label: str, device: str = "auto") -> Find:
+    """What marks a label in an image by a run.
+
+    Args:
+        run: folder of a trained run.
+        label: one of those that it marks.
+        device: where its networks run.
+
+    Raises:
+        ValueError: no run, or it does not mark the label.
+    """
+    predictor = Predictor.load(run, device=device)
+    if label not in (there := predictor.recipe.schema.labels):
+        raise ValueError(f"around={label!r}: {run} marks {list(there)}; name one of them, or leave the run out")
+    at = there.index(label)
+
+    def find(row: Row, image: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"]:
+        return np.asarray(predictor(image, name=row.id).masks[at] > 0)
+
+    return find
