@@ -119,7 +119,8 @@ def time_rows(study: Study, out: Path, *, device: torch.device, batches: Sequenc
                     continue
                 there = replace(run, recipe=run.recipe.with_(precision=precision))
                 reader = there.reader(device=device)
-                parameters = sum(size_mib(run.recipe.stage(stage).network()) for stage in reader.networks)
+                at_work = reader.steps(blank(run.recipe, 1).to(device))
+                parameters = sum(size_mib(step.stage.network()) for step in at_work)
                 for count in todo:
                     ms, memory = cost(reader, blank(run.recipe, count).to(device), device, repeats)
                     size = "x".join(map(str, run.recipe.prepare.shape))

@@ -3,6 +3,7 @@
 import os
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from foveate.core.types import Batch, Outputs
 from foveate.data.manifest import Manifest
 from foveate.engine.fit import fit
 from foveate.engine.recipe import Recipe
+from foveate.losses.overlap import dice_squared, whole_batch
+from foveate.losses.weigh import Weigh
 
 
 class Plain(TinyNet):
@@ -48,14 +51,15 @@ def features(network: nn.Module, batch: Batch, outputs: Outputs) -> torch.Tensor
 
 
 def recipe(kept: list[nn.Parameter], *, end_at: int | None = None) -> Recipe:
-    """Nine steps, each validated; the parameters trained are put into ``kept``."""
+    """Nine steps, each validated, one term of the loss over all processes; ``kept`` gets the parameters trained."""
 
     def optimizer(parameters: Any) -> torch.optim.Optimizer:
         kept[:] = list(parameters)
         return Ending(kept, at=end_at)
 
     toy = tiny_recipe(epochs=3)
-    stage = replace(toy.stages[0], network=Plain, writes={"features": features})
+    loss = Weigh(**toy.stages[0].loss.terms, pooled=(1.0, partial(dice_squared, pool=whole_batch)))  # type: ignore[attr-defined]
+    stage = replace(toy.stages[0], network=Plain, loss=loss, writes={"features": features})
     return replace(toy, stages=(stage,), optimizer=optimizer, validate_every=1)
 
 

@@ -208,6 +208,31 @@ def test_a_question_with_one_answer_seen_is_left_alone() -> None:
     assert 0.8 < found.gates[0].threshold <= 1  # both masks are false alarms: shut for both
 
 
+def test_a_recipe_may_ask_to_be_calibrated(tmp_path: Path) -> None:
+    """Once trained, on validation images; its weights are those of the recipe that does not ask."""
+    rows = toy_manifest(tmp_path)
+    settings = {"device": "cpu", "quiet": True, "shared": tmp_path, "cache": tmp_path / "cache"}
+    plain = fit(two_steps(gates=()), rows, out=tmp_path / "plain", **settings)  # type: ignore[arg-type]
+    asked = two_steps().with_(calibrated="youden")
+    run = fit(asked, rows, out=tmp_path / "asked", **settings)  # type: ignore[arg-type]
+    assert not (plain.folder / "calibration.json").exists()
+    told = json.loads((run.folder / "calibration.json").read_text())
+    assert told["about"]["threshold"] == "youden"
+    for stage in ("ask", "mark"):  # copied, not trained again
+        keys = [json.loads((r.folder / stage / "done.json").read_text())["key"] for r in (plain, run)]
+        assert keys[0] == keys[1]
+    before = (run.folder / "calibration.json").stat().st_mtime_ns
+    fit(asked, rows, out=tmp_path / "asked", resume=True, **settings)  # type: ignore[arg-type]
+    assert (run.folder / "calibration.json").stat().st_mtime_ns == before
+    again = calibrate(run, rows, threshold="youden", device="cpu", cache=tmp_path / "cache")
+    assert again == run.decisions
+    assert "calibrated: 'youden'" in str(asked)
+    assert "calibrated" not in str(two_steps())
+    assert two_steps().with_(calibrated="half").calibrated == "half"
+    with pytest.raises(ValueError, match="rule='best' is none of"):
+        two_steps().with_(calibrated="best")
+
+
 def test_a_recipe_checks_its_gates() -> None:
     with pytest.raises(ValueError, match=r"labels \['cup'\] are none of \['blob'\]"):
         two_steps(gates=(Gate("blob_present", ("cup",)),))

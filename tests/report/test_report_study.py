@@ -4,6 +4,7 @@ from foveate import report
 from foveate.metrics import grading, interval
 from foveate.metrics.interval import Estimate
 from foveate.metrics.summary import estimates_difference
+from foveate.report.study import measured
 
 
 def test_comparison_has_ours_the_paper_and_the_paired_difference(counts, noisy):
@@ -111,3 +112,21 @@ def test_differences_may_be_of_some_figures_only(counts, noisy):
         "", {"a": counts, "b": noisy}, ["dice", "iou"], reference="b", compared=["iou"], repeats=2
     )
     assert [c.name for c in table.columns] == ["method", "Dice", "IoU", "Δ IoU"]
+
+
+def test_several_references_have_columns_of_their_own(counts, noisy):
+    rows = {"a": counts, "b": noisy, "c": counts}
+    table = report.comparison("", rows, ["dice"], reference=("b", "c"), repeats=9)
+    assert [column.name for column in table.columns] == ["method", "Dice", "Δ Dice (minus b)", "Δ Dice (minus c)"]
+    alone = report.comparison("", rows, ["dice"], reference="b", repeats=9)
+    assert [line[2] for line in table.rows] == [line[2] for line in alone.rows]
+    assert table.rows[1][2] is None
+    assert table.rows[2][3] is None
+    assert table.rows[0][3].value == 0
+    assert any("minus b or c" in note for note in table.note)
+    with pytest.raises(ValueError, match="reference='x'"):
+        report.comparison("", rows, ["dice"], reference=("b", "x"))
+
+
+def test_figures_that_no_row_has_yet_are_left_out(counts):
+    assert measured(["dice", "auc/nothing", "iou"], {"a": counts}) == ("dice", "iou")

@@ -42,7 +42,7 @@ def test_every_study_serves_a_drawn_schema(name: str) -> None:
             assert len(table), title
             assert all(isinstance(recipe, Recipe) for recipe in table.values())
             assert len({run_name(row, recipe) for row, recipe in table.items()}) == len(table)
-            assert table.reference is None or table.reference in table
+            assert set(table.references) <= set(table)
             for row, values in table.paper.items():
                 figures = set(values) - set(table.costs)
                 shown = {f.removesuffix("*") for f in table.figures}
@@ -231,9 +231,9 @@ def test_a_part_of_a_study() -> None:
     study = load_study("image_quality", ENFACE)
     part = study.only(tables=["4 classes", "Tasks"], rows=["Classifier", "U-Net, joint"])
     assert {title: list(table) for title, table in part.items()} == {"4 classes": ["Classifier", "U-Net, joint"]}
-    assert part["4 classes"].reference == "Classifier"
+    assert part["4 classes"].references == ("Classifier",)
     bare = study.only(rows=["FPN, joint"])["4 classes"]
-    assert bare.reference is None
+    assert bare.references == ()
     assert set(bare.paper) <= {"FPN, joint"}
     assert study.only() == study
     with pytest.raises(ValueError, match=r"table 'Table 9' is none of"):

@@ -44,7 +44,9 @@ def test_tables_of_the_paper() -> None:
     assert study["Table IV"].paper[OURS] == {
         "dice_pooled": 0.591, "presence_f1": 0.801, "qkappa/grade": 0.803, "memory": 1536,
     }  # fmt: skip
-    assert (study["Path"].reference, study["Loss"].reference) == ("Lesion-Net-2s", "Lesion-Net-16s (Dice)")
+    assert study["Path"].references == ("Lesion-Net-2s", "U-Net")
+    assert study["Loss"].references == ("Lesion-Net-16s (Dice)",)
+    assert study["Table III"].references == ("Inception-v3, grading", "Concat, Lesion-Net-16s")
     assert study["Table III"]["Inception-v3 (224)"].prepare.size == 224
 
 

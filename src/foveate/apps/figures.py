@@ -49,7 +49,7 @@ def plans(folder: Path, record: Mapping[str, Any]) -> list[Plan]:
     for title, table in record["tables"].items():
         runs = {row: load_run(folder / "runs" / name / record["folds"][0]) for row, name in table["rows"].items()}
         if len(set(table["rows"].values())) > 1:
-            first = [table["reference"]] if table["reference"] else []
+            first = table["references"][:1]
             order = {row: runs[row] for row in (*first, *(row for row in runs if row not in first))}
             made += _of_table(title, table["rows"], order)
     return made

@@ -62,7 +62,7 @@ def cam_table(
     def statistic(found: Counts, weights: Float[np.ndarray, "r n"]) -> Figures:
         return dict(zip(FIGURES, mean(values[id(found)][:, :2], weights).T, strict=True))
 
-    reference = table["reference"] if table["reference"] in counts else next(iter(counts))
+    reference = next((name for name in table["references"] if name in counts), next(iter(counts)))
     lines: list[tuple[Cell, ...]] = []
     for row, found in counts.items():
         own = interval(statistic, found, repeats=repeats)

@@ -15,7 +15,7 @@ from foveate.core.decisions import Decisions, Gate
 from foveate.data.manifest import Manifest
 from foveate.engine.checkpoint import write_json
 from foveate.engine.evaluate import count_rows
-from foveate.engine.run import Run
+from foveate.engine.run import CALIBRATION, Run
 from foveate.metrics.counts import Counts, QuestionScores
 from foveate.metrics.operating import best_point, judged
 from foveate.metrics.segmentation import per_image
@@ -62,7 +62,7 @@ def calibrate(
         "manifest": val.hash,
         "threshold": threshold,
     }
-    write_json(run.folder / "calibration.json", {**found.to_json(), "about": about})
+    write_json(run.folder / CALIBRATION, {**found.to_json(), "about": about})
     return found
 
 

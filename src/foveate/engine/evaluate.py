@@ -31,6 +31,7 @@ from foveate.metrics.summary import estimates, summary
 from foveate.metrics.table import Table
 
 
+@torch.no_grad()  # one process validates: a loss that adds up over all would wait for the others
 def validate(
     network: nn.Module, data: Dataset, *, loss: Loss, recipe: Recipe, device: torch.device, threads: int = 2
 ) -> dict[str, float]:

@@ -9,10 +9,11 @@ import torch
 
 from foveate.data.cache import cache_at
 from foveate.data.manifest import Manifest
+from foveate.engine.calibrate import calibrate
 from foveate.engine.checkpoint import write_json
 from foveate.engine.distributed import Processes
 from foveate.engine.recipe import Recipe
-from foveate.engine.run import Run, describe
+from foveate.engine.run import CALIBRATION, Run, describe
 from foveate.engine.share import find_trained, stage_key
 from foveate.engine.train import Trainer
 
@@ -64,6 +65,10 @@ def fit(
             trainer = Trainer(run, stage, rows, seed=seed, key=key, processes=processes, cache=files, quiet=quiet)
             trainer.run_all(trained=processes.share(trained))
         processes.wait()
+    if recipe.calibrated is not None and processes.first and not (run.folder / CALIBRATION).is_file():
+        rule = None if recipe.calibrated == "half" else recipe.calibrated
+        calibrate(run, rows, threshold=rule, device=processes.device, cache=cache, quiet=quiet)
+    processes.wait()
     return run
 
 

@@ -18,6 +18,7 @@ from foveate.data.loader import Regions
 from foveate.data.prepare import Prepare
 from foveate.engine.schedule import Schedule, constant
 from foveate.engine.window import SlidingWindow
+from foveate.metrics.operating import judged
 
 Loss = Callable[[Outputs, Batch], Mapping[str, Tensor]]
 """(outputs, batch) -> weighted scalars by name; the training loss is their sum."""
@@ -104,6 +105,10 @@ class Stage:
     optimizer: Callable[[Iterable[Any]], torch.optim.Optimizer] | None = None
 
 
+UNSAID = ("cues", "aims", "gates", "calibrated", "patches", "infer")
+"""Fields of a recipe that its text leaves out where there are none."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A whole method.
@@ -126,7 +131,10 @@ class Recipe:
         cues: sample -> cues of where findings are, as `Batch.regions` (`data.cues.Cues`); None = there are none.
         aims: cues that activation maps are held against when evaluated; None = ``cues``.
         masks: share of the training patients whose masks are shown (how much marking does a method need?).
-        gates: answers that open or close masks when images are read; training knows nothing of them.
+        gates: answers that open or close masks when images are read; training and the choice of weights know nothing of
+            them.
+        calibrated: once trained, choose temperatures, thresholds and gates on the validation images (`calibrate`), by
+            this rule of `metrics.operating`, or by "half" = thresholds stay at 0.5; None = nothing is chosen.
         patches: windows that training images are cut into, each an image of its own; None = whole images.
         infer: windows in which images are read, in validation, evaluation and prediction; None = whole images.
         name, keywords, asked: filled in by `load_recipe`: what was asked for, and the manifest's schema.
@@ -150,6 +158,7 @@ class Recipe:
     cues: Regions | None = None
     aims: Regions | None = None
     gates: tuple[Gate, ...] = ()
+    calibrated: str | None = None
     patches: SlidingWindow | None = None
     infer: SlidingWindow | None = None
     name: str = ""
@@ -170,6 +179,8 @@ class Recipe:
             self.schema.question(self.balance)
         for gate in self.gates:
             gate.check(self.schema)
+        if self.calibrated not in (None, "half"):
+            judged(self.calibrated)
         _check_order(self.stages)
 
     def stage(self, name: str) -> Stage:
@@ -186,7 +197,9 @@ class Recipe:
     def __str__(self) -> str:
         lines = [f"recipe {self.name}" + "".join(f"\n  {k} = {v!r}" for k, v in self.keywords.items())]
         for part in fields(self):
-            unsaid = part.name in ("cues", "aims", "gates", "patches", "infer") and not getattr(self, part.name)
+            unsaid = part.name in ("cues", "aims", "gates", "calibrated", "patches", "infer") and not getattr(
+                self, part.name
+            )
             if not unsaid and part.name not in ("name", "keywords", "asked", "stages", "schema"):
                 lines.append(f"{part.name}: {say(getattr(self, part.name))}")
         questions = ", ".join(f"{q.name} ({' / '.join(q.answers)})" for q in self.schema.questions)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -33,6 +33,9 @@ LIBRARIES = (
     "numpy",
 )
 
+
+CALIBRATION = "calibration.json"
+"""What `calibrate` chose, in a run's folder."""
 
 CALMER = "start a new run with a lower learning rate, or clip the gradient (clip=1.0)"
 """What to do about a loss that is not finite."""
@@ -73,7 +76,7 @@ class Run:
     @property
     def decisions(self) -> Decisions:
         """What the run was calibrated to (``calibration.json``, see `calibrate`), else the gates of its recipe."""
-        path = self.folder / "calibration.json"
+        path = self.folder / CALIBRATION
         if not path.is_file():
             return Decisions(gates=self.recipe.gates)
         return Decisions.from_json(json.loads(path.read_text(encoding="utf-8")))
@@ -100,35 +103,59 @@ def place(network: nn.Module, device: torch.device | str) -> nn.Module:
 
 
 class Reader:
-    """The stages of a recipe in their order: a later stage reads the maps of an earlier one, and its answer counts."""
+    """The stages of a recipe as one: a later stage reads the maps of an earlier one, and its answer counts.
+
+    A stage that a later one has inside (`Stage.starts_from`) is not run a second time beside it, unless its maps are
+    read or it alone marks or answers.
+    """
 
     def __init__(self, recipe: Recipe, networks: Mapping[str, nn.Module]) -> None:
         self.recipe, self.networks = recipe, networks
 
     def __call__(self, batch: Batch) -> Outputs:
         """Pixel and image logits, each from the last stage that gives them, in float32."""
-        merged = Outputs()
-        for step in self.steps(batch):
-            out = step.outputs
-            merged = Outputs(
-                pixel=merged.pixel if out.pixel is None else out.pixel,
-                image=merged.image if out.image is None else out.image,
-                activation=merged.activation if out.activation is None else out.activation,
-                features=out.features or merged.features,
-                aux=out.aux or merged.aux,
-            )
-        return merged
+        return _merged(step.outputs for step in self.steps(batch))
 
-    def steps(self, batch: Batch) -> Iterator[Step]:
+    def steps(self, batch: Batch) -> tuple[Step, ...]:
         """What each stage saw and answered, in order; every network is called once, and none sees the truth."""
-        maps: dict[str, Tensor] = {}
         batch = batch.blind()
-        for stage in self.recipe.stages:
-            network = self.networks[stage.name]
-            seen = with_maps(batch, stage, maps)
+        done: dict[str, Step] = {}
+        maps: dict[str, Tensor] = {}
+
+        def run(stage: Stage) -> None:
+            for source in stage.reads.values():
+                earlier = self.recipe.stage(source.split("/")[0])
+                if earlier.name not in done:
+                    run(earlier)
+            network, seen = self.networks[stage.name], with_maps(batch, stage, maps)
             outputs = forward(network, seen, precision=self.recipe.precision, infer=self.recipe.infer)
-            maps |= {f"{stage.name}/{name}": m for name, m in write_out(stage, network, seen, outputs).items()}
-            yield Step(stage, network, seen, outputs)
+            maps.update({f"{stage.name}/{name}": m for name, m in write_out(stage, network, seen, outputs).items()})
+            done[stage.name] = Step(stage, network, seen, outputs)
+
+        for stage in reversed(self.recipe.stages):
+            if stage.name not in done and not self._inside(stage, done):
+                run(stage)
+        return tuple(done[stage.name] for stage in self.recipe.stages if stage.name in done)
+
+    def _inside(self, stage: Stage, done: Mapping[str, Step]) -> bool:
+        """Whether a later stage has this one inside, and all that is asked is said."""
+        schema, said = self.recipe.schema, _merged(step.outputs for step in done.values())
+        whole = (said.pixel is not None or not schema.labels) and (said.image is not None or not schema.questions)
+        return whole and any(stage.name in step.stage.starts_from.values() for step in done.values())
+
+
+def _merged(outputs: Iterable[Outputs]) -> Outputs:
+    """Of several stages in order, each part from the last that gives it."""
+    merged = Outputs()
+    for out in outputs:
+        merged = Outputs(
+            pixel=merged.pixel if out.pixel is None else out.pixel,
+            image=merged.image if out.image is None else out.image,
+            activation=merged.activation if out.activation is None else out.activation,
+            features=out.features or merged.features,
+            aux=out.aux or merged.aux,
+        )
+    return merged
 
 
 class Step(NamedTuple):

@@ -28,7 +28,7 @@ class StudyTable(Mapping[str, Recipe]):
         rows: in the order of the table.
         figures: columns, names of `metrics.summary` ("f1/quality", "dice", ...).
         paper: row -> figure or cost -> the value printed in the paper (figures as fractions, costs in our units).
-        reference: row that the others are held against, image by image; None = no differences.
+        reference: row that the others are held against, image by image, or several; None = no differences.
         compared: figures whose differences are shown; None = all.
         absent: what an image free of a label scores here, a name of `metrics.segmentation.ABSENT`.
         costs: columns of what a row costs, names of `COSTS`.
@@ -40,7 +40,7 @@ class StudyTable(Mapping[str, Recipe]):
     rows: Mapping[str, Recipe]
     figures: tuple[str, ...]
     paper: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    reference: str | None = None
+    reference: str | tuple[str, ...] | None = None
     note: str = ""
     compared: tuple[str, ...] | None = None
     absent: str = "one"
@@ -51,14 +51,19 @@ class StudyTable(Mapping[str, Recipe]):
         if strange := set(self.costs) - set(COSTS):
             raise ValueError(f"costs={sorted(strange)} are none of {list(COSTS)}")
 
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Rows that the others are held against."""
+        return (self.reference,) if isinstance(self.reference, str) else self.reference or ()
+
     def only(self, rows: Collection[str]) -> StudyTable:
-        """The table with some of its rows, in its own order; without its reference there are no differences."""
+        """The table with some of its rows, in its own order; without a reference of its there are no differences."""
         kept = {row: recipe for row, recipe in self.rows.items() if row in rows}
         return replace(
             self,
             rows=kept,
             paper={row: values for row, values in self.paper.items() if row in kept},
-            reference=self.reference if self.reference in kept else None,
+            reference=tuple(row for row in self.references if row in kept) or None,
         )
 
     def __getitem__(self, name: str) -> Recipe:

@@ -10,14 +10,16 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Float
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
@@ -78,7 +80,7 @@ class Trainer:
                 raise ValueError(f"stage {stage.name!r}: no row has split {name!r}; say `foveate split` first")
         self.train = self.dataset(train.with_rows(_shown(row, recipe.masks, seed) for row in train), augmented=True)
         self.val = self.dataset(val)
-        self.weights = balanced(train.rows, recipe.schema, recipe.balance) if recipe.balance else None
+        self.weights = self._weights(train.rows)
         self.steps_an_epoch = max(len(train) // recipe.batch, 1)
         self.steps = self.steps_an_epoch * (stage.epochs or recipe.epochs)
         self.every = recipe.validate_every or self.steps_an_epoch
@@ -86,6 +88,17 @@ class Trainer:
         self.watch = Watch(stage.name, self.steps, quiet=quiet or not processes.first)
         self.step = self.started = 0
         self.values: list[float] = []
+
+    def _weights(self, rows: Sequence[Row]) -> Float[np.ndarray, " n"] | None:
+        """How often each row is drawn; alike where the recipe does not balance, or the stage's rows have no answer.
+
+        A set with lesions only teaches a stage that marks, whatever the stages balance that answer.
+        """
+        asked = self.recipe.balance
+        every = self.manifest.where(split="train").rows
+        if asked is None or (any(asked in row.answers for row in every) and not any(asked in r.answers for r in rows)):
+            return None
+        return balanced(rows, self.recipe.schema, asked)
 
     def dataset(self, rows: Manifest, *, augmented: bool = False) -> Dataset:
         """Rows as this stage sees them, with the maps it reads."""

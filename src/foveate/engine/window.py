@@ -105,6 +105,11 @@ class SlidingWindow:
         pixel, *aux = (batch.schema.logits_of((total / covered)[..., : shape[0], : shape[1]]) for total in sums)
         return Outputs(pixel=pixel, aux=tuple(aux))
 
+    def windows(self, batch: Batch) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Image and prior of all windows, as many at a time as go through the network when images are read."""
+        for _, image, prior in self._windows(batch):
+            yield image, prior
+
     def _windows(self, batch: Batch) -> Iterator[tuple[list[Place], Tensor, Tensor | None]]:
         """Some places at a time, and image and prior of the windows there, place by place."""
         places = self.places((batch.image.shape[2], batch.image.shape[3]))

@@ -42,7 +42,7 @@ def comparison(
     figures: Sequence[str] | Mapping[str, str],
     *,
     paper: Mapping[str, Mapping[str, float]] | None = None,
-    reference: str | None = None,
+    reference: str | Sequence[str] | None = None,
     compared: Sequence[str] | None = None,
     costs: Mapping[str, Mapping[str, float]] | None = None,
     absent: str = "one",
@@ -60,7 +60,8 @@ def comparison(
             "auc/grade/*" gives every answer of the question a line of its own.
         paper: method -> figure ("auc/grade/2" of a line of its own), or heading -> published value; methods that were
             not run get a row too.
-        reference: method that the others are held against, on the same draws of the same images.
+        reference: method that the others are held against, on the same draws of the same images; of several each has
+            its own columns.
         compared: figures, as called in ``figures``, whose differences are shown; None = all.
         costs: heading -> method -> value; less is better.
         absent: what an image free of a label scores.
@@ -69,11 +70,12 @@ def comparison(
         seed: of the draws.
 
     Raises:
-        ValueError: reference is no row; a figure, or a published one, is not known; with a reference: a method has no
+        ValueError: a reference is no row; a figure, or a published one, is not known; with a reference: a method has no
             image in common with it.
     """
-    if reference is not None and reference not in rows:
-        raise ValueError(f"reference={reference!r} is none of the rows {list(rows)}")
+    references = [reference] if isinstance(reference, str) else list(reference or ())
+    if strange := [name for name in references if name not in rows]:
+        raise ValueError(f"reference={strange[0]!r} is none of the rows {list(rows)}")
     headings = dict(figures) if isinstance(figures, Mapping) else {_heading(f): f for f in figures}
     called = dict(zip(figures, headings, strict=True))
     answers = _answers(headings.values(), rows)
@@ -84,13 +86,14 @@ def comparison(
         raise ValueError(
             f"figures={lost} are not among the figures of any row; see metrics.segmentation and metrics.grading"
         )
-    gaps: dict[str, dict[str, Estimate]] = {}
-    if reference is not None:
-        others = {m: c for m, c in rows.items() if m != reference}
-        gaps = {
-            m: difference(statistic, *_in_common(m, c, rows[reference]), repeats=repeats, level=level, seed=seed)
-            for m, c in others.items()
+    gaps = {
+        name: {
+            m: difference(statistic, *_in_common(m, c, rows[name]), repeats=repeats, level=level, seed=seed)
+            for m, c in rows.items()
+            if m != name
         }
+        for name in references
+    }
     costs = costs or {}
     printed = _published(paper or {}, {**called, **{h: h for h in costs}}, headings, names)
     shown = set(called) if compared is None else set(compared)
@@ -116,14 +119,14 @@ def comparison(
         add(Column(head, better), ours, name, missing=np.nan)
         if any(name.replace("*", a) in values for values in printed.values() for a in answers):
             add(Column(f"{head}, paper", better), printed, name)
-        if gaps and figure in shown:
-            add(Column(f"Δ {head}"), gaps, name)
+        for against, gap in gaps.items() if figure in shown else ():
+            add(Column(f"Δ {head}" + f" (minus {against})" * (len(gaps) > 1)), gap, name)
     for head, values in costs.items():
         add(Column(head, min, digits=2), {m: {head: v} for m, v in values.items()}, head)
         if any(head in found for found in printed.values()):
             add(Column(f"{head}, paper", min, digits=2), printed, head)
     lines = [tuple(cell(m, a) for _, cell in columns) for m in dict.fromkeys([*rows, *printed]) for a in answers]
-    note = _notes(rows, ours, reference=reference, absent=absent, repeats=repeats, level=level)
+    note = _notes(rows, ours, references=references, absent=absent, repeats=repeats, level=level)
     if printed:
         note.append(
             "Paper: as published, on the authors' own images and split; an empty cell was not published or not run."
@@ -201,7 +204,7 @@ def _notes(
     rows: Mapping[str, Counts],
     ours: Mapping[str, Mapping[str, Estimate]],
     *,
-    reference: str | None,
+    references: Sequence[str],
     absent: str,
     repeats: int,
     level: float,
@@ -219,9 +222,9 @@ def _notes(
         note.append(said_of_draws(next(iter(rows.values())), found, repeats=repeats, level=level))
     else:
         note += [f"{m}: {said_of_draws(c, ours[m].values(), repeats=repeats, level=level)}" for m, c in rows.items()]
-    if reference is not None:
+    if references:
         note.append(
-            f"Δ: minus {reference}, paired: the same draws of the images that both count; no correction for several "
-            "comparisons."
+            f"Δ: minus {' or '.join(references)}, paired: the same draws of the images that both count; no correction "
+            "for several comparisons."
         )
     return note

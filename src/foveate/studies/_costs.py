@@ -23,16 +23,19 @@ REPEATS = 7
 def stage_costs(run: Run, *, device: str = "auto") -> dict[str, dict[str, float]]:
     """Stage -> cost -> value (names of `engine.study.COSTS`), kept in the run's ``costs.json``.
 
-    Measured once a run, on one blank image of the prepared size; the time is the median of seven forward passes after
-    two, and means something only where the machine had nothing else to do. Time of training is what the run took,
-    resumed parts included, wherever that was.
+    Measured once a run, on one blank image of the prepared size, or on all its windows where the run reads so; the time
+    is the median of seven forward passes after two, and means something only where the machine had nothing else to do.
+    Time of training is what the run took, resumed parts included, wherever that was. A stage that is not run when
+    images are read, because a later one has it inside, costs its training alone.
     """
     path = run.folder / "costs.json"
     if path.is_file():
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return dict(found["stages"])
     place = pick_device(device)
-    stages = {stage.name: _measure(run, stage, place) for stage in run.recipe.stages}
+    blank = _blank(run.recipe, None).to(place)
+    read = {step.stage.name for step in run.reader(device=place).steps(blank)}
+    stages = {stage.name: _measure(run, stage, place, read=stage.name in read) for stage in run.recipe.stages}
     write_json(path, {"device": str(place), "threads": torch.get_num_threads(), "stages": stages})
     return stages
 
@@ -43,12 +46,18 @@ def row_costs(stages: dict[str, dict[str, float]], part: tuple[int | None, int |
     return {name: (max if name == "memory" else sum)(s[name] for s in chosen) for name in chosen[0]}
 
 
-def _measure(run: Run, stage: Stage, device: torch.device) -> dict[str, float]:
+def _measure(run: Run, stage: Stage, device: torch.device, *, read: bool) -> dict[str, float]:
     recipe = run.recipe
+    training = _seconds(run.stage_folder(stage.name) / "times.jsonl") / 60
+    if not read:
+        return {"size": 0.0, "training": training, "test": 0.0, "operations": 0.0, "memory": 0.0}
     with torch.device("meta"):
         network, batch = stage.network(), _blank(recipe, stage)
-        work = multiply_adds(network, batch.image, prior=batch.prior) / 1e9
-        memory = peak_mib(network, batch.image, prior=batch.prior)
+        parts = [(batch.image, batch.prior)]
+        if recipe.infer is not None:
+            parts = list(recipe.infer.windows(batch))
+        work = sum(multiply_adds(network, image, prior=prior) for image, prior in parts) / 1e9
+        memory = peak_mib(network, parts[0][0], prior=parts[0][1])
         size = size_mib(network)
     network, batch = fold_when_called(run.network(stage.name, device=device)), _blank(recipe, stage).to(device)
     times = []
@@ -58,16 +67,15 @@ def _measure(run: Run, stage: Stage, device: torch.device) -> dict[str, float]:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(1000 * (time.perf_counter() - began))
-    training = _seconds(run.stage_folder(stage.name) / "times.jsonl") / 60
     return {"size": size, "training": training, "test": median(times[2:]), "operations": work, "memory": memory}
 
 
-def _blank(recipe: Recipe, stage: Stage) -> Batch:
+def _blank(recipe: Recipe, stage: Stage | None) -> Batch:
     rows, cols = recipe.prepare.shape
     image = torch.zeros(1, 1 if recipe.prepare.grey else 3, rows, cols)
     labels = torch.zeros(1, len(recipe.schema.labels), rows, cols, dtype=torch.bool)
     answers = torch.zeros(1, len(recipe.schema.questions), dtype=torch.long)
-    prior = torch.zeros(1, 1, rows, cols) if stage.reads else None
+    prior = torch.zeros(1, 1, rows, cols) if stage is not None and stage.reads else None
     return Batch(recipe.schema, ("blank",), image, answers, labels, labels, prior=prior)
 
 

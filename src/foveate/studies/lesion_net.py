@@ -208,7 +208,7 @@ def _path(row: Row, labels: Sequence[str]) -> StudyTable:
         **{n: CUTS[n] for n in ("Lesion-Net-8s", "Lesion-Net-16s", "Lesion-Net-2s")},
         "U-Net": SEGMENTERS["U-Net"],
     }
-    return _two(row, variants, labels, reference="Lesion-Net-2s", note="")
+    return _two(row, variants, labels, reference=("Lesion-Net-2s", "U-Net"), note="")
 
 
 def _loss(row: Row, labels: Sequence[str]) -> StudyTable:
@@ -218,9 +218,14 @@ def _loss(row: Row, labels: Sequence[str]) -> StudyTable:
 
 
 def _two(
-    row: Row, variants: Mapping[str, Mapping[str, Any]], labels: Sequence[str], *, reference: str, note: str
+    row: Row,
+    variants: Mapping[str, Mapping[str, Any]],
+    labels: Sequence[str],
+    *,
+    reference: str | tuple[str, ...],
+    note: str,
 ) -> StudyTable:
-    """Both figures of some lesion networks, held against one of them."""
+    """Both figures of some lesion networks, held against one or more of them."""
     figures = ("dice_pooled", "presence_f1")
     means = {name: (MARKED[name][0], PRESENT[name][0]) for name in variants if name in MARKED}
     return StudyTable(
@@ -259,7 +264,8 @@ def _grading(row: Row, sizes: Sequence[int]) -> StudyTable:
         paper={
             name: {f"qkappa/{asked.name}": GRADED[name]} for name in rows if name in GRADED and _is_dr(asked.answers)
         },
-        reference="Inception-v3, grading",
+        reference=("Inception-v3, grading", "Concat, Lesion-Net-16s"),
+        compared=(f"qkappa/{asked.name}", f"auc/{asked.name}"),
         note="Kappa is quadratic weighted.",
     )
 
