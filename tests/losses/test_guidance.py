@@ -8,9 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from foveate.core.cells import at_resolution
 from foveate.core.labels import LabelSchema, Question
 from foveate.core.types import Batch, Outputs
-from foveate.losses.guidance import at_resolution, guidance, guidance_entropy, guidance_printed
+from foveate.losses.guidance import guidance, guidance_entropy, guidance_printed
 
 SCHEMA = LabelSchema((Question("grade", ("0", "1", "2")), Question("exudate"), Question("drusen")), ("ex",))
 TERMS = {"guidance": guidance, "printed": guidance_printed, "entropy": guidance_entropy}

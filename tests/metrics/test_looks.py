@@ -41,8 +41,10 @@ def look(image: str, activation: list[list[float]], cue: list[list[int]], mask: 
         images=[image],
         groups=["g" + image[1:]],
         question="exudate",
-        activation=np.array([activation]),
+        cells=np.array([activation]),
         cues=np.array([cue]) > 0,
+        drawn=np.array([mask]) > 0,
+        activation=np.array([activation]),
         masks=np.array([mask]) > 0,
     )
 

@@ -116,8 +116,9 @@ def counts(seed: int, n: int = 30) -> Counts:
     p = np.clip(truth * 0.3 + rng.random(n) * 0.6, 0, 1)
     empty = np.zeros((n, 0, 1, 1))
     looks = [
-        look_rows(images=[f"i{k}"], groups=[f"g{k}"], question="ex", activation=rng.random((1, 4, 4)),
-                  cues=rng.random((1, 4, 4)) < 0.5, masks=rng.random((1, 4, 4)) < 0.2)
+        look_rows(images=[f"i{k}"], groups=[f"g{k}"], question="ex", cells=rng.random((1, 4, 4)),
+                  cues=rng.random((1, 4, 4)) < 0.5, drawn=rng.random((1, 4, 4)) < 0.2,
+                  activation=rng.random((1, 4, 4)), masks=rng.random((1, 4, 4)) < 0.2)
         for k in range(1, n, 2)
     ]  # fmt: skip
     return Counts.of(

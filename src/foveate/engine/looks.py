@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch.nn.functional as F
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from foveate.core.cells import at_resolution, on_frame
 from foveate.core.types import Batch, Outputs
 from foveate.metrics.localisation import look_rows
 from foveate.metrics.table import Table
 
 
-def strength(outputs: Outputs, batch: Batch) -> Float[Tensor, "b c h w"] | None:
-    """Activation of each image logit in [0, 1] on the pixels of the frame (bilinear).
-
-    None where the network has no map for each image logit. Where a map's cells do not divide the frame they are taken
-    to be the next power of two of pixels wide, as encoders pad the lower and right edge.
-    """
-    maps, size = outputs.activation, (batch.image.shape[2], batch.image.shape[3])
+def strength(outputs: Outputs, batch: Batch) -> Float[Tensor, "b c i j"] | None:
+    """Activation of each image logit in [0, 1], on the cells of its map; None without a map for each image logit."""
+    maps = outputs.activation
     if maps is None or outputs.image is None or maps.shape[1] != batch.schema.image_channels:
         return None
-    strong = batch.schema.activation_probability(maps.float())
-    reach = size
-    if size[0] % maps.shape[2] or size[1] % maps.shape[3]:
-        cell = 1 << (max(-(-size[0] // maps.shape[2]), -(-size[1] // maps.shape[3])) - 1).bit_length()
-        reach = (maps.shape[2] * cell, maps.shape[3] * cell)
-    return F.interpolate(strong, reach, mode="bilinear", align_corners=False)[:, :, : size[0], : size[1]]
+    return batch.schema.activation_probability(maps.float())
 
 
 def looked(outputs: Outputs, batch: Batch, *, groups: dict[str, str]) -> list[list[Table]]:
     """For each image a table a finding (`metrics.localisation.look_rows`), of findings that are known to be there.
 
     Held against the batch's cues where they are known, and the masks of the evidence where these are; in the network's
-    frame, where cues are drawn.
+    frame, where cues are drawn. What guides a map is a cue on its cells, and AIR is of the same cells (Son et al. 2018,
+    whose map and cue have one size): on pixels a map that lies within its cue to the letter would score less than 1,
+    for a cell's activation spreads over its neighbours when the map is enlarged.
 
     Args:
         outputs: with activation maps; without them the tables are missing.
@@ -45,16 +38,17 @@ def looked(outputs: Outputs, batch: Batch, *, groups: dict[str, str]) -> list[li
     strong = strength(outputs, batch) if schema.findings else None
     if strong is None:
         return found
-    seen = strong.cpu().numpy()
-    shown = (batch.masks & batch.known).cpu().numpy()
+    grid = (strong.shape[2], strong.shape[3])
+    cells, seen = strong.cpu().numpy(), on_frame(strong, (batch.image.shape[2], batch.image.shape[3])).cpu().numpy()
+    shown = batch.masks & batch.known
     for question in schema.findings:
         position = schema.questions.index(question)
         evidence = [schema.labels.index(label) for label in question.evidence]
-        masks = np.asarray(shown[:, evidence].any(1))
-        cues = np.zeros_like(masks)
+        masks = shown[:, evidence].any(1, keepdim=True)
+        cues = torch.zeros_like(masks)
         if batch.regions is not None:
             known = batch.regions.new_ones(len(batch)) if batch.cued is None else batch.cued[:, position]
-            cues = (batch.regions[:, position] & known[:, None, None]).cpu().numpy()
+            cues = batch.regions[:, position : position + 1] & known[:, None, None, None]
         there = (batch.answer(question.name) == 1).cpu().numpy()
         channel = schema.slices[question.name].start
         for i, image in enumerate(batch.ids):
@@ -63,9 +57,11 @@ def looked(outputs: Outputs, batch: Batch, *, groups: dict[str, str]) -> list[li
                     images=[image],
                     groups=[groups[image]],
                     question=question.name,
+                    cells=cells[i : i + 1, channel],
+                    cues=at_resolution(cues[i : i + 1], grid)[:, 0].cpu().numpy(),
+                    drawn=at_resolution(masks[i : i + 1], grid)[:, 0].cpu().numpy(),
                     activation=seen[i : i + 1, channel],
-                    cues=cues[i : i + 1],
-                    masks=masks[i : i + 1],
+                    masks=masks[i : i + 1, 0].cpu().numpy(),
                 )
                 found[i].append(rows)
     return found

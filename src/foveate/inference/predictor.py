@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
 
+from foveate.core.cells import on_frame
 from foveate.core.reading import read_out
 from foveate.core.types import Batch, Prediction, Row, Sample
 from foveate.data import read
@@ -211,7 +212,7 @@ class Predictor:
             for answer in ("yes",) if question.name in own else question.answers:
                 channel, sign = schema.channel(question.name, answer)
                 if strong is not None and question.name in own:
-                    full = strong[:, channel]
+                    full = on_frame(strong[:, channel : channel + 1], size)[:, 0]
                 else:
                     target = of_answer(channel, sign=sign)
                     raw = grad_cam(step.network, step.batch.image, target=target, prior=step.batch.prior)

@@ -12,9 +12,10 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
+from foveate.core.cells import at_resolution
 from foveate.core.types import Batch, Outputs
 from foveate.losses.known import full, known_mean
 
@@ -54,23 +55,6 @@ def guidance_entropy(outputs: Outputs, batch: Batch) -> Float[Tensor, ""]:
     Arguments and errors as for `guidance`.
     """
     return _outside(outputs, batch, F.softplus, term="guidance_entropy")
-
-
-def at_resolution(cues: Bool[Tensor, "b r h w"], size: tuple[int, int]) -> Bool[Tensor, "b r i j"]:
-    """Cues on the cells of a map: a cell is inside where any of its pixels is.
-
-    Args:
-        cues: on the pixels of the image.
-        size: (rows, cols) of the map; where it does not divide the image, cells are taken to be the next power of two
-            of pixels wide, and to reach over the image's lower and right edge, as encoders pad it.
-    """
-    planes = cues.float()
-    if cues.shape[2] % size[0] or cues.shape[3] % size[1]:
-        cell = 1 << max(math.ceil(cues.shape[2] / size[0]) - 1, math.ceil(cues.shape[3] / size[1]) - 1, 0).bit_length()
-        missing = size[1] * cell - cues.shape[3], size[0] * cell - cues.shape[2]
-        if min(missing) >= 0:
-            planes = F.pad(planes, (0, missing[0], 0, missing[1]))
-    return F.adaptive_max_pool2d(planes, size) > 0.5
 
 
 def _outside(outputs: Outputs, batch: Batch, value: Callable[[Tensor], Tensor], *, term: str) -> Float[Tensor, ""]:

@@ -85,8 +85,10 @@ def look_rows(
     images: Sequence[str],
     groups: Sequence[str],
     question: str,
+    cells: Float[np.ndarray, "b i j"],
+    cues: Bool[np.ndarray, "b i j"],
+    drawn: Bool[np.ndarray, "b i j"],
     activation: Float[np.ndarray, "b h w"],
-    cues: Bool[np.ndarray, "b h w"],
     masks: Bool[np.ndarray, "b h w"],
 ) -> dict[str, np.ndarray]:
     """Rows of one finding for `Counts.looks`; an image whose cue and mask are both empty gets none.
@@ -95,25 +97,27 @@ def look_rows(
         images: names.
         groups: of the images.
         question: the finding.
-        activation: in [0, 1].
-        cues: all false where there is none.
-        masks: all false where there is none.
+        cells: activation in [0, 1] on the cells of the map.
+        cues: on these cells; all false where there is none.
+        drawn: the mask on these cells: those that hold some of it.
+        activation: in [0, 1] on pixels.
+        masks: on pixels; all false where there is none.
     """
     values: dict[str, list[Any]] = {name: [] for name in LOOKS}
-    for image, group, seen, cue, mask in zip(images, groups, activation, cues, masks, strict=True):
+    every = zip(images, groups, cells, cues, drawn, activation, masks, strict=True)
+    for image, group, coarse, cue, held, seen, mask in every:
         if not (cue.any() or mask.any()):
             continue
         strong = seen >= 0.5
-        drawn = mask.any()
         row = (
             image,
             group,
             question,
-            air(seen, cue),
+            air(coarse, cue),
             float(cue.mean()) if cue.any() else float("nan"),
             air(seen, mask),
-            pointing(seen, mask),
-            float(2 * (strong & mask).sum() / (strong.sum() + mask.sum())) if drawn else float("nan"),
+            pointing(coarse, held),
+            float(2 * (strong & mask).sum() / (strong.sum() + mask.sum())) if mask.any() else float("nan"),
         )
         for name, value in zip(LOOKS, row, strict=True):
             values[name].append(value)
@@ -131,8 +135,9 @@ def figures(counts: Counts, weights: Float[np.ndarray, "r n"]) -> Figures:
 
     Names: ``air/<question>``; among the images answered "yes" and "no", ``air_tp`` and ``air_fn``, and among those from
     the best operating point on and below it (`operating.called`, as in Son et al. 2018), ``harmonic_air_tp`` and
-    ``harmonic_air_fn``; ``cue_share``, what a map that ignores the cue scores; ``air_mask``, ``pointing``,
-    ``activation_dice`` on masks. The bare name is the mean over findings.
+    ``harmonic_air_fn``; ``cue_share``, what a map that ignores the cue scores; ``pointing``, whether the map's highest
+    cell holds some of a mask; ``air_mask``, ``activation_dice`` on a mask's pixels. The bare name is the mean over
+    findings.
 
     Args:
         counts: with looks.
