@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from foveate.apps.cli import app
+from foveate.core.labels import LabelSchema, Question
 from foveate.data.manifest import Manifest
 from foveate.data.synthetic import SCHEMAS, write
 
@@ -45,3 +46,48 @@ def test_a_label_may_have_another_name(drawn: Path) -> None:
     told = CliRunner().invoke(app, [*words, "atrophy=haemorrhage"])
     assert "atrophy" in told.output
     assert isinstance(CliRunner().invoke(app, [*words, "disc=drusen"]).exception, ValueError)
+
+
+def renamed(drawn: Path, *names: str) -> Path:
+    """The manifest with its grade under other names, the first of which has the answers."""
+    rows = Manifest.read(drawn / "m.jsonl")
+    grade = rows.schema.question("grade")
+    questions = tuple(replace(grade, name=name) for name in names)
+    schema = LabelSchema((*questions, Question("dme")), rows.schema.labels)
+    moved = [replace(row, answers={names[0]: row.answers["grade"]}) for row in rows]
+    return Manifest(schema, tuple(moved), rows.root).write(drawn / f"{'_'.join(names)}.jsonl").path
+
+
+def test_the_graded_question_may_have_another_name(drawn: Path) -> None:
+    """It is found where it is the only one with five ordered answers, and named where it is not."""
+    told = CliRunner().invoke(app, ["check", str(renamed(drawn, "dr_grade")), "--guideline", "-q"])
+    assert told.exit_code == 0, told.output
+    assert "guideline: dr_grade (0, 1, 2, 3, 4) against microaneurysm, haemorrhage" in told.output
+    assert "haemorrhage speaks for dr_grade 2, not 1" in told.output
+    two = str(renamed(drawn, "dr_grade", "quality"))
+    failed = CliRunner().invoke(app, ["check", two, "--guideline", "-q"])
+    assert "['dr_grade', 'quality'] all have 5 ordered answers; name the graded one" in str(failed.exception)
+    named = CliRunner().invoke(app, ["check", two, "--grade", "dr_grade", "-q"])
+    assert "haemorrhage speaks for dr_grade 2, not 1" in named.output
+    for grade, said in (("dr", "grade='dr' is none of the questions"), ("dme", "question 'dme': its answers")):
+        wrong = CliRunner().invoke(app, ["check", two, "--grade", grade, "-q"])
+        assert isinstance(wrong.exception, ValueError)
+        assert said in str(wrong.exception)
+
+
+def test_a_set_without_a_grade_is_told_what_to_do(drawn: Path) -> None:
+    rows = Manifest.read(drawn / "m.jsonl")
+    bare = Manifest(LabelSchema((), rows.schema.labels), tuple(replace(r, answers={}) for r in rows), rows.root)
+    told = CliRunner().invoke(app, ["check", str(bare.write(drawn / "bare.jsonl").path), "--guideline", "-q"])
+    assert "name the graded question with --grade QUESTION" in str(told.exception)
+
+
+def test_indirect_signs_contradict_where_asked(drawn: Path) -> None:
+    """A drawn retina of grade 2 has hard exudates: called grade 1 they speak against it, where they may."""
+    words = ["check", str(drawn / "m.jsonl"), "-q", "--guideline"]
+    assert "(indirect) speaks for" not in CliRunner().invoke(app, words).output
+    told = CliRunner().invoke(app, [*words, "--indirect", "--clean", str(drawn / "i.jsonl")])
+    assert "hard exudate (indirect) speaks for grade 2, not 1" in told.output
+    assert "indirect ones too" in told.output
+    doubted = {label for row in Manifest.read(drawn / "i.jsonl") for label, m in row.masks.items() if m[0].doubtful}
+    assert doubted == {"haemorrhage", "hard_exudate"}

@@ -23,8 +23,10 @@ def readers(folder: Path) -> Path:
     return Manifest(SCHEMA, rows, folder).write(folder / "readers.jsonl").path or folder
 
 
-@pytest.mark.parametrize(("at_least", "x"), [(2, {}), (1, {"exudate": "yes"})])
-def test_answers_are_settled(tmp_path: Path, at_least: int, x: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("at_least", "x"), [(2, {}), (1, {"exudate": "yes"}), ("union", {"exudate": "yes"}), ("majority", {})]
+)
+def test_answers_are_settled(tmp_path: Path, at_least: int | str, x: dict[str, str]) -> None:
     path, out = readers(tmp_path), tmp_path / "m.jsonl"
     told = CliRunner().invoke(app, ["consensus", str(path), "-o", str(out), "--at-least", str(at_least)])
     assert told.exit_code == 0, told.exception
@@ -42,6 +44,8 @@ def test_a_manifest_that_nobody_read_is_told(tmp_path: Path) -> None:
     told = CliRunner().invoke(app, ["consensus", str(tmp_path / "m.jsonl"), "-o", str(tmp_path / "o.jsonl")])
     assert "no image has readings or cues of a reader" in told.output
     assert Manifest.read(tmp_path / "o.jsonl").rows[0].answers == {"grade": "0"}
-    wrong = CliRunner().invoke(app, ["consensus", str(readers(tmp_path)), "-o", str(tmp_path / "o.jsonl"),
-                                     "--at-least", "0"])  # fmt: skip
-    assert isinstance(wrong.exception, ValueError)
+    for value in ("0", "-1", "most", "1.5"):
+        wrong = CliRunner().invoke(app, ["consensus", str(readers(tmp_path)), "-o", str(tmp_path / "o.jsonl"),
+                                         "--at-least", value])  # fmt: skip
+        assert isinstance(wrong.exception, ValueError)
+        assert f"at_least={value}" in str(wrong.exception).replace("'", "")

@@ -21,6 +21,7 @@ from foveate.engine.study import Study
 from foveate.inference.predictor import Predictor
 from foveate.metrics.counts import Counts
 from foveate.recipes import load_run
+from foveate.report.cost import SECONDS
 from foveate.studies import load_study, run_study, study_charts, study_record
 
 FUNDUS = synthetic.SCHEMAS["fundus"]
@@ -64,20 +65,25 @@ def test_the_page_has_maps_and_costs(guided: Path, tmp_path: Path) -> None:
 
 
 def test_seconds_move_the_points(guided: Path) -> None:
+    """The hours are those of the images that were labelled, to train and to validate on."""
     spent = []
     for seconds in ({}, {"image": 3600.0}):
         (made,) = study_charts(guided, seconds=seconds)
-        lines = made.figure.axes[0].containers[0].lines[0].get_xdata()
-        spent.append(float(lines[0]))
+        spent.append([float(part.lines[0].get_xdata()[0]) for part in made.figure.axes[0].containers])
     run = load_run(guided / "runs" / study_record(guided)["tables"]["Labels"]["rows"]["Image labels"] / "split")
-    images = len(Counts.read(run.folder, run.recipe.schema))
-    assert spent == pytest.approx([images * 10 / 3600, images])
+    rows = {row.id: row for row in Manifest.read(study_record(guided)["manifest"]["path"])}
+    seen = [rows[image] for image, part in run.splits.items() if part in ("train", "val")]
+    drawn = sum(row.answers["atrophy_present"] == "yes" for row in seen)
+    assert len(seen) != len(Counts.read(run.folder, run.recipe.schema))
+    images, regions = len(seen), SECONDS["regions"] * drawn / 3600
+    assert spent[0] == pytest.approx([images * 10 / 3600, images * 10 / 3600 + regions])
+    assert spent[1] == pytest.approx([images, images + regions])
     with pytest.raises(ValueError, match="seconds: 'mask' is none of the kinds"):
         study_charts(guided, seconds={"mask": 3})
 
 
 def test_what_is_shown_of_a_finding_is_what_was_evaluated(guided: Path) -> None:
-    """Cue and maps in the image's own pixels are those of the frame; AIR below a map is that of looks.csv."""
+    """Cue and maps in the image's own pixels are those of the frame; AIR below a map is that of looks.csv (of cells)."""
     record = study_record(guided)
     rows = Manifest.read(record["manifest"]["path"])
     (plan,) = plans(guided, record)
@@ -113,7 +119,7 @@ def test_what_is_shown_of_a_finding_is_what_was_evaluated(guided: Path) -> None:
             cam = seen.maps[method]
             inside = ~np.isnan(cam)
             assert inside.sum() == height * width
-            assert cam[seen.cue & inside].sum() / cam[inside].sum() == pytest.approx(found["cue"][at], abs=0.05)
+            assert cam[seen.mask & inside].sum() / cam[inside].sum() == pytest.approx(found["mask"][at], abs=0.05)
 
 
 def test_looks_of_findings_are_of_their_own_maps(guided: Path) -> None:

@@ -1,10 +1,13 @@
 """Table I of the guideline: what speaks for which grade, and what contradicts it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from foveate.core.components import quarters
 from foveate.core.guideline import GUIDELINE, Guideline, Marks, Sign, marks_of
+from foveate.core.labels import Question
 
 
 def some(count: int = 1, *, each: int = 0, known: bool = True) -> Marks:
@@ -74,6 +77,44 @@ def test_a_set_has_its_own_words() -> None:
     assert mine.contradictions({"ma": some()}, grade="0")[0].words == "ma speaks for dr 1, not 0"
     with pytest.raises(ValueError, match=r"'drusen' is none of the guideline's \['microaneurysm'"):
         GUIDELINE.named({"drusen": "drusen"})
+
+
+def graded(name: str, answers: tuple[str, ...] = GUIDELINE.grades) -> Question:
+    return Question(name, answers, ordered=True)
+
+
+def test_a_guideline_may_take_indirect_evidence_for_enough() -> None:
+    marks = {"hard_exudate": some(), "microaneurysm": some()}
+    strict = replace(GUIDELINE, indirect=True).asked(graded("dr"))
+    assert [one.words for one in strict.contradictions(marks, grade="1")] == [
+        "hard exudate (indirect) speaks for dr 2, not 1"
+    ]
+
+
+def test_the_graded_question_is_found() -> None:
+    own, other, plain = graded("grade", ("a", "b")), graded("dr_grade"), Question("dme")
+    assert GUIDELINE.question_in((plain, other, own)) is own  # by its name, whatever its answers
+    assert GUIDELINE.question_in((plain, other)) is other
+    assert GUIDELINE.question_in((plain, other, own), name="dr_grade") is other
+    unordered, four = Question("class", GUIDELINE.grades), graded("quality", ("0", "1", "2", "3"))
+    assert GUIDELINE.question_in((plain, unordered, four)) is None
+    with pytest.raises(ValueError, match=r"grade='dr' is none of the questions \['dme', 'dr_grade'\]"):
+        GUIDELINE.question_in((plain, other), name="dr")
+    with pytest.raises(ValueError, match=r"\['dr_grade', 'quality'\] all have 5 ordered answers; name the graded one"):
+        GUIDELINE.question_in((other, graded("quality")))
+
+
+def test_grades_of_other_names_are_taken_in_order() -> None:
+    words = ("none", "mild", "moderate", "severe", "proliferative")
+    mine = GUIDELINE.asked(graded("dr", words))
+    assert (mine.question, mine.grades, mine.source) == ("dr", words, GUIDELINE.source)
+    found = mine.contradictions({"haemorrhage": some()}, grade="mild")
+    assert [one.words for one in found] == ["haemorrhage speaks for dr moderate, not mild"]
+    for strange in (Question("dr", words), graded("dr", words[:4])):
+        with pytest.raises(
+            ValueError, match=r"question 'dr': its answers .* are neither the grades .* name the question"
+        ):
+            GUIDELINE.asked(strange)
 
 
 def test_strange_grades_are_refused() -> None:

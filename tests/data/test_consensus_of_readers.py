@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from foveate.core.labels import LabelSchema, Question
-from foveate.core.types import Cue, Row
+from foveate.core.regions import NAMES
+from foveate.core.types import Cue, MaskSource, Row
 from foveate.data.agreement import answered, fleiss
 from foveate.data.check import check
 from foveate.data.consensus import outcome, readings, settle
@@ -19,6 +21,7 @@ SCHEMA = LabelSchema(
     ("hard", "soft"),
 )
 EX, GRADE = SCHEMA.questions
+DOCS = Path(__file__).parent.parent.parent / "docs/manifest.md"
 
 
 def test_cues_speak_for_their_readers() -> None:
@@ -55,6 +58,27 @@ def test_settle_is_the_papers_rule() -> None:
         {"exudate": "no", "grade": "0"},  # nobody read it: as it was
     ]
     assert settle(Manifest(SCHEMA, rows[1:2], Path()), at_least=1)[0].answers["exudate"] == "yes"
+    ruled = {
+        rule: [r.answers.get("exudate") for r in settle(Manifest(SCHEMA, rows[:3], Path()), at_least=rule)]
+        for rule in ("union", "majority", "intersection")
+    }
+    assert ruled == {"union": ["no", "yes", "yes"], "majority": ["no", None, "yes"], "intersection": ["no", None, None]}
+
+
+def test_the_documented_lines_are_valid(tmp_path: Path) -> None:
+    """The page of the data contract: its manifest, and the line with cues and readings."""
+    text = DOCS.read_text(encoding="utf-8")
+    blocks = [part.partition("```")[0] for part in text.split("```json\n")[1:]]
+    (tmp_path / "m.jsonl").write_text("".join(blocks), encoding="utf-8")
+    rows = Manifest.read(tmp_path / "m.jsonl")
+    read = rows[-1]
+    assert {cue.grader for cue in read.cues["exudate"]} == {"anna", "ben", "carla"}
+    said = readings(read, rows.schema.question("exudate_present"), rows.schema)
+    assert said == {"anna": "yes", "ben": "yes", "carla": "no", "dora": "no"}
+    assert settle(rows)[-1].answers == {"grade": "1", "exudate_present": "yes"}
+    assert "exudate_present" not in settle(rows, at_least="majority")[-1].answers
+    for name in (*(f"`{key}`" for key in ("cues", "readings")), *(f"`{name}`" for name in NAMES)):
+        assert name in text, name
 
 
 def test_what_became_of_each_question_is_told() -> None:
@@ -138,8 +162,6 @@ def test_agreement_of_readers() -> None:
 
 
 def test_check_tells_how_far_readers_agree(tmp_path: Path) -> None:
-    from PIL import Image
-
     rows = []
     for i in range(4):
         Image.new("RGB", (40, 30), (i * 40, 80, 60)).save(tmp_path / f"{i}.png")
@@ -151,3 +173,37 @@ def test_check_tells_how_far_readers_agree(tmp_path: Path) -> None:
     assert found["hard (cue)"].mean == pytest.approx(0.5)
     assert found["grade"].kappa == pytest.approx(1.0)
     assert "grade" in str(report)
+
+
+def test_check_places_regions_as_training_does(tmp_path: Path) -> None:
+    """The disc comes from its mask where the row does not say it; where neither does, that is noted."""
+    schema = LabelSchema((Question("exudate", evidence=("hard",)),), ("hard", "disc"))
+    disc = np.zeros((40, 60), np.uint8)
+    disc[16:25, 41:50] = 255
+    Image.fromarray(disc).save(tmp_path / "disc.png")
+    Image.fromarray(np.roll(disc, -25, 1)).save(tmp_path / "hard.png")
+    marks, drawn = {"disc": (MaskSource("disc.png", above=0),)}, {"hard": (MaskSource("hard.png", above=0),)}
+    near, far = ("macula",), ("macula", "temporal")
+    cues = {"hard": (Cue(regions=near, grader="a"), Cue(regions=far, grader="b"))}
+    kinds = [
+        {"cues": cues, "masks": marks},
+        {"cues": cues},
+        {"masks": drawn},
+        {"masks": drawn, "disc": (20.0, 45.0)},
+        {},
+        {"masks": drawn, "answers": {"exudate": "no"}},
+        {"masks": drawn, "modality": "oct"},
+    ]
+    rows = []
+    for i, kind in enumerate(kinds):
+        Image.fromarray(np.random.default_rng(i).integers(0, 255, (40, 60, 3), dtype=np.uint8)).save(
+            tmp_path / f"{i}.png"
+        )
+        rows.append(Row(str(i), f"{i}.png", **{"answers": {"exudate": "yes"}, "patient": str(i), **kind}))
+    report = check(Manifest(schema, tuple(rows), tmp_path), workers=0)
+    (found,) = [a for a in report.agreement if a.label == "hard (cue)"]
+    assert found.images == 1
+    assert 0 < found.mean < 1
+    (note,) = report.notes
+    assert note.startswith("2 of 5 images with exudate have no region cue, for the disc is not known")
+    assert check(Manifest(schema, tuple(rows[3:]), tmp_path), workers=0).notes == ()

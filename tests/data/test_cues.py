@@ -10,10 +10,22 @@ from hypothesis import strategies as st
 from foveate.core.labels import LabelSchema, Question
 from foveate.core.regions import NAMES, Regions
 from foveate.core.shapes import Geometry, ellipse, polygon
-from foveate.core.types import Cue, Row, Sample
+from foveate.core.types import Cue, MaskSource, Row, Sample
 from foveate.data import augment as A
 from foveate.data.augment import Augment
-from foveate.data.cues import FORMS, Cues, as_boxes, as_ellipses, as_regions, draw, outline, region_index, regions_of
+from foveate.data.cues import (
+    FORMS,
+    Cues,
+    as_boxes,
+    as_ellipses,
+    as_regions,
+    draw,
+    drawn_in,
+    outline,
+    region_index,
+    regions_of,
+    unplaced,
+)
 from foveate.data.loader import collate
 
 SCHEMA = LabelSchema(
@@ -103,6 +115,72 @@ def test_readers_are_counted() -> None:
     assert cue_of(open_answer) is None  # readers differ and nobody settled it: left out
     agreeing = sample(answer=-1, cues={"hard": (left, right), "soft": (Cue(box=(0, 0, 2, 2)),)})
     assert cue_of(agreeing) is not None
+
+
+def test_readers_who_disagree_in_their_answers_alone_leave_the_cue_out() -> None:
+    """One reader's cue and two answers "no" settle to unknown, and an unknown finding must not guide."""
+    box = {"hard": (Cue(box=(0, 0, 20, 30), grader="a"),), "soft": (Cue(box=(0, 0, 9, 9), grader="a"),)}
+    no = {"exudate": "no"}
+    assert cue_of(sample(answer=-1, cues=box)) is not None
+    assert cue_of(sample(answer=-1, cues=box, readings={"b": no, "c": no})) is None
+    assert cue_of(sample(answer=-1, marked=(3, 3), readings={"a": {"exudate": "yes"}, "b": no})) is None
+    assert cue_of(sample(cues=box, readings={"b": no})).sum() == 20 * 30  # settled: the union guides
+    assert cue_of(sample(answer=-1, cues=box, readings={"b": {"grade": "1"}})) is not None
+
+
+def test_rules_count_readers_who_said_no_in_words() -> None:
+    left, right = Cue(box=(0, 0, 20, 30), grader="a"), Cue(box=(0, 10, 20, 40), grader="b")
+    nowhere = tuple(Cue(grader=reader) for reader in "ab")
+    read = sample(cues={"hard": (left, right), "soft": nowhere})
+    areas = {rule: cue_of(read, at_least=rule).sum() for rule in ("union", "majority", "intersection")}
+    assert areas == {"union": 20 * 40, "majority": 20 * 20, "intersection": 20 * 20}
+    against = {"c": {"exudate": "no"}, "a": {"exudate": "yes"}}
+    third = replace(read, row=replace(read.row, readings=against))
+    assert cue_of(third, at_least="union").sum() == 20 * 40
+    assert cue_of(third, at_least="majority").sum() == 20 * 20
+    assert cue_of(third, at_least="intersection") is None  # c marked nothing
+    fourth = replace(read, row=replace(read.row, readings={**against, "d": {"exudate": "no"}}))
+    assert cue_of(fourth, at_least="majority") is None
+    np.testing.assert_array_equal(cue_of(fourth, at_least=2), cue_of(read, at_least=2))
+
+
+def test_masks_come_before_rough_cues_where_a_finer_form_is_asked() -> None:
+    rough = {"hard": (Cue(regions=("macula",)),), "soft": (Cue(),)}
+    both = sample(marked=(2, 2), cues=rough)
+    areas = {form: int(cue_of(both, form=form).sum()) for form in FORMS}
+    assert areas == {"regions": EYE.masks(SIZE)[2].sum(), "boxes": 1, "ellipses": 1, "masks": 1}
+    alone = sample(cues=rough)
+    for form in FORMS:
+        np.testing.assert_array_equal(cue_of(alone, form=form), EYE.masks(SIZE)[2])
+
+
+def test_cues_that_are_known_are_counted() -> None:
+    there, lost = sample(marked=(3, 3)), sample(marked=(3, 3), disc=None)
+    samples = [there, lost, sample(), sample(answer=0), sample(answer=-1, marked=(3, 3))]
+    assert Cues(SCHEMA).known(samples) == {"exudate": (1, 3)}
+    assert Cues(SCHEMA, form="boxes").known(samples) == {"exudate": (2, 3)}
+    assert unplaced(lost, SCHEMA) == ("exudate",)
+    named = {"hard": (Cue(regions=("macula",)),)}
+    assert unplaced(sample(disc=None, cues=named), SCHEMA) == ("exudate",)
+    outlined = {"hard": (Cue(box=(0, 0, 9, 9)),)}
+    for other in (there, sample(disc=None), sample(disc=None, cues=outlined), sample(answer=0, disc=None, cues=named)):
+        assert unplaced(other, SCHEMA) == ()
+
+
+def test_who_drew_where_a_finding_is() -> None:
+    question, mask = SCHEMA.questions[1], (MaskSource("m.png", above=0),)
+    yes = Row("a", "a.png", {"exudate": "yes"})
+    rows = [
+        replace(yes, masks={"soft": mask}),
+        replace(yes, cues={"hard": (Cue(grader="a"), Cue(regions=("macula",), grader="b"))}),
+        yes,
+        replace(yes, masks={"hard": (MaskSource(),), "disc": mask}, cues={"soft": (Cue(),)}),
+        replace(yes, masks={"hard": mask}, answers={"exudate": "no"}),
+        replace(yes, masks={"hard": mask}, answers={}),
+    ]
+    assert [drawn_in(row, question, SCHEMA) for row in rows] == [True, True, *[False] * 4]
+    united = SCHEMA.unite("any")
+    assert drawn_in(rows[0], Question("exudate", evidence=("any",)), united)
 
 
 def test_nothing_is_held_against_pixels_of_unknown_truth() -> None:
@@ -201,6 +279,8 @@ def test_what_is_refused() -> None:
         Cues(SCHEMA, form="circle")
     with pytest.raises(ValueError, match="at_least=0"):
         Cues(SCHEMA, at_least=0)
+    with pytest.raises(ValueError, match=r"at_least='most' is none of \['union', 'intersection', 'majority'\]"):
+        Cues(SCHEMA, at_least="most")
     with pytest.raises(ValueError, match="at most one of regions, box"):
         Cue(regions=("macula",), box=(0, 0, 1, 1))
     with pytest.raises(ValueError, match="'fovea' is none of"):

@@ -1,18 +1,25 @@
 """Why an answer: what is told is what the masks hold, and what the guideline says of it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
-from test_predictor import bright, photograph
+from test_predictor import Bright, bright, photograph
+from torch import Tensor
+from typer.testing import CliRunner
 
-from foveate.apps.predicting import predict_all
+from foveate.apps import predicting
+from foveate.apps.cli import app
+from foveate.apps.predicting import bound, guideline_for, predict_all
 from foveate.core.guideline import GUIDELINE
 from foveate.core.labels import LabelSchema, Question
-from foveate.core.types import Prediction
+from foveate.core.types import Outputs, Prediction
 from foveate.data.synthetic import SCHEMAS, draw
+from foveate.engine.run import Run
 from foveate.inference import predictor
 from foveate.inference.evidence import Evidence, explain
 from foveate.inference.write import write_evidence
@@ -85,6 +92,60 @@ def test_what_speaks_for_the_grade_is_told() -> None:
     assert unmarked.against == ()  # microaneurysms are not among what this network marks
 
 
+@pytest.mark.parametrize(
+    ("masks", "said"),
+    [
+        ({}, "no lesion was found (looked for: haemorrhage, hard exudate)"),
+        ({"disc": [(30, 70)]}, "no lesion was found (looked for: haemorrhage, hard exudate)"),
+        ({"haemorrhage": [(5, 5)]}, "nothing; lesions that speak against it were found"),
+        ({"hard_exudate": [(5, 5)]}, "nothing found speaks against it directly, only hard exudate (indirect)"),
+    ],
+)
+def test_for_the_lowest_grade_speaks_that_no_lesion_was_found(
+    masks: dict[str, list[tuple[int, int]]], said: str
+) -> None:
+    found = reasons(explain(prediction(masks, grade="0"), SCHEMA))["grade"]
+    assert f"\n  for it: {said}\n" in str(found)
+    assert found.support == ()
+
+
+def test_what_was_not_looked_for_speaks_for_no_grade() -> None:
+    seen = prediction({}, grade="0")
+    alone = Prediction("eye", seen.probabilities, seen.answers, seen.probability[:0], seen.masks[:0], ())
+    assert "for it: nothing; no lesion that would speak against it is looked for" in str(explain(alone, SCHEMA))
+    answered = reasons(explain(prediction({}, dme="no"), SCHEMA))["dme"]
+    assert "for it: no lesion was found (looked for: hard exudate)" in str(answered)
+
+
+def presence_of(*labels: str, grade: str = "1") -> Prediction:
+    """A prediction that says of each label whether it is there, all over a field that is cut out of the image."""
+    seen = prediction({}, grade=grade)
+    probability = np.zeros((3, 60, 80), np.float32)
+    for k, label in enumerate(SCHEMA.labels):
+        probability[k, 4:56, 10:70] = 0.9 if label in labels else 0.1
+    return Prediction("eye", seen.probabilities, seen.answers, probability, probability >= 0.5, SCHEMA.labels)
+
+
+def test_presence_alone_speaks_without_number_and_place() -> None:
+    found = explain(presence_of("haemorrhage", "disc"), SCHEMA, spacing=(0.01, 0.01))
+    assert [str(one) for one in found.lesions] == [
+        "haemorrhage: present (probability 0.90); where is not told",
+        "disc: present (probability 0.90); where is not told",
+    ]
+    assert found.lesions[0].to_json() == {
+        "label": "haemorrhage",
+        "count": None,
+        "area": None,
+        "presence": pytest.approx(0.9),
+    }
+    graded = reasons(found)["grade"]
+    assert graded.against == ("haemorrhage speaks for grade 2, not 1",)
+    assert graded.by_lesions == "2"
+    assert "%" not in str(found)
+    absent = reasons(explain(presence_of(grade="2"), SCHEMA))["grade"]
+    assert absent.against == ("nothing marked speaks for grade 2",)
+
+
 def test_a_yes_no_question_has_the_evidence_of_the_schema() -> None:
     seen = {"hard_exudate": [(40, 40)]}
     assert reasons(explain(prediction(seen, dme="no"), SCHEMA))["dme"].against == (
@@ -149,3 +210,82 @@ def test_predict_explains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert [one["label"] for one in data["lesions"]] == ["spot", "bright"]
     assert data["reasons"][0]["question"] == "spot_present"
     assert "spot: 1 (" in (tmp_path / "out/eye_evidence.txt").read_text()
+
+
+WORDS = Question("dr_grade", ("none", "mild", "moderate", "severe", "proliferative"), ordered=True)
+
+
+def test_the_guideline_is_bound_to_the_grade_of_a_run() -> None:
+    """By its own name, else to the only question of five ordered answers, else the lesions speak alone."""
+    schema = LabelSchema((Question("dme"), WORDS), SCHEMA.labels)
+    mine = bound(GUIDELINE, schema)
+    assert (mine.question, mine.grades) == ("dr_grade", WORDS.answers)
+    seen = prediction({"haemorrhage": [(5, 5)]}, grade=None)
+    told = dict.fromkeys(WORDS.answers, 0.2)
+    seen = Prediction(**{**vars(seen), "answers": {"dr_grade": "mild"}, "probabilities": {"dr_grade": told}})
+    assert reasons(explain(seen, schema))["grade"].answer is None  # unbound, as before
+    found = reasons(explain(seen, schema, guideline=mine))
+    assert found["dr_grade"].against == ("haemorrhage speaks for dr_grade moderate, not mild",)
+    assert set(found) == {"dr_grade"}
+    assert bound(GUIDELINE, SCHEMA) is GUIDELINE
+    assert bound(GUIDELINE, LabelSchema((WORDS,), ("disc",))) is GUIDELINE  # no lesion: five answers of what, who knows
+    assert bound(GUIDELINE, SCHEMA.select(questions=["dme"])) is GUIDELINE
+    both = LabelSchema((WORDS, Question("quality", WORDS.answers, ordered=True)), SCHEMA.labels)
+    assert bound(GUIDELINE, both, grade="dr_grade").question == "dr_grade"
+    with pytest.raises(ValueError, match="name the graded one"):
+        bound(GUIDELINE, both)
+    with pytest.raises(ValueError, match="question 'dme': its answers"):
+        bound(GUIDELINE, SCHEMA, grade="dme")
+
+
+class Graded(Bright):
+    """Marks what is bright, and answers one question of five answers with the first of them."""
+
+    def forward(self, image: Tensor, prior: Tensor | None = None) -> Outputs:
+        return super().forward(image)._replace(image=torch.eye(5, device=image.device)[:1].expand(len(image), -1))
+
+
+def test_predict_grades_a_question_of_another_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    schema = LabelSchema((replace(WORDS, name="dr"),), ("spot", "bright"))
+    recipe = replace(bright(tmp_path / "run").recipe, schema=schema)
+    run = Run(tmp_path / "run", replace(recipe, stages=(replace(recipe.stages[0], network=Graded),)))
+    for module in (predictor, predicting):
+        monkeypatch.setattr(module, "load_run", lambda _: run)
+    Image.fromarray(photograph((80, 96))[0]).save(tmp_path / "eye.png")
+    words = ["predict", str(tmp_path / "run"), str(tmp_path / "eye.png"), "--device", "cpu", "-o"]
+    for more in ([], ["--grade", "dr"]):
+        told = CliRunner().invoke(app, [*words, str(tmp_path / "out"), "--lesion", "spot=haemorrhage", *more])
+        assert told.exit_code == 0, told.exception
+        data = json.loads((tmp_path / "out/eye_evidence.json").read_text())
+        assert [(one["question"], one["answer"], one["by_lesions"]) for one in data["reasons"]] == [
+            ("dr", "none", "moderate")
+        ]
+    wrong = CliRunner().invoke(app, [*words, str(tmp_path / "no"), "--grade", "age"])
+    assert "grade='age' is none of the questions ['dr']" in str(wrong.exception)
+    assert guideline_for(tmp_path, {}) == GUIDELINE  # the run marks no lesion of the guideline
+
+
+class Everywhere(Bright):
+    """A classifier in the form of a network that marks: a spot is all over the image, brightness nowhere."""
+
+    def forward(self, image: Tensor, prior: Tensor | None = None) -> Outputs:
+        odds = torch.tensor([2.0, -2.0], device=image.device)[None, :, None, None]
+        return super().forward(image)._replace(pixel=odds.expand(len(image), -1, *image.shape[2:]))
+
+
+def test_presence_alone_has_no_area_mask_or_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the network saw a part of the photograph."""
+    recipe = bright(tmp_path / "run", crop_field=True).recipe
+    run = Run(tmp_path / "run", replace(recipe, stages=(replace(recipe.stages[0], network=Everywhere),)))
+    monkeypatch.setattr(predictor, "load_run", lambda _: run)
+    pixels = photograph((97, 161), border=11)[0]
+    Image.fromarray(pixels).save(tmp_path / "eye.png")
+    said: list[str] = []
+    predict_all(run.folder, [tmp_path / "eye.png"], out=tmp_path / "out", why=True, device="cpu", say=said.append)
+    assert "spot 0.88 (presence only), bright 0.12 (presence only)" in said[0]
+    data = json.loads((tmp_path / "out/eye.json").read_text())
+    assert data["areas"] == data["files"]["masks"] == {}
+    assert data["presence"] == {"spot": pytest.approx(0.880797), "bright": pytest.approx(0.119203)}
+    assert not list((tmp_path / "out").glob("*_spot.png"))
+    assert (np.asarray(Image.open(tmp_path / "out/eye_overlay.png")) == pixels).all()
+    assert "spot: present (probability 0.88); where is not told" in (tmp_path / "out/eye_evidence.txt").read_text()

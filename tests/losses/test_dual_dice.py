@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from losses_cases import OVERLAPPING, SCHEMAS, gradients, logits, truth
 
 from foveate.core.labels import LabelSchema
-from foveate.core.types import Outputs
+from foveate.core.types import Batch, Outputs
 from foveate.losses.balanced import weighted_bce
 from foveate.losses.dual import dual_dice, presence, presence_dice
 from foveate.losses.overlap import dice_squared, per_label, whole_batch
@@ -112,43 +112,73 @@ def test_strange_settings_are_refused(term: Callable, message: str) -> None:
 
 WORKER = """
 import sys, torch, torch.distributed as dist
-from losses_cases import OVERLAPPING, logits, truth
+from losses_cases import OVERLAPPING, logits
+from test_dual_dice import SHARED, halves
 from dataclasses import replace
 from foveate.core.types import Outputs
-from foveate.losses.balanced import weighted_bce
-from foveate.losses.dual import dual_dice
 
 torch.set_num_threads(1)
-rank, store, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
-dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
-batch = truth(OVERLAPPING, 5, b=4, known=float(sys.argv[4]))
-outputs = logits(batch, 5)
-mine = slice(2 * rank, 2 * rank + 2)
-part = replace(batch, image=batch.image[mine], masks=batch.masks[mine], known=batch.known[mine])
-loss = {"dual_dice": dual_dice, "weighted_bce": weighted_bce}[sys.argv[5]](Outputs(outputs.pixel[mine]), part)
-grad = torch.autograd.grad(loss, outputs.pixel)[0]
-dist.all_reduce(grad)
-torch.save((loss.detach(), grad / 2), f"{out}{rank}.pt")
+rank, folder = int(sys.argv[1]), sys.argv[2]
+dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+found = {}
+for name, (term, known) in SHARED.items():
+    batch = halves(known)
+    outputs = logits(batch, 5)
+    mine = slice(2 * rank, 2 * rank + 2)
+    part = replace(batch, image=batch.image[mine], masks=batch.masks[mine], known=batch.known[mine])
+    loss = term(Outputs(outputs.pixel[mine]), part)
+    grad = torch.autograd.grad(loss, outputs.pixel)[0]
+    dist.all_reduce(grad)
+    found[name] = (loss.detach(), grad / 2)
+torch.save(found, f"{folder}/{rank}.pt")
 dist.destroy_process_group()
 """
 
 
 # The weighted cross entropy is a mean over pixels, as all are; only its weights are those of the whole batch.
-@pytest.mark.parametrize(("term", "known"), [(dual_dice, 0.7), (weighted_bce, 1.0)], ids=["dual", "weighted"])
-def test_two_processes_see_one_batch(term: Callable, known: float, tmp_path: Path) -> None:
-    """Each of two processes has two of four images; loss and averaged gradient are those of one process with all."""
+SHARED: dict[str, tuple[Callable, float]] = {
+    "dual": (dual_dice, 0.7),
+    "dual per label": (partial(dual_dice, pool=per_label), 0.7),
+    "dual per label present": (partial(dual_dice, pool=per_label, absent=False), 0.7),
+    "presence per label": (partial(presence_dice, pool=per_label), 0.7),
+    "weighted": (weighted_bce, 1.0),
+}
+"""Terms whose sums go over the batches of all processes, and the share of their pixels that is known."""
+
+
+def halves(known: float) -> Batch:
+    """Four images; where pixels are unknown, one label is marked in the first two alone, and one known in the last."""
     batch = truth(OVERLAPPING, 5, b=4, known=known)
-    outputs = logits(batch, 5)
+    if known == 1:
+        return batch
+    masks, knows = batch.masks.clone(), batch.known.clone()
+    masks[2:, 0] = False
+    knows[:2, 1] = False
+    return replace(batch, masks=masks, known=knows)
+
+
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, tuple[torch.Tensor, torch.Tensor]]]:
+    """What each of two processes, which have two of four images, has as its loss and as the averaged gradient."""
+    folder = tmp_path_factory.mktemp("processes")
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
-    said = [str(tmp_path / "store"), str(tmp_path / "out"), str(known), term.__name__]
-    commands = [[sys.executable, "-c", WORKER, str(rank), *said] for rank in (0, 1)]
+    commands = [[sys.executable, "-c", WORKER, str(rank), str(folder)] for rank in (0, 1)]
     running = [subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) for command in commands]
     told = [process.communicate(timeout=300)[1] for process in running]
     assert [process.returncode for process in running] == [0, 0], told
+    return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_two_processes_see_one_batch(name: str, theirs: list[dict[str, tuple[torch.Tensor, torch.Tensor]]]) -> None:
+    """Loss and averaged gradient are those of one process with all four images."""
+    term, known = SHARED[name]
+    batch = halves(known)
+    outputs = logits(batch, 5)
     loss = term(outputs, batch)
     grad = torch.autograd.grad(loss, outputs.pixel)[0]
-    theirs = [torch.load(tmp_path / f"out{rank}.pt") for rank in (0, 1)]
-    torch.testing.assert_close((theirs[0][0] + theirs[1][0]) / 2, loss.detach())
-    torch.testing.assert_close(theirs[0][1], grad)
-    if term is dual_dice:
-        torch.testing.assert_close(theirs[0][0], theirs[1][0])
+    (first, averaged), (second, _) = (found[name] for found in theirs)
+    torch.testing.assert_close((first + second) / 2, loss.detach())
+    torch.testing.assert_close(averaged, grad)
+    if name != "weighted":
+        torch.testing.assert_close(first, second)

@@ -7,9 +7,11 @@ from sklearn.metrics import (
     accuracy_score,
     average_precision_score,
     balanced_accuracy_score,
+    brier_score_loss,
     cohen_kappa_score,
     confusion_matrix,
     f1_score,
+    log_loss,
     precision_score,
     recall_score,
     roc_auc_score,
@@ -18,8 +20,8 @@ from torchmetrics.functional.classification import multiclass_auroc, multiclass_
 
 from foveate.core.labels import LabelSchema, Question
 from foveate.metrics.counts import Counts
-from foveate.metrics.grading import confusion, figures, kappa, roc
-from foveate.metrics.interval import value
+from foveate.metrics.grading import LESS_IS_BETTER, confusion, figures, kappa, roc
+from foveate.metrics.interval import interval, value
 
 
 def counts_of(question, truth, probability, given=None):
@@ -77,6 +79,57 @@ def test_all_figures_equal_torchmetrics():
     assert found["auc/q"] == pytest.approx(multiclass_auroc(p, t, 4).item(), abs=1e-6)
     assert found["kappa/q"] == pytest.approx(multiclass_cohen_kappa(p, t, 4).item(), abs=1e-6)
     assert found["qkappa/q"] == pytest.approx(multiclass_cohen_kappa(p, t, 4, weights="quadratic").item(), abs=1e-6)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), k=st.integers(2, 5))
+def test_brier_score_and_likelihood_equal_scikit_learn(seed, k):
+    """Of several answers the sum over all, of a yes/no question that of "yes"; sure and wrong answers included."""
+    draw = np.random.default_rng(seed)
+    names, truth = tuple("abcde"[:k]), draw.integers(0, k, 25)
+    probability = draw.dirichlet(np.full(k, 0.1), 25)
+    probability[:3] = np.eye(k)[draw.integers(0, k, 3)]
+    clipped, labels, weights = probability.clip(1e-7, 1.0), list(range(k)), draw.integers(0, 4, (3, 25)).astype(float)
+    weights[:, 0] = 1
+    found = figures(counts_of(Question("q", names), truth, probability), weights)
+    for row, weight in enumerate(weights):
+        about = {"labels": labels, "sample_weight": weight}
+        brier = brier_score_loss(truth, probability, scale_by_half=False, **about)
+        assert found["brier/q"][row] == found["brier"][row] == pytest.approx(brier)
+        right = -np.log(clipped[np.arange(25), truth])
+        assert found["nll/q"][row] == pytest.approx(np.average(right, weights=weight))
+    inside = probability[3:].clip(1e-3) / probability[3:].clip(1e-3).sum(1, keepdims=True)
+    sure = value(figures, counts_of(Question("q", names), truth[3:], inside))
+    assert sure["nll/q"] == pytest.approx(log_loss(truth[3:], inside, labels=labels))
+    yes, said = probability[:, 0], (truth == 0).astype(int)
+    told = figures(counts_of(Question("dme"), said, np.stack([1 - yes, yes], 1)), weights)
+    for row, weight in enumerate(weights):
+        brier = brier_score_loss(said, yes, sample_weight=weight, labels=[0, 1], pos_label=1)
+        assert told["brier/dme"][row] == pytest.approx(brier)
+
+
+def test_brier_score_and_likelihood_by_hand():
+    """A quarter and ln 2 where nothing is known; wrong and sure is 1 (2 where answers are summed) and ln 1e7."""
+    half = value(figures, counts_of(Question("dme"), [0, 1], [[0.5, 0.5], [0.5, 0.5]]))
+    assert (half["brier/dme"], half["nll/dme"]) == pytest.approx((0.25, np.log(2)))
+    wrong = value(figures, counts_of(Question("dme"), [0, 1], [[0.0, 1.0], [1.0, 0.0]]))
+    assert (wrong["brier/dme"], wrong["nll/dme"]) == pytest.approx((1.0, 7 * np.log(10)))
+    several = value(figures, counts_of(Question("q", ("a", "b")), [0, 1], [[0.0, 1.0], [1.0, 0.0]]))
+    assert several["brier/q"] == pytest.approx(2.0)
+    right = value(figures, counts_of(Question("dme"), [0, 1], [[1.0, 0.0], [0.0, 1.0]]))
+    assert right["brier/dme"] == right["nll/dme"] == 0.0
+
+
+def test_brier_score_and_likelihood_leave_out_unknown_answers(make_counts):
+    question, truth = Question("dme"), [0, -1, 1, 1]
+    yes = np.array([0.2, 0.9, 0.6, 0.7])
+    probability = np.stack([1 - yes, yes], 1)
+    found = value(figures, counts_of(question, truth, probability))
+    assert found["brier/dme"] == pytest.approx((0.04 + 0.16 + 0.09) / 3)
+    assert found["nll/dme"] == pytest.approx(-np.log([0.8, 0.6, 0.7]).mean())
+    drawn = interval(figures, make_counts(30), repeats=50)
+    for name in LESS_IS_BETTER:
+        assert drawn[f"{name}/dme"].low < drawn[f"{name}/dme"].value < drawn[f"{name}/dme"].high
 
 
 def test_yes_is_the_figure_of_a_yes_no_question():

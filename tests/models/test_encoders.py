@@ -29,6 +29,8 @@ def pretrained(name: str, weights: Path | str, **keywords: object) -> Encoder:
         *((name, 3, (32, 64)) for name in NARROW),
         ("vgg11", 1, (32, 33)),
         ("inception_v3", 3, (65, 47)),
+        ("inception_v3.tv_in1k", 3, (64, 33)),
+        ("inception_v3.gluon_in1k", 1, (96, 32)),
     ],
 )
 @torch.no_grad()
@@ -39,6 +41,39 @@ def test_maps_are_whole_fractions_of_the_padded_image(name: str, channels: int, 
     assert [tuple(f.shape) for f in features] == [
         (2, c, padded[0] // r, padded[1] // r) for c, r in zip(net.channels, net.reductions, strict=True)
     ]
+
+
+@pytest.mark.parametrize("name", ["inception_v3", "inception_v3.tv_in1k", "inception_v3.tf_adv_in1k"])
+@torch.no_grad()
+def test_inception_halves_exactly_whatever_the_tag_of_its_weights(name: str) -> None:
+    net = encoder(name).eval()
+    assert [tuple(f.shape[2:]) for f in net(torch.rand(1, 3, 64, 96))] == [
+        (64 // r, 96 // r) for r in (2, 4, 8, 16, 32)
+    ]
+    assert net.reductions == [2, 4, 8, 16, 32]
+
+
+def test_a_tag_brings_the_normalisation_of_its_weights() -> None:
+    for name in ("inception_v3.tv_in1k", "inception_v3.gluon_in1k"):
+        published = timm.get_pretrained_cfg(name)
+        assert encoder(name).expects == (published.mean, published.std)
+    assert encoder("inception_v3.gluon_in1k").expects != encoder("inception_v3.tv_in1k").expects
+
+
+@torch.no_grad()
+def test_a_tag_is_asked_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    make, asked = timm.create_model, []
+
+    def from_hub(name: str, *, features_only: bool, in_chans: int, pretrained: bool = False) -> torch.nn.Module:
+        asked.append((name, pretrained))
+        return make(name, features_only=features_only, in_chans=in_chans)
+
+    monkeypatch.setattr(timm, "create_model", from_hub)
+    net = pretrained("inception_v3.gluon_in1k", "hub")
+    assert asked == [("inception_v3.gluon_in1k", False), ("inception_v3.gluon_in1k", True)]
+    assert net.filled is not None
+    assert net.filled.matched == net.filled.total
+    assert net.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])
 
 
 def test_padding_changes_nothing_where_the_size_fits() -> None:

@@ -49,6 +49,12 @@ def test_pyramids_follow_the_size_of_the_lesion() -> None:
         RegionCNN(LabelSchema(labels=("ex",)))
 
 
+@pytest.mark.parametrize("name", ["width", "levels", "blocks", "pyramid", "peak"])
+def test_numbers_below_one_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name}=0: give a whole number from 1 on"):
+        RegionCNN(SCHEMA, **{name: 0})
+
+
 def test_weights_are_xavier() -> None:
     torch.manual_seed(0)
     net = RegionCNN(SCHEMA, width=16)

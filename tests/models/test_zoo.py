@@ -34,7 +34,7 @@ from foveate.models.baselines.ynet import YNet
 from foveate.models.cam_unet import CAMUNet
 from foveate.models.cm_cnn import CMCNN
 from foveate.models.dual import DualGuidance
-from foveate.models.guided import Guided
+from foveate.models.guided import Guided, HBAClassifier
 from foveate.models.hba_unet import HBAUNet
 from foveate.models.joint import Joint
 from foveate.models.lesion_net import LesionNet
@@ -73,7 +73,10 @@ ZOO: dict[str, dict[str, Make]] = {
         "small": lambda: RegionCNN(GRADED, width=4, pyramid=8),
         "large": lambda: RegionCNN(SCHEMA, lesion_size="large", width=4, levels=3, blocks=2, pyramid=8, channels=1),
     },
-    "models/guided": {"classifier": lambda: Guided(Classifier("resnet10t", GRADED))},
+    "models/guided": {
+        "classifier": lambda: Guided(Classifier("resnet10t", GRADED)),
+        "hba": lambda: HBAClassifier(HBAUNet("resnet10t", GRADED, size=64, widths=(16, 8, 8, 8, 8), channels=1)),
+    },
     "models/answering": {"unet": lambda: Answering(ClassicUNet(SCHEMA, widths=(8, 16, 32)), SCHEMA, width=32)},
     "models/hba_unet": {
         "grey": lambda: HBAUNet("resnet10t", SCHEMA, size=64, widths=(32, 16, 16, 8, 8), channels=1, dropout=0.1),

@@ -1,5 +1,6 @@
 """The recipe of joint Dice: its variations, what they learn, and what contradicts itself."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,13 +9,19 @@ import pytest
 import torch
 from recipes_cases import four_retinas, narrow, stages_with_batches
 
-from foveate.core.decisions import Gate
+from foveate.core.decisions import Decisions, Gate
 from foveate.core.labels import LabelSchema, Question
-from foveate.core.types import MaskSource, Row
+from foveate.core.types import MaskSource, Prediction, Row
 from foveate.data import synthetic
+from foveate.data.loader import Dataset, batches
 from foveate.data.manifest import Manifest
 from foveate.data.prepare import Prepare
+from foveate.engine.checkpoint import save_weights, write_json
+from foveate.engine.evaluate import evaluate
+from foveate.engine.fit import fit
 from foveate.engine.recipe import Recipe
+from foveate.engine.run import CALIBRATION, Run
+from foveate.inference.predictor import Predictor
 from foveate.recipes import load_recipe
 from foveate.recipes._segmenters import NETWORKS, Measures, segmenter
 
@@ -80,12 +87,15 @@ def test_variations() -> None:
     several = load_recipe("joint_dice", TWO)
     assert several.schema.labels == ("dot", "blot", "fluid", "disc")
     assert [q.name for q in several.schema.questions] == ["bleeding", "oedema"]
-    assert several.stages[0].keep.figure == "dice_all"
+    assert several.stages[0].keep.figure == "dice_all/dot + dice_all/blot + dice_all/fluid"
+    assert load_recipe("joint_dice", TWO, question="bleeding").stages[0].keep.figure == "dice_all/dot + dice_all/blot"
+    assert load_recipe("joint_dice", TWO, neighbour=False).stages[0].keep.figure == "dice_all"
     one = load_recipe("joint_dice", TWO, question="oedema", neighbour=["disc", "blot"], gate=True)
     assert one.schema.labels == ("fluid", "disc", "blot")
     assert one.gates == (Gate("oedema", ("fluid",)),)
     assert "bce" in str(terms(load_recipe("joint_dice", TWO, exclusive=False))["pixels"][1])
-    assert load_recipe("joint_dice", TWO, keep="loss").stages[0].keep.highest is False
+    for keep, highest in (("loss", False), ("brier/oedema", False), ("nll", False), ("auc/oedema", True)):
+        assert load_recipe("joint_dice", TWO, keep=keep).stages[0].keep.highest is highest
     plain = load_recipe("joint_dice", TWO, **PLAIN)
     assert plain.schema.questions == ()
     assert list(terms(plain)) == ["pixels", "overlap"]
@@ -107,6 +117,61 @@ def test_two_steps_are_a_classifier_that_gates_a_segmenter() -> None:
     assert asks.pixel is None
     assert marks.image is None
     assert asks.image.shape == (2, 1)
+
+
+def likelier(run: Run, *, predicted_at: Manifest) -> None:
+    """Move the bias of the kept segmenter so that it marks some of each image: an epoch is too short to mark any."""
+    recipe, network = run.recipe, run.network("hba_unet")
+    data = Dataset(predicted_at.rows, predicted_at.root, recipe.schema, recipe.prepare)
+    with torch.no_grad():
+        logits = network(next(batches(data, batch=len(data), shuffle=False, threads=0)).image).pixel
+        odds = (logits[:, 1] - logits[:, 0]).flatten(1)
+        cut = (odds.median(1).values.max() + odds.amax(1).min()) / 2
+        network.pixel_head.conv.bias[1] -= cut  # type: ignore[union-attr, index]
+    save_weights(run.stage_folder("hba_unet") / "weights.safetensors", network)
+
+
+def test_two_steps_from_images_to_masks(tmp_path: Path) -> None:
+    """Evaluation and prediction agree, and where the first step says no nothing is marked."""
+    drawn = synthetic.write("fundus", tmp_path, n=12, size=64)
+    splits = ["train"] * 6 + ["val"] * 2 + ["test"] * 4
+    rows = Manifest(
+        synthetic.SCHEMAS["fundus"],
+        tuple(replace(row, split=split) for row, split in zip(drawn, splits, strict=True)),
+        tmp_path,
+    )
+    recipe = narrow("joint_dice", "fundus", two_step=True, neighbour=False, batch=1, epochs=1, lr=1e-2, **PLAIN)
+    run = fit(recipe, rows, out=tmp_path / "run", device="cpu", quiet=True, cache=tmp_path / "cache")
+    test = rows.where(split="test")
+    likelier(run, predicted_at=test)
+    found: dict[str, Prediction] = {}
+
+    def evaluated() -> np.ndarray:
+        """Pixels given the target in each test image."""
+        counts = evaluate(
+            run, test, device="cpu", cache=tmp_path / "cache", each=lambda row, one: found.update({row.id: one})
+        )
+        return counts.labels["atrophy"].tp + counts.labels["atrophy"].fp
+
+    evaluated()
+    seen = sorted(one.probabilities["atrophy_present"]["yes"] for one in found.values())
+    cut = (seen[1] + seen[2]) / 2  # two yes, two no
+    gate = replace(recipe.gates[0], threshold=cut)
+    decisions = Decisions(thresholds={"atrophy_present": cut}, gates=(gate,))
+    write_json(run.folder / CALIBRATION, decisions.to_json())
+    marked = evaluated()
+    predict = Predictor.load(run.folder, device="cpu")
+    for row, pixels in zip(test, marked, strict=True):
+        reading = predict(tmp_path / row.image)
+        assert reading.answers == found[row.id].answers
+        assert reading.probabilities["atrophy_present"] == pytest.approx(found[row.id].probabilities["atrophy_present"])
+        np.testing.assert_array_equal(reading.masks, found[row.id].masks)
+        assert reading.masks.sum() == pixels
+        assert reading.masks.any() == (reading.answers["atrophy_present"] == "yes")
+    assert sorted(one.answers["atrophy_present"] for one in found.values()) == ["no", "no", "yes", "yes"]
+    figures = json.loads((run.folder / "metrics.json").read_text())["figures"]
+    assert 0 < figures["brier/atrophy_present"]["value"] < 1
+    assert figures["nll/atrophy_present"]["low"] <= figures["nll"]["value"]
 
 
 def test_a_target_on_its_neighbour_is_the_target(tmp_path: Path) -> None:
@@ -154,8 +219,46 @@ def test_what_contradicts_itself_is_said() -> None:
         load_recipe("joint_dice", TWO, network="vnet")
     with pytest.raises(ValueError, match="size=100: this network needs a multiple of 16, such as 112"):
         load_recipe("joint_dice", TWO, network="transunet", size=100)
-    with pytest.raises(ValueError, match="size=100: this network needs a multiple of 32, such as 128"):
-        load_recipe("joint_dice", TWO, network="swin_unet", size=100)
+    with pytest.raises(ValueError, match="detach=True cuts what the answer learns from joint Dice: say joint=True"):
+        load_recipe("joint_dice", TWO, detach=True, joint=False)
+    with pytest.raises(ValueError, match="detach=True"):
+        load_recipe("joint_dice", TWO, detach=True, two_step=True)
+    for eps in (0.0, -1.0, float("nan")):
+        for joint in (True, False):
+            with pytest.raises(ValueError, match=f"eps={eps}: give a number of pixels above 0"):
+                load_recipe("joint_dice", TWO, eps=eps, joint=joint)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_measures_that_no_network_has_are_told_before_training(network: str) -> None:
+    with pytest.raises(ValueError, match="width=0: give a whole number from 1 on"):
+        load_recipe("joint_dice", TWO, network=network, width=0)
+    with pytest.raises(ValueError, match=r"encoder='resnet5O' is no timm network; near it are \['resnet50"):
+        load_recipe("joint_dice", TWO, network=network, encoder="resnet5O")
+    assert load_recipe("joint_dice", TWO, network=network, encoder="resnet10t.c3_in1k").stages
+
+
+@pytest.mark.parametrize(
+    ("size", "near"),
+    [(352, "320 or 384"), (416, "384 or 448"), (544, "512 or 576"), (608, "576 or 640"), (32, "64"), (100, "96 or 128"),
+     (340, "320 or 384")],
+)  # fmt: skip
+def test_swin_unet_has_no_windows_of_a_single_patch(size: int, near: str) -> None:
+    """They would part the coarsest map of any size, and then no patch sees another."""
+    said = (
+        f"size={size}: this network needs a multiple of 32 that windows of 2 to 8 patches part evenly, such as {near}"
+    )
+    with pytest.raises(ValueError, match=f"{said}$"):
+        load_recipe("joint_dice", TWO, network="swin_unet", size=size)
+    for fits in near.split(" or "):
+        assert load_recipe("joint_dice", TWO, network="swin_unet", size=int(fits))
+
+
+def test_swin_unets_windows_are_of_seven_patches_where_they_fit() -> None:
+    sizes = {64: 2, 96: 3, 128: 4, 160: 5, 192: 6, 224: 7, 256: 8, 320: 5, 384: 6, 448: 7, 512: 8, 1792: 7}
+    schema = replace(TWO, questions=())
+    for size, window in sizes.items():
+        assert segmenter("swin_unet", schema, Measures(size=size)).keywords["window"] == window  # type: ignore[attr-defined]
 
 
 def test_measures_shrink_what_is_no_encoder() -> None:

@@ -233,8 +233,17 @@ def test_what_is_learnt() -> None:
     ("keywords", "told"),
     [
         ({"network": "vgg"}, r"network='vgg' is none of \['lesion_net', 'fcn'"),
-        ({"grader": "vgg"}, r"grader='vgg' is none of \['side_attention', 'classifier', 'abn'\]"),
+        ({"grader": "vgg"}, r"grader='vgg' is none of \['side_attention', 'classifier', 'abn', None\]"),
         ({"loss": "hinge"}, r"loss='hinge' is none of \['dual', 'dice', 'wce', 'focal'\]"),
+        ({"loss": None}, "loss=None is none of"),
+        ({"attention": "cbam"}, r"attention='cbam' is none of \['conv', 'cw_maxpool', 'concat'\]"),
+        ({"attention": "cbam", "network": None, "grader": "abn"}, "attention='cbam' is none of"),
+        ({"shrink": "nearest"}, r"shrink='nearest' is none of \['max', 'mean', 'bilinear'\]"),
+        ({"stride": 12}, r"stride=12 is none of \[2, 4, 8, 16, 32\]"),
+        ({"stride": 64, "network": "unet"}, "stride=64 is none of"),
+        ({"share": 1.2}, r"share=1\.2 must lie in \[0, 1\]; the paper's is 0\.8"),
+        ({"share": -0.1, "late": False}, r"share=-0\.1 must lie in"),
+        ({"share": float("nan")}, "share=nan must lie in"),
         ({"network": None}, "side_attention needs a network"),
         ({"network": None, "grader": None}, "grader=None trains a network alone"),
         ({"grader": "abn"}, "the other graders none"),
@@ -245,6 +254,30 @@ def test_what_is_learnt() -> None:
 def test_what_cannot_be_made_is_said(keywords: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         made(**keywords)
+
+
+def test_an_ordinal_loss_needs_an_order() -> None:
+    """Yes and no have one; where nothing is graded the keyword has no effect."""
+    three = LabelSchema((Question("class", ("normal", "drusen", "cnv")), Question("fluid")), ("fluid",))
+    told = r"ordinal=True: the answers of question 'class' have no order.*ordinal=False"
+    for keywords in ({}, {"network": None, "grader": "abn"}):
+        with pytest.raises(ValueError, match=told):
+            load_recipe("lesion_net", three, ordinal=True, **keywords)
+    assert len(load_recipe("lesion_net", three, ordinal=True, question="fluid").stages) == 2
+    assert len(load_recipe("lesion_net", three, ordinal=True, grader=None).stages) == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "idle"),
+    [
+        ({"network": "classifier", "grader": None}, {"loss": "wce", "share": 0.5, "stride": 2, "late": False}),
+        ({"network": "unet", "grader": None, "loss": "focal"}, {"share": 0.5, "stride": 2, "per_lesion": True}),
+        ({"network": None, "grader": "abn"}, {"attention": "concat", "shrink": "mean", "loss": "wce", "stride": 2}),
+    ],
+)
+def test_what_a_row_has_no_use_for_changes_nothing(row: dict[str, Any], idle: dict[str, Any]) -> None:
+    """Studies hand the same keywords to all their rows."""
+    assert [str(stage) for stage in made(**row, **idle).stages] == [str(stage) for stage in made(**row).stages]
 
 
 def test_a_schema_without_questions_is_for_lesions_alone() -> None:

@@ -132,6 +132,27 @@ def test_methods_without_the_label_are_left_out_and_missing_images_left_empty(to
     assert told[1][0][2].words[0] == "Dice 1.000"
 
 
+def test_methods_that_tell_presence_alone_have_no_place(told):
+    """Neither a column nor a say in what part is shown."""
+    case = a_case()
+    whole = np.full_like(case.prediction.probability, 0.9)
+    whole[:, :9] = 0  # the network saw a part of the image
+    says = replace(case, prediction=replace(case.prediction, probability=whole, masks=whole >= 0.5))
+    mask_panel([{"net": case, "says": says}], label="drusen")
+    mask_panel([{"net": case}], label="drusen")
+    both, alone = told[0][0], told[1][0]
+    assert len(both) == len(alone) == 3
+    assert (np.asarray(both[0].picture) == np.asarray(alone[0].picture)).all()
+    with pytest.raises(ValueError, match=r"label='drusen' is none of \[\]"):
+        mask_panel([{"says": says}], label="drusen")
+
+
+def test_grades_stand_with_their_question():
+    case = a_case(given="2")
+    told = replace(case.prediction, probabilities={"class": {"2": 0.7}})
+    assert panels.answer_words(replace(case, prediction=told), "class", "2") == "class: 2 0.70 ✗"
+
+
 def test_wrong_panels_are_refused():
     with pytest.raises(ValueError, match=r"mark \['drusen', 'cnv'\]; name the one"):
         mask_panel([{"a": a_case()}])

@@ -9,7 +9,7 @@ from foveate.core.labels import LabelSchema, Question
 from foveate.core.regions import Regions, located
 from foveate.metrics.counts import Counts
 from foveate.metrics.localisation import look_rows
-from foveate.report.cost import SECONDS, Labels, cost_curves, hours, timed
+from foveate.report.cost import SECONDS, Labelled, Labels, cost_curves, hours, timed
 from foveate.report.grid import Grid, Tile
 from foveate.report.regions import LINE, Seen, guidance_panel, region_overlay, softened
 
@@ -141,7 +141,10 @@ def test_labels_cost_what_they_take() -> None:
 
 def test_cost_curves_draw_a_line_a_kind() -> None:
     labels = {"Image": Labels("image"), "R 50": Labels("regions", 0.5), "R": Labels("regions"), "M": Labels("masks")}
-    figure = cost_curves({row: counts(i) for i, row in enumerate(labels)}, labels, question="ex", repeats=20)
+    given = {row: [Labelled(100, 20)] for row in labels}
+    figure = cost_curves(
+        {row: counts(i) for i, row in enumerate(labels)}, labels, labelled=given, question="ex", repeats=20
+    )
     assert isinstance(figure, Figure)
     assert len(figure.axes) == 3
     _, names = figure.axes[1].get_legend_handles_labels()
@@ -153,4 +156,23 @@ def test_cost_curves_draw_a_line_a_kind() -> None:
     low, high = figure.axes[0].get_xlim()
     assert 2 <= sum(low <= float(text) <= high for text in shown) <= 6
     with pytest.raises(ValueError, match="name none of the rows"):
-        cost_curves({"other": counts(0)}, labels, question="ex")
+        cost_curves({"other": counts(0)}, labels, labelled=given, question="ex")
+
+
+def test_hours_are_of_what_was_labelled_not_of_what_was_tested() -> None:
+    """A mean over the folds of the images that were drawn in, whatever the share that was asked for."""
+    labels = {"Image": Labels("image"), "R 50": Labels("regions", 0.5), "R": Labels("regions")}
+    labelled = {
+        "Image": [Labelled(168, 80), Labelled(172, 84)],
+        "R 50": [Labelled(168, 43), Labelled(172, 37)],
+        "R": [Labelled(168, 80), Labelled(172, 84)],
+    }
+    found = {row: counts(i) for i, row in enumerate(labels)}
+    seconds = {"image": 36.0, "regions": 72.0}
+    figure = cost_curves(found, labels, labelled=labelled, question="ex", seconds=seconds, repeats=20)
+    image, regions = (np.asarray(line.lines[0].get_xdata()) for line in figure.axes[0].containers)
+    assert image.tolist() == pytest.approx([1.7])
+    assert regions.tolist() == pytest.approx([1.7 + 0.8, 1.7 + 1.64])
+    for lacking in ({}, {**labelled, "R": []}):
+        with pytest.raises(ValueError, match=r"lacks \[.*'R'\]; say what was labelled"):
+            cost_curves(found, labels, labelled=lacking, question="ex")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from foveate.core.labels import LabelSchema
+from foveate.core.labels import LabelSchema, Question
 from foveate.data import synthetic
 from foveate.engine.study import run_name
 from foveate.metrics import table
@@ -14,6 +14,10 @@ from foveate.studies import load_study
 from foveate.studies.joint_dice import COLUMNS, TABLE1, TABLE2, TABLE3
 
 FUNDUS = synthetic.SCHEMAS["fundus"]
+TWO = LabelSchema(
+    (Question("bleeding", evidence=("dot", "blot")), Question("oedema", evidence=("fluid",))),
+    ("disc", "dot", "blot", "fluid"),
+)
 
 
 def rebuilt(excluded: float, sensitivity: float, specificity: float) -> dict[str, float]:
@@ -96,3 +100,56 @@ def test_rows_may_be_smaller_than_the_others() -> None:
     assert [study["Table 1"][row].keywords["width"] for row in ("UNet", "Ours")] == [8, 16]
     with pytest.raises(ValueError, match=r"each: \['VNet'\] are none of the rows"):
         load_study("joint_dice", FUNDUS, each={"VNet": {}})
+
+
+def test_a_target_of_several_labels_has_the_figures_of_each() -> None:
+    study = load_study("joint_dice", TWO)
+    for table_ in study.values():
+        assert table_.figures == tuple(f"{name}/{label}" for label in ("dot", "blot") for name in COLUMNS)
+        assert not table_.paper
+        assert "Targets: dot, blot, each with figures of its own" in table_.note
+    assert study["Table 1"]["Ours"].stages[0].keep.figure == "dice_all/dot + dice_all/blot"
+    one = load_study("joint_dice", TWO, question="oedema")
+    assert one["Table 2"].figures == tuple(f"{name}/fluid" for name in COLUMNS)
+    assert one["Table 2"].paper["Ours"]["dice_all/fluid"] == 0.8854
+    assert one["Table 2"].note == "Target: fluid. Presence is read from the mask: any pixel given the target."
+    none = load_study("joint_dice", TWO, question=None)
+    assert none.runs("Table 1") == study.runs("Table 1")
+
+
+@pytest.mark.parametrize("question", ["bleedng", "disc", ["bleeding"], ["bleeding", "oedema"], 1])
+def test_a_study_is_of_one_question(question: object) -> None:
+    with pytest.raises(ValueError, match=r"compares one question; name one of \['bleeding', 'oedema'\]") as told:
+        load_study("joint_dice", TWO, question=question)
+    assert f"question={question!r}" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "keywords", [{"network": "unet"}, {"two_step": True}, {"joint": False}, {"multitask": False}, {"gate": True}]
+)
+def test_what_makes_a_row_is_no_keyword_of_all(keywords: dict) -> None:
+    with pytest.raises(ValueError, match=r"common: .* would make every row another than it is called") as told:
+        load_study("joint_dice", FUNDUS, **keywords)
+    assert f"each={{'Ours': {keywords}}}" in str(told.value)
+
+
+def test_detached_answers_are_those_of_joint_dice() -> None:
+    study = load_study("joint_dice", FUNDUS, detach=True)
+    detached = {row for table_ in study.values() for row, recipe in table_.items() if recipe.keywords["detach"]}
+    assert detached == {"Ours", "+ answer, joint Dice", "Joint Dice", "Joint Dice, gated"}
+
+
+def test_rows_that_given_weights_do_not_fit_are_told() -> None:
+    without = "Marked from random weights, which those given do not fit: "
+    plain = load_study("joint_dice", FUNDUS)
+    assert not [title for title, table_ in plain.items() if without in table_.note]
+    filled = load_study("joint_dice", FUNDUS, weights="resnet50.pth")
+    said = {title: table_.note.partition(without)[2] for title, table_ in filled.items()}
+    assert said == {
+        "Table 1": "UNet, Att-UNet, TransUNet, Swin-UNet, TransFuse.",
+        "Table 2": "",
+        "Table 3": "TransUNet, TransUNet + ResNet.",
+        "Gate": "",
+    }
+    hub = load_study("joint_dice", FUNDUS, weights="hub")
+    assert hub["Table 1"].note.endswith(f"{without}UNet, Att-UNet.")

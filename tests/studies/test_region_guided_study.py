@@ -14,7 +14,7 @@ from foveate.engine.run import Run
 from foveate.metrics.counts import Counts
 from foveate.recipes import load_run
 from foveate.studies import load_study, run_study
-from foveate.studies.region_guided import PAPER, curves_of, label_rows
+from foveate.studies.region_guided import PAPER, SIZES, called, charts, curves_of, label_rows
 
 SMALL = {"size": 64, "width": 4, "pyramid": 8, "levels": 3, "batch": 4, "epochs": 1, "vary": False}
 
@@ -43,10 +43,56 @@ def test_the_papers_figures_stand_beside() -> None:
         load_study("region_guided", schema, findings=["grade"])
 
 
+def asked(*findings: str) -> LabelSchema:
+    """Asks for findings whose evidence has their name."""
+    return LabelSchema(tuple(Question(name, evidence=(name,)) for name in findings), findings)
+
+
+SMALL_ONES = {"haemorrhage", "hard exudate", "cotton wool patch", "drusen", "retinal pigmentary change"}
+
+
+@pytest.mark.parametrize(
+    ("finding", "size", "told"),
+    [
+        ("haemorrhage", "small", "made for small lesions, as the paper has it."),
+        ("exudate", "small", "made for small lesions, as the paper has it."),
+        ("pigmentary_change", "small", "made for small lesions, as the paper has it."),
+        ("macular_hole", "medium", "made for medium lesions, which is our reading"),
+        ("atrophy_present", "medium", "made for medium lesions, which is our reading"),
+        ("epiretinal_membrane", "large", "made for large lesions, which is our reading"),
+        ("rnfl_defect", "large", "made for large lesions, which is our reading"),
+        ("irma", "small", "made for small lesions; the paper gives irma no size."),
+    ],
+)
+def test_a_network_is_made_for_the_size_of_its_finding(finding: str, size: str, told: str) -> None:
+    """Every row that learns one finding, and the note of every table says whose word it is."""
+    study = load_study("region_guided", asked(finding))
+    for table in study.values():
+        assert {recipe.keywords["lesion_size"] for recipe in table.rows.values()} == {size}
+        assert told in table.note
+    own = load_study("region_guided", asked(finding), lesion_size="medium")["Table 1"]
+    assert own["With guidance"].keywords["lesion_size"] == "medium"
+    assert "made for medium lesions, as asked for." in own.note
+
+
+def test_sizes_are_the_papers_and_cover_its_table() -> None:
+    assert {finding for finding, size in SIZES.items() if size == "small"} == SMALL_ONES
+    assert set(SIZES.values()) == {"small", "medium", "large"}
+    assert set(PAPER) <= set(SIZES)
+    assert called("RNFL_defect") == called("rnfl_defect") == "RNFL defect"
+
+
+def test_together_says_its_size() -> None:
+    schema = asked("haemorrhage", "membrane")
+    assert "made for small lesions whatever they are" in load_study("region_guided", schema)["Together"].note
+    large = load_study("region_guided", schema, lesion_size="large")["Together"]
+    assert "made for large lesions whatever they are" in large.note
+
+
 def test_labels_are_trained_evaluated_and_drawn(tmp_path: Path) -> None:
     folder = tmp_path / "drawn"
     rows = Manifest(synthetic.SCHEMAS["fundus"], tuple(synthetic.write("fundus", folder, n=24, size=64)), folder)
-    rows = split(rows, ratios=(0.5, 0.25, 0.25), seed=0)
+    rows = split(rows, ratios=(0.5, 0.25, 0.25), seed=0).write(folder / "drawn.jsonl")
     study = load_study("region_guided", rows.schema, shares=[1.0], **SMALL)
     made = run_study(
         study, rows, out=tmp_path / "study", tables=["Labels"], device="cpu", quiet=True, say=lambda _: None
@@ -64,5 +110,10 @@ def test_labels_are_trained_evaluated_and_drawn(tmp_path: Path) -> None:
         terms = run.log("findings")[0]["train"]
         assert ("guidance" in terms) == (run.recipe.cues is not None)
     assert isinstance(curves_of(tmp_path / "study"), Figure)
+    assert len(list(charts(tmp_path / "study"))) == 1
+    (tmp_path / "drawn" / "drawn.jsonl").unlink()
+    assert not list(charts(tmp_path / "study"))
+    with pytest.raises(ValueError, match=r"drawn\.jsonl: no such manifest"):
+        curves_of(tmp_path / "study")
     with pytest.raises(ValueError, match="no study there"):
         curves_of(tmp_path)

@@ -79,6 +79,8 @@ def test_what_the_schema_lacks_is_left_out() -> None:
         load_study("lesion_net", LabelSchema((Question("dr"),)))
     exclusive = load_study("lesion_net", synthetic.SCHEMAS["oct"])
     assert "ABN-lesion" not in list(exclusive["Table II classification"])
+    assert "Ordinal loss" not in list(exclusive["Beyond"])
+    assert "Ordinal loss" in list(load_study("lesion_net", three)["Beyond"])
 
 
 def test_figure_5(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

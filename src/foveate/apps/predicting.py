@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from foveate.core.guideline import GUIDELINE, Guideline
+from foveate.core.labels import LabelSchema
+from foveate.core.reading import presence_only
 from foveate.data.manifest import Manifest
 from foveate.inference.evidence import explain
 from foveate.inference.predictor import Predictor, Reading, Unread
@@ -21,7 +23,7 @@ def predict_all(
     out: Path,
     cam: bool = False,
     why: bool = False,
-    guideline: Guideline = GUIDELINE,
+    guideline: Guideline | None = None,
     rows: Manifest | None = None,
     spacing: tuple[float, float] | None = None,
     device: str = "auto",
@@ -37,16 +39,18 @@ def predict_all(
         out: folder for what is written.
         cam: also where each answer was seen.
         why: also the lesions that speak for and against each answer (`inference.evidence`).
-        guideline: by which they speak, in the words of the run.
+        guideline: by which they speak, in the words of the run; None = `GUIDELINE`, its question found by `bound`.
         rows: a manifest that knows disc, fovea, laterality or spacing of some of the images.
         spacing: mm a pixel (rows, cols); before what a file or the manifest says.
         device: where the networks run.
         say: told of each image.
 
     Raises:
-        ValueError: no image, or no run.
+        ValueError: no image, no run, or several questions of it could be the guideline's.
     """
     predictor = Predictor.load(run, device=device)
+    schema = predictor.recipe.schema
+    scale = guideline or (bound(GUIDELINE, schema) if why else GUIDELINE)
     good = bad = 0
     seen: dict[str, int] = {}
     for reading in predictor.many(list_images(images), cam=cam, rows=rows):
@@ -63,8 +67,8 @@ def predict_all(
             eye = reading.eye
             evidence = explain(
                 reading,
-                predictor.recipe.schema,
-                guideline=guideline,
+                schema,
+                guideline=scale,
                 spacing=reading.spacing,
                 disc=eye.disc,
                 fovea=eye.fovea,
@@ -72,7 +76,7 @@ def predict_all(
             )
             write_evidence(evidence, out, name=name)
         found = [f"{q}: {a} {reading.probabilities[q][a]:.2f}{_where(reading, q)}" for q, a in reading.answers.items()]
-        found += [f"{label} {int(area['pixels'])} px" for label, area in reading.areas().items()]
+        found += _marked(reading)
         say(f"{name}: {', '.join(found)}")
     say(f"{good} of {good + bad} images read into {out}")
     return bad
@@ -84,14 +88,47 @@ def _where(reading: Reading, question: str) -> str:
     return f" ({', '.join(told.strong)})" if told is not None and told.strong else ""
 
 
-def guideline_for(run: Path, lesions: Mapping[str, str]) -> Guideline:
-    """The guideline in the words of a run: label -> lesion; ValueError: no such lesion, or no such label of the run."""
-    if not lesions:
-        return GUIDELINE
-    labels = load_run(run).recipe.schema.labels
-    if strange := sorted(set(lesions) - set(labels)):
-        raise ValueError(f"--lesion: {strange[0]!r} is no label of the run, which has {list(labels)}")
-    return GUIDELINE.named(lesions)
+def _marked(reading: Reading) -> list[str]:
+    """Each label's area; its probability where the network tells its presence alone."""
+    whole = presence_only(reading)
+    return [
+        f"{label} {shown.max():.2f} (presence only)" if label in whole else f"{label} {mask.sum()} px"
+        for label, shown, mask in zip(reading.labels, reading.probability, reading.masks, strict=True)
+    ]
+
+
+def guideline_for(run: Path, lesions: Mapping[str, str], *, grade: str | None = None) -> Guideline:
+    """The guideline in the words of a run.
+
+    Args:
+        run: its folder.
+        lesions: the run's label -> the guideline's lesion.
+        grade: the graded question; None = as `bound` finds it.
+
+    Raises:
+        ValueError: no such lesion, no such label or question of the run, or it does not have the guideline's grades.
+    """
+    schema = load_run(run).recipe.schema
+    if strange := sorted(set(lesions) - set(schema.labels)):
+        raise ValueError(f"--lesion: {strange[0]!r} is no label of the run, which has {list(schema.labels)}")
+    return bound(GUIDELINE.named(lesions), schema, grade=grade)
+
+
+def bound(guideline: Guideline, schema: LabelSchema, *, grade: str | None = None) -> Guideline:
+    """A guideline on the question of a schema that it grades (`Guideline.question_in`).
+
+    As it is where it is not told which, and no question can be it or none of its lesions is marked: then the lesions
+    alone say the grade, or nothing does.
+
+    Raises:
+        ValueError: no such question, it does not have the guideline's grades, or several could be it.
+    """
+    if grade is None and not set(guideline.lesions) & set(schema.labels):
+        return guideline
+    question = guideline.question_in(schema.questions, name=grade)
+    if question is None or (grade is None and question.name == guideline.question):
+        return guideline
+    return guideline.asked(question)
 
 
 def spacing_of(text: str | None) -> tuple[float, float] | None:

@@ -9,32 +9,6 @@ import numpy as np
 from jaxtyping import Bool
 
 
-def presence(said: Iterable[bool | None], *, at_least: int = 2) -> bool | None:
-    """Present when at least so many readers saw it, absent when none did, None (left out) otherwise.
-
-    Son et al. 2018, section 3.1, with three readers; ">= 2 of 3" is our reading of "more than 2 out of 3".
-
-    Args:
-        said: one a reader; None = did not read the image.
-        at_least: readers, 1 or more.
-
-    Raises:
-        ValueError: at_least is below 1.
-    """
-    _positive(at_least)
-    votes = [one for one in said if one is not None]
-    if not votes:
-        return None
-    return True if sum(votes) >= at_least else None if any(votes) else False
-
-
-def majority(given: Iterable[str | None]) -> str | None:
-    """The answer that more than half of the readers gave; None where there is none (the image is left out)."""
-    votes = Counter(answer for answer in given if answer is not None)
-    best = votes.most_common(1)
-    return best[0][0] if best and 2 * best[0][1] > votes.total() else None
-
-
 def union(_readers: int) -> int:
     """Marked by anyone."""
     return 1
@@ -54,28 +28,67 @@ RULES = {"union": union, "intersection": intersection, "majority": half}
 """Number of readers -> how many of them must have marked it."""
 
 
-def agreed(marked: Sequence[Collection[str]], *, at_least: int = 1) -> tuple[str, ...]:
+def needed(at_least: int | str, *, readers: int) -> int:
+    """How many of so many readers must have marked it.
+
+    Args:
+        at_least: the number itself, whoever looked, or a name of `RULES`.
+        readers: who looked.
+
+    Raises:
+        ValueError: at_least is below 1, or no rule.
+    """
+    if isinstance(at_least, str):
+        if at_least not in RULES:
+            raise ValueError(f"at_least={at_least!r} is none of {list(RULES)}; name one, or give a number of readers")
+        return RULES[at_least](readers)
+    if at_least < 1:
+        raise ValueError(f"at_least={at_least}: give 1 or more readers, or one of {list(RULES)}")
+    return at_least
+
+
+def presence(said: Iterable[bool | None], *, at_least: int | str = 2) -> bool | None:
+    """Present when at least so many readers saw it, absent when none did, None (left out) otherwise.
+
+    Son et al. 2018, section 3.1, with three readers; ">= 2 of 3" is our reading of "more than 2 out of 3".
+
+    Args:
+        said: one a reader; None = did not read the image.
+        at_least: readers, 1 or more, or a name of `RULES` for those who read it.
+
+    Raises:
+        ValueError: at_least is below 1, or no rule.
+    """
+    votes = [one for one in said if one is not None]
+    least = needed(at_least, readers=len(votes))
+    if not votes:
+        return None
+    return True if sum(votes) >= least else None if any(votes) else False
+
+
+def majority(given: Iterable[str | None]) -> str | None:
+    """The answer that more than half of the readers gave; None where there is none (the image is left out)."""
+    votes = Counter(answer for answer in given if answer is not None)
+    best = votes.most_common(1)
+    return best[0][0] if best and 2 * best[0][1] > votes.total() else None
+
+
+def agreed(marked: Sequence[Collection[str]], *, at_least: int | str = 1) -> tuple[str, ...]:
     """Names that at least so many readers marked, in the order of their first mention.
 
     Args:
         marked: what each reader marked (regions, say); empty = nothing.
-        at_least: 1 = union, their number = intersection, ``RULES`` name the usual ones.
+        at_least: a number, or a name of `RULES`.
 
     Raises:
-        ValueError: at_least is below 1.
+        ValueError: at_least is below 1, or no rule.
     """
-    _positive(at_least)
+    least = needed(at_least, readers=len(marked))
     votes = Counter(name for one in marked for name in dict.fromkeys(one))
-    return tuple(name for name, count in votes.items() if count >= at_least)
+    return tuple(name for name, count in votes.items() if count >= least)
 
 
-def agreed_pixels(marked: Bool[np.ndarray, "n h w"], *, at_least: int = 1) -> Bool[np.ndarray, "h w"]:
+def agreed_pixels(marked: Bool[np.ndarray, "n h w"], *, at_least: int | str = 1) -> Bool[np.ndarray, "h w"]:
     """Pixels that at least so many of n readers marked; errors as `agreed`."""
-    _positive(at_least)
-    found: Bool[np.ndarray, "h w"] = marked.sum(0) >= at_least
+    found: Bool[np.ndarray, "h w"] = marked.sum(0) >= needed(at_least, readers=len(marked))
     return found
-
-
-def _positive(at_least: int) -> None:
-    if at_least < 1:
-        raise ValueError(f"at_least={at_least}: give 1 or more readers")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -78,6 +78,8 @@ class Guideline:
         grades: answers from the mildest to the gravest.
         signs: what speaks for which grade.
         source: where it stands.
+        indirect: whether indirect evidence of a graver grade contradicts too. A patient with diabetes may have a hard
+            exudate or a cotton-wool spot for another reason.
 
     Raises:
         ValueError: a sign names a grade that there is not.
@@ -87,6 +89,7 @@ class Guideline:
     grades: tuple[str, ...]
     signs: tuple[Sign, ...]
     source: str = ""
+    indirect: bool = False
 
     def __post_init__(self) -> None:
         if strange := sorted({sign.grade for sign in self.signs} - set(self.grades)):
@@ -113,15 +116,47 @@ class Guideline:
         signs = tuple(replace(sign, lesion=new.get(sign.lesion, sign.lesion)) for sign in self.signs)
         return replace(self, signs=signs, question=question or self.question)
 
-    def asked(self, question: Question) -> Guideline:
-        """The guideline in the answers of a question: its own grades, or groups of them.
+    def question_in(self, questions: Sequence[Question], *, name: str | None = None) -> Question | None:
+        """Which of a set's questions is the graded one; None where none can be.
+
+        Args:
+            questions: of the set.
+            name: of the graded one; None = that of the guideline's own name, else the only ordered question with as
+                many answers as there are grades.
 
         Raises:
-            ValueError: a grade is none of the question's answers, merged ones included.
+            ValueError: no question has that name, or without a name several could be it.
         """
-        of = {grade: question.answers[question.index(grade)] for grade in self.grades}
+        known = {q.name: q for q in questions}
+        if name is not None and name not in known:
+            raise ValueError(f"grade={name!r} is none of the questions {list(known)}")
+        if (own := known.get(name or self.question)) is not None:
+            return own
+        like = [q for q in questions if q.ordered and len(q.answers) == len(self.grades)]
+        if len(like) > 1:
+            raise ValueError(
+                f"grade=None: {[q.name for q in like]} all have {len(self.grades)} ordered answers; name the graded one"
+            )
+        return like[0] if like else None
+
+    def asked(self, question: Question) -> Guideline:
+        """The guideline in the answers of a question: its own grades, groups of them, or other names for them in order.
+
+        Raises:
+            ValueError: a grade is none of the question's answers, merged ones included, and these are not as many
+                ordered answers.
+        """
+        try:
+            of = {grade: question.answers[question.index(grade)] for grade in self.grades}
+        except ValueError:
+            if not question.ordered or len(question.answers) != len(self.grades):
+                raise ValueError(
+                    f"question {question.name!r}: its answers {list(question.answers)} are neither the grades "
+                    f"{list(self.grades)} nor as many in order; name the question that is graded"
+                ) from None
+            of = dict(zip(self.grades, question.answers, strict=True))
         signs = tuple(replace(sign, grade=of[sign.grade]) for sign in self.signs)
-        return Guideline(question.name, question.answers, signs, self.source)
+        return replace(self, question=question.name, grades=question.answers, signs=signs)
 
     def met(self, sign: Sign, marks: Mapping[str, Marks]) -> bool:
         """Whether a sign is there; a lesion that is not named is not."""
@@ -146,8 +181,7 @@ class Guideline:
         Args:
             marks: lesion -> what is marked of it; a lesion that is left out is unknown.
             grade: the grade given.
-            indirect: whether indirect evidence of a graver grade contradicts too. A patient with diabetes may have a
-                hard exudate or a cotton-wool spot for another reason.
+            indirect: indirect evidence contradicts too, even where the guideline says that it does not.
 
         Raises:
             ValueError: there is no such grade.
@@ -158,7 +192,7 @@ class Guideline:
         out = []
         for name, signs in self.evidence(marks).items():
             for sign in signs:
-                if self.grades.index(name) > given and (sign.direct or indirect):
+                if self.grades.index(name) > given and (sign.direct or indirect or self.indirect):
                     words = f"{sign} speaks for {self.question} {name}, not {grade}"
                     out.append(Contradiction(words, sign.lesion, by_number=sign.over > 0))
         if given and not out:

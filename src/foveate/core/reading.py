@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +15,11 @@ from foveate.core.decisions import Decisions
 from foveate.core.labels import LabelSchema
 from foveate.core.shapes import Geometry
 from foveate.core.types import Outputs, Prediction
+
+Read = TypeVar("Read", bound=Prediction)
+
+EVEN = 1e-4
+"""By how much of its highest value a map may vary and still be the same everywhere: resampling rounds."""
 
 
 def read_out(
@@ -73,3 +80,38 @@ def image_probabilities(
 def empty(geometry: Geometry) -> Float[Tensor, "0 h w"]:
     """No maps, of the size of the original image."""
     return torch.zeros(0, *geometry.source)
+
+
+def presence_only(prediction: Prediction) -> tuple[str, ...]:
+    """Labels of which a prediction tells whether the image bears them, but not where.
+
+    Their map has one value, above 0, all over the frame that the network saw and 0 outside: a rectangle of at least
+    half the image each way. So do the networks in ``models.baselines.presence``; one that marks never gives so many
+    pixels the same value. A map of zeros marks nothing, and is none of these.
+    """
+    return tuple(name for name, p in zip(prediction.labels, prediction.probability, strict=True) if _even(p))
+
+
+def placed(prediction: Read) -> Read:
+    """The prediction without the labels of which it tells the presence alone: what it has masks and areas of."""
+    whole = presence_only(prediction)
+    if not whole:
+        return prediction
+    kept = [i for i, label in enumerate(prediction.labels) if label not in whole]
+    return replace(
+        prediction,
+        probability=prediction.probability[kept],
+        masks=prediction.masks[kept],
+        labels=tuple(prediction.labels[i] for i in kept),
+    )
+
+
+def _even(probability: Float[np.ndarray, "h w"]) -> bool:
+    """Whether a map is the same all over one large rectangle, and nothing outside."""
+    seen = probability > 0
+    rows, cols = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
+    if not rows.size:
+        return False
+    part = probability[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+    large = all(2 * own >= whole for own, whole in zip(part.shape, probability.shape, strict=True))
+    return large and bool(part.min() >= (1 - EVEN) * part.max())

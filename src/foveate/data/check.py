@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from foveate.core.guideline import Guideline
@@ -92,7 +92,7 @@ def check(
         leaks=tuple(leaks(manifest, same=together)),
         agreement=agreement(drawn for one in found for drawn in one.drawn) + _read(manifest.rows, schema),
         hints=hints(manifest.rows, found, schema, seed=seed),
-        notes=tuple(_notes(manifest)),
+        notes=(*_notes(manifest), *_unplaced(manifest.rows, found, schema)),
         about={
             text: row.id
             for row, one in zip(manifest.rows, found, strict=True)
@@ -168,6 +168,18 @@ def _notes(manifest: Manifest) -> list[str]:
     if straying and (without := len(manifest) - sum(straying.values())):
         out.append(f"{without} of {len(manifest)} images are in no split, the others are; split again")
     return out
+
+
+def _unplaced(rows: Sequence[Row], found: Sequence[Found], schema: LabelSchema) -> Iterator[str]:
+    """Findings that cues in regions cannot guide; only photographs of the fundus have the eight regions."""
+    seen = [(row, one) for row, one in zip(rows, found, strict=True) if row.modality in (None, "any", "fundus")]
+    for name in (q.name for q in schema.findings):
+        there = sum(row.answers.get(name) == "yes" for row, _ in seen)
+        if lost := sum(name in one.unplaced for _, one in seen):
+            yield (
+                f"{lost} of {there} images with {name} have no region cue, for the disc is not known: cues of that "
+                "form do not guide them; give the rows a disc, or mark it"
+            )
 
 
 def _outside(row: Row) -> bool:

@@ -38,7 +38,7 @@ def readings(row: Row, question: Question, schema: LabelSchema) -> dict[str, str
     return out | {reader: given[question.name] for reader, given in given_answers.items() if question.name in given}
 
 
-def settle(manifest: Manifest, *, at_least: int = 2) -> Manifest:
+def settle(manifest: Manifest, *, at_least: int | str = 2) -> Manifest:
     """The manifest with the answers that its readers agree on; what they do not agree on is unknown (left out).
 
     A yes/no question is "yes" where at least so many readers said so, "no" where none did (Son et al. 2018); any other
@@ -46,10 +46,10 @@ def settle(manifest: Manifest, *, at_least: int = 2) -> Manifest:
 
     Args:
         manifest: with readings, or cues of several readers.
-        at_least: readers who must have seen a finding.
+        at_least: readers who must have seen a finding, or the rule for those of an image (`core.consensus.RULES`).
 
     Raises:
-        ValueError: at_least is below 1.
+        ValueError: at_least is below 1, or no rule.
     """
     rows = []
     for row in manifest.rows:

@@ -2,12 +2,12 @@
 
 A cue may be named regions, boxes, ellipses or polygons that readers gave (`core.types.Cue`), or be made of a mask; rows
 of all kinds train together. An image whose answer is "no" has an empty cue: the finding is nowhere. An image that
-nobody gave a cue for, or whose answer is open although readers differ, has none.
+nobody gave a cue for, or whose answer is left out because readers differ, has none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -15,11 +15,12 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from scipy import ndimage
 
-from foveate.core.consensus import agreed_pixels
+from foveate.core.consensus import agreed_pixels, needed
 from foveate.core.labels import UNKNOWN, LabelSchema, Question
 from foveate.core.regions import Regions, disc_of, located, position
 from foveate.core.shapes import Geometry, polygon
-from foveate.core.types import Cue, Sample
+from foveate.core.types import Cue, Row, Sample
+from foveate.data.consensus import readings
 
 Mask = Bool[np.ndarray, "h w"]
 Form = Callable[[Mask, Regions | None, Geometry], Mask | None]
@@ -85,27 +86,29 @@ def _groups(mask: Mask) -> list[tuple[tuple[slice, slice], Mask]]:
 class Cues:
     """Sample -> ``(question, row, col)`` 0/1 cues in its frame and ``(question,)`` which of them are known.
 
-    Only findings (yes/no questions with evidence) have cues. A label's cues in the row come first, its mask where the
-    row has none. Pixels whose truth is unknown are left in a cue made of a mask: nothing is held against them.
+    Only findings (yes/no questions with evidence) have cues. In the form "regions" a label's cues in the row come
+    first, its mask where the row has none. In the finer forms its mask comes first, for nothing finer can be made of
+    what a reader marked roughly: a row with cues alone guides by these, as they were drawn, whatever the form. Pixels
+    whose truth is unknown are left in a cue made of a mask: nothing is held against them.
 
     Args:
         schema: that samples are made by.
         form: name of `FORMS`; what masks become.
-        at_least: readers who must have marked a place (1: the union, as in Son et al. 2018).
+        at_least: readers who must have marked a place (1: the union, as in Son et al. 2018), or a name of
+            `core.consensus.RULES` for those who gave a cue of the label or answered that the finding is not there.
 
     Raises:
-        ValueError: no such form, or at_least is below 1.
+        ValueError: no such form, or at_least is below 1 or no rule.
     """
 
     schema: LabelSchema = field(repr=False)
     form: str = "regions"
-    at_least: int = 1
+    at_least: int | str = 1
 
     def __post_init__(self) -> None:
         if self.form not in FORMS:
             raise ValueError(f"form={self.form!r} is none of {list(FORMS)}")
-        if self.at_least < 1:
-            raise ValueError(f"at_least={self.at_least}: give 1 or more readers")
+        needed(self.at_least, readers=1)
 
     def __call__(self, sample: Sample) -> tuple[UInt8[np.ndarray, "q h w"], UInt8[np.ndarray, " q"]]:
         """The cues of a sample that is not varied yet."""
@@ -126,27 +129,48 @@ class Cues:
                 cues[i], known[i] = found, 1
         return cues, known
 
+    def known(self, samples: Iterable[Sample]) -> dict[str, tuple[int, int]]:
+        """Finding -> images with it whose cue is known, so that they guide, and all images with it."""
+        out = {question.name: (0, 0) for question in self.schema.findings}
+        for sample in samples:
+            _, known = self(sample)
+            for i, question in enumerate(self.schema.questions):
+                if question.name in out and sample.answers[i] == 1:
+                    guides, there = out[question.name]
+                    out[question.name] = guides + int(known[i]), there + 1
+        return out
+
     def _cue(self, sample: Sample, question: Question, regions: Regions | None, *, settled: bool) -> Mask | None:
         """Union over the evidence; None where some of it is unknown, or it is nowhere although the answer is yes."""
         out = np.zeros(sample.geometry.size, bool)
+        said = readings(sample.row, question, self.schema)
+        against = [reader for reader, answer in said.items() if answer == "no"]
+        if against and not settled:
+            return None
         for label in question.evidence:
-            given = [cue for member in self.schema.members(label) for cue in sample.row.cues.get(member, ())]
-            if given and not settled and any(cue.absent for cue in given):
+            given = given_of(sample.row, label, self.schema)
+            if not settled and any(cue.absent for cue in given):
                 return None
-            part = self._read(given, regions, sample.geometry) if given else self._masked(sample, label, regions)
+            part = None if given and self.form == "regions" else self._masked(sample, label, regions)
+            if part is None and given:
+                part = self._read(given, against, regions, sample.geometry)
             if part is None:
                 return None
             out |= part
         return out if out.any() else None
 
-    def _read(self, given: list[Cue], regions: Regions | None, geometry: Geometry) -> Mask | None:
-        """What enough readers marked."""
+    def _read(
+        self, given: Sequence[Cue], against: Sequence[str], regions: Regions | None, geometry: Geometry
+    ) -> Mask | None:
+        """What enough readers marked; those against it have marked nothing, unless they gave a cue."""
         by_reader: dict[str, Mask] = {}
         for cue in given:
             drawn = draw(cue, geometry, regions=regions)
             if drawn is None:
                 return None
             by_reader[cue.grader] = by_reader[cue.grader] | drawn if cue.grader in by_reader else drawn
+        for reader in against:
+            by_reader.setdefault(reader, np.zeros(geometry.size, bool))
         return agreed_pixels(np.stack(list(by_reader.values())), at_least=self.at_least)
 
     def _masked(self, sample: Sample, label: str, regions: Regions | None) -> Mask | None:
@@ -164,6 +188,44 @@ class Cues:
         inner = np.s_[top : top + height, left : left + width]
         cue[inner] |= ~known[inner]
         return cue
+
+
+def given_of(row: Row, label: str, schema: LabelSchema) -> tuple[Cue, ...]:
+    """The cues that a row has of a label, or of those that were united in it."""
+    return tuple(cue for member in schema.members(label) for cue in row.cues.get(member, ()))
+
+
+def drawn_in(row: Row, question: Question, schema: LabelSchema) -> bool:
+    """Whether somebody drew where a finding is, by mask or by cue, in an image that is said to have it.
+
+    Args:
+        row: of a manifest.
+        question: a finding of the schema.
+        schema: names its evidence.
+    """
+    if question.index(row.answers.get(question.name)) != 1:
+        return False
+    evidence = [member for label in question.evidence for member in schema.members(label)]
+    masks = (source.path for label in evidence for source in row.masks.get(label, ()))
+    cues = (cue.absent for label in evidence for cue in row.cues.get(label, ()))
+    return any(path is not None for path in masks) or not all(cues)
+
+
+def unplaced(sample: Sample, schema: LabelSchema) -> tuple[str, ...]:
+    """Findings that are there and marked, and have no cue in the form "regions" because the disc is not known.
+
+    Args:
+        sample: not varied.
+        schema: that it was made by.
+    """
+
+    def placed(label: str) -> bool:
+        given = given_of(sample.row, label, schema)
+        return any(cue.regions for cue in given) if given else bool(sample.masks[schema.labels.index(label)].any())
+
+    there = [q for q in schema.findings if sample.answers[schema.questions.index(q)] == 1]
+    lost = tuple(q.name for q in there if any(placed(label) for label in q.evidence))
+    return lost if lost and regions_of(sample, schema) is None else ()
 
 
 def draw(cue: Cue, geometry: Geometry, *, regions: Regions | None) -> Mask | None:

@@ -13,13 +13,12 @@ from jaxtyping import UInt8
 
 from foveate.core.guideline import Guideline
 from foveate.core.labels import LabelSchema
-from foveate.core.regions import located
 from foveate.core.shapes import Geometry
-from foveate.core.types import Row
+from foveate.core.types import Row, Sample
 from foveate.data import duplicates, read
 from foveate.data.agreement import Drawn
 from foveate.data.cleaning import against
-from foveate.data.cues import draw
+from foveate.data.cues import draw, regions_of, unplaced
 from foveate.data.manifest import sha256
 
 
@@ -39,6 +38,7 @@ class Found:
         mismatching: masks of another size than the image.
         changed: the image is not the file that was scanned.
         contradictions: answers that the masks refute.
+        unplaced: findings that are marked and lie in no region, for the disc is not known (`cues.unplaced`).
     """
 
     pixels: bytes = b""
@@ -52,6 +52,7 @@ class Found:
     mismatching: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     contradictions: tuple[str, ...] = ()
+    unplaced: tuple[str, ...] = ()
 
 
 def look(row: Row, root: Path, schema: LabelSchema, *, guideline: Guideline | None = None) -> Found:
@@ -81,6 +82,7 @@ def look(row: Row, root: Path, schema: LabelSchema, *, guideline: Guideline | No
     sure: tuple[bool, ...] = ()
     drawn: tuple[Drawn, ...] = ()
     contradictions: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
     if not unreadable and not mismatching:
         try:
             masks, known = read.masks(row, root, schema, shape=(rows, cols))
@@ -90,7 +92,10 @@ def look(row: Row, root: Path, schema: LabelSchema, *, guideline: Guideline | No
             if guideline is not None:
                 found = against(row, masks, known, schema=schema, guideline=guideline)
                 contradictions += tuple(f"{row.id}: {one.words}" for one in found)
-            drawn = tuple(_drawn(row, root, schema, (rows, cols)))
+            whole = Geometry.whole((rows, cols))
+            sample = Sample(row, image, masks, known, schema.answer_indices(row.answers), whole)
+            drawn = tuple(_drawn(sample, root, schema))
+            lost = unplaced(sample, schema)
         except read.Unreadable as error:
             unreadable = [str(error)]
     return Found(
@@ -105,6 +110,7 @@ def look(row: Row, root: Path, schema: LabelSchema, *, guideline: Guideline | No
         mismatching=tuple(mismatching),
         changed=changed,
         contradictions=contradictions,
+        unplaced=lost,
     )
 
 
@@ -155,8 +161,9 @@ def _sizes(row: Row, root: Path, shape: tuple[int, int]) -> tuple[list[str], lis
     return unreadable, mismatching
 
 
-def _drawn(row: Row, root: Path, schema: LabelSchema, shape: tuple[int, int]) -> list[Drawn]:
+def _drawn(sample: Sample, root: Path, schema: LabelSchema) -> list[Drawn]:
     """Every pair of graders of a label, over the pixels that both know."""
+    row, shape = sample.row, sample.geometry.size
     out = []
     for label, sources in row.masks.items():
         graders = sorted({source.grader for source in sources})
@@ -169,21 +176,20 @@ def _drawn(row: Row, root: Path, schema: LabelSchema, shape: tuple[int, int]) ->
             if known.any():
                 a, b = (own[g][0][0].astype(bool) & known for g in (first, second))
                 out.append(_pair(row.id, label, (first, second), a, b))
-    return out + _cued(row, shape)
+    return out + _cued(sample, schema)
 
 
-def _cued(row: Row, shape: tuple[int, int]) -> list[Drawn]:
-    """Every pair of readers of a label's cues; those that name regions count where the row has a disc."""
-    out = []
-    whole = Geometry.whole(shape)
+def _cued(sample: Sample, schema: LabelSchema) -> list[Drawn]:
+    """Every pair of readers of a label's cues; those that name regions count where the disc is known."""
+    row, out = sample.row, []
     for label, cues in row.cues.items():
         readers = sorted({cue.grader for cue in cues})
         if len(readers) < 2:
             continue
-        regions = located(shape=shape, disc=row.disc, fovea=row.fovea, laterality=row.laterality)
+        regions = regions_of(sample, schema)
         own: dict[str, np.ndarray] = {}
         for cue in cues:
-            drawn = draw(cue, whole, regions=regions)
+            drawn = draw(cue, sample.geometry, regions=regions)
             if drawn is not None:
                 own[cue.grader] = own[cue.grader] | drawn if cue.grader in own else drawn
         for first, second in combinations(sorted(own), 2):

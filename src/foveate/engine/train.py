@@ -19,14 +19,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-from foveate.core.types import Batch, Row
+from foveate.core.types import Batch, Row, Sample
 from foveate.data.cache import Cache
-from foveate.data.loader import Dataset, balanced, batches
+from foveate.data.loader import Dataset, Regions, balanced, batches
 from foveate.data.manifest import Manifest
 from foveate.engine.artifacts import check_maps, claim_maps, map_path, read_map, write_map
 from foveate.engine.checkpoint import load_state, load_weights, part_weights, save_state, save_weights, write_json
@@ -80,6 +80,9 @@ class Trainer:
                 raise ValueError(f"stage {stage.name!r}: no row has split {name!r}; say `foveate split` first")
         self.train = self.dataset(train.with_rows(_shown(row, recipe.masks, seed) for row in train), augmented=True)
         self.val = self.dataset(val)
+        if recipe.cues is not None:
+            cues = partial(_shown_cues, recipe.cues, share=recipe.masks, seed=seed)
+            self.val = replace(self.val, regions=cues)
         self.weights = self._weights(train.rows)
         self.steps_an_epoch = max(len(train) // recipe.batch, 1)
         self.steps = self.steps_an_epoch * (stage.epochs or recipe.epochs)
@@ -344,9 +347,33 @@ def fused(make: Callable[..., Optimizer], parameters: list[nn.Parameter]) -> Opt
         return make(parameters)
 
 
+def taught(run: Run, rows: Manifest) -> Manifest:
+    """The rows that a run trained and validated on, with the masks and cues that guided it and no others.
+
+    Masks that validation figures such as Dice were taken of are not told from those that it never looked at.
+
+    Args:
+        run: trained.
+        rows: the manifest that it was trained on, whatever their splits are today.
+    """
+    share, seed, splits = run.recipe.masks, run.record["seed"], run.splits
+    return rows.with_rows(_shown(row, share, seed) for row in rows if splits.get(row.id) in ("train", "val"))
+
+
 def _shown(row: Row, share: float, seed: int) -> Row:
-    """The row, or the row without its masks where its patient is not among the share whose masks are shown.
+    """The row, or the row without its masks and cues where its patient is not among the share whose masks are shown.
 
     A patient with masks at one share has them at every larger one.
     """
-    return row if zlib.crc32(f"{seed},{row.group}".encode()) < share * 2**32 else replace(row, masks={})
+    known = zlib.crc32(f"{seed},{row.group}".encode()) < share * 2**32
+    return row if known else replace(row, masks={}, cues={})
+
+
+def _shown_cues(
+    make: Regions, sample: Sample, *, share: float, seed: int
+) -> tuple[UInt8[np.ndarray, "r h w"], UInt8[np.ndarray, " r"]]:
+    """Cues of a validation sample, of masks and readers' cues that are shown; its masks stay, for figures to judge."""
+    row = _shown(sample.row, share, seed)
+    if row is not sample.row:
+        sample = replace(sample, row=row, masks=np.zeros_like(sample.masks), known=np.zeros_like(sample.known))
+    return make(sample)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
 
 from foveate.core.components import Quarters, components, quarters
 from foveate.core.guideline import GUIDELINE, Guideline, Marks, Sign, marks_of
 from foveate.core.labels import LabelSchema, Question
+from foveate.core.reading import placed, presence_only
 from foveate.core.types import Prediction
 
 
@@ -24,6 +26,8 @@ class Lesions:
         share: of the image's pixels, in [0, 1].
         mm2: area; None where the spacing is unknown.
         quadrants: name -> number of single lesions; empty quadrants are left out.
+        presence: probability that the image bears it, where the network tells that alone: number, area and place are
+            unknown then.
     """
 
     label: str
@@ -31,15 +35,20 @@ class Lesions:
     share: float
     mm2: float | None
     quadrants: Mapping[str, int]
+    presence: float | None = None
 
     def __str__(self) -> str:
+        if self.presence is not None:
+            return f"{_plain(self.label)}: present (probability {self.presence:.2f}); where is not told"
         size = f"{self.marks.pixels} px, {100 * self.share:.3g} % of the image"
         size += f", {self.mm2:.3g} mm2" if self.mm2 is not None else ""
         where = ", ".join(f"{n} {name}" for name, n in self.quadrants.items())
-        return f"{self.label.replace('_', ' ')}: {self.marks.count} ({size}); {where}"
+        return f"{_plain(self.label)}: {self.marks.count} ({size}); {where}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
+        if self.presence is not None:
+            return {"label": self.label, "count": None, "area": None, "presence": round(self.presence, 6)}
         area = {"pixels": self.marks.pixels, "percent": round(100 * self.share, 6)}
         if self.mm2 is not None:
             area["mm2"] = round(self.mm2, 6)
@@ -58,6 +67,7 @@ class Reasons:
         against: in words; lesions of a graver answer, or that nothing found speaks for this one.
         by_lesions: the gravest answer that a lesion found suffices for; the mildest where none does.
         source: of the guideline; empty where the schema alone says what is evidence.
+        unsupported: what is said for the answer where ``support`` is empty.
     """
 
     question: str
@@ -67,12 +77,13 @@ class Reasons:
     against: tuple[str, ...]
     by_lesions: str
     source: str = ""
+    unsupported: str = "no lesion found speaks for it directly"
 
     def __str__(self) -> str:
         lines = [f"{self.question}: the lesions found amount to {self.by_lesions}"]
         if self.answer is not None:
             lines[0] = f"{self.question}: {self.answer} (probability {self.probability:.2f})"
-            lines.append(f"  for it: {', '.join(map(str, self.support)) or 'no lesion found speaks for it directly'}")
+            lines.append(f"  for it: {', '.join(map(str, self.support)) or self.unsupported}")
             lines.append(f"  against it: {'; '.join(self.against) or 'nothing'}")
             if self.by_lesions != self.answer:
                 lines.append(f"  the lesions found alone amount to {self.by_lesions}")
@@ -128,6 +139,7 @@ def explain(
     """The evidence for every answer: by the guideline for its question, by the schema's evidence for the others.
 
     A lesion is what the prediction marks; what it cannot mark is unknown, neither speaks for an answer nor is missed.
+    One whose presence alone is told (`core.reading.presence_only`) speaks where number and place do not matter.
     Without disc and fovea the quadrants lie about the image's middle; a disc that the prediction marks (label ``disc``)
     tells where the nose is. Where the network was not asked the guideline's question, the lesions alone say the grade.
 
@@ -141,12 +153,19 @@ def explain(
         laterality: "OD" or "OS", where known.
     """
     shape = (prediction.probability.shape[1], prediction.probability.shape[2])
-    side = laterality or _side(prediction)
+    side = laterality or _side(placed(prediction))
     four = quarters(shape, disc=disc, fovea=fovea, laterality=side)
+    whole = presence_only(prediction)
     marks = {
-        label: marks_of(mask, quarters=four) for label, mask in zip(prediction.labels, prediction.masks, strict=True)
+        label: _there(mask) if label in whole else marks_of(mask, quarters=four)
+        for label, mask in zip(prediction.labels, prediction.masks, strict=True)
     }
-    lesions = tuple(_lesions(label, found, four, shape, spacing) for label, found in marks.items() if found.count)
+    sure = {label: float(p.max()) for label, p in zip(prediction.labels, prediction.probability, strict=True)}
+    lesions = tuple(
+        replace(_lesions(label, found, four, shape, spacing), presence=sure[label] if label in whole else None)
+        for label, found in marks.items()
+        if found.count
+    )
     reasons = []
     for question in schema.questions:
         if (scale := _scale(question, guideline)) is not None and question.name in prediction.answers:
@@ -178,7 +197,27 @@ def _reasons(scale: Guideline, marks: Mapping[str, Marks], *, answer: str | None
     against = scale.contradictions(marks, grade=answer) if answer is not None else []
     by_lesions = direct[0] if direct else scale.grades[0]
     words = tuple(one.words for one in against)
-    return Reasons(scale.question, answer, probability, support, words, by_lesions, scale.source)
+    reasons = Reasons(scale.question, answer, probability, support, words, by_lesions, scale.source)
+    return replace(reasons, unsupported=_for_mildest(scale, marks)) if answer == scale.grades[0] else reasons
+
+
+def _for_mildest(scale: Guideline, marks: Mapping[str, Marks]) -> str:
+    """What is said for the answer that no lesion speaks for: that none was found, or that those found speak against."""
+    looked = [_plain(lesion) for lesion in scale.lesions if lesion in marks]
+    found = [sign for signs in scale.evidence(marks).values() for sign in signs]
+    if not looked:
+        return "nothing; no lesion that would speak against it is looked for"
+    if not found:
+        return f"no lesion was found (looked for: {', '.join(looked)})"
+    if any(sign.direct for sign in found):
+        return "nothing; lesions that speak against it were found"
+    return f"nothing found speaks against it directly, only {', '.join(map(str, found))}"
+
+
+def _there(mask: Bool[np.ndarray, "h w"]) -> Marks:
+    """Marks of a lesion whose presence alone is told; where it is there, its number and place are unknown."""
+    present = bool(mask.any())
+    return Marks(int(present), 0, (0, 0, 0, 0), known=not present)
 
 
 def _lesions(
@@ -198,3 +237,7 @@ def _side(prediction: Prediction) -> str | None:
         return None
     col = found.centre[int(np.argmax(found.area)), 1]
     return "OD" if col > (prediction.probability.shape[2] - 1) / 2 else "OS"
+
+
+def _plain(label: str) -> str:
+    return label.replace("_", " ")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from foveate.core.reading import placed
 from foveate.engine.checkpoint import write_aside, write_json
 from foveate.inference.evidence import Evidence
 from foveate.inference.predictor import Reading
@@ -21,11 +22,12 @@ def write_reading(reading: Reading, folder: Path, *, name: str | None = None) ->
     """Write one reading; returns its JSON.
 
     Files: ``NAME.json``, ``NAME_<label>.png`` (0 and 255, original size), ``NAME_overlay.png``, and for each CAM
-    ``NAME_cam_<question>_<answer>.png``.
+    ``NAME_cam_<question>_<answer>.png``. A label of which the network tells the presence alone has no mask and no area;
+    its probability stands under ``presence`` as that of every other.
     """
-    stem = name or reading.id
+    stem, shown = name or reading.id, placed(reading)
     masks = {}
-    for label, mask in zip(reading.labels, reading.masks, strict=True):
+    for label, mask in zip(shown.labels, shown.masks, strict=True):
         masks[label] = _png(Image.fromarray(mask.astype(np.uint8) * 255), folder / f"{stem}_{label}.png")
     cams = {
         question: {
@@ -34,9 +36,10 @@ def write_reading(reading: Reading, folder: Path, *, name: str | None = None) ->
         }
         for question, answers in reading.cam.items()
     }
-    files = {"masks": masks, "overlay": _png(reading.overlay(), folder / f"{stem}_overlay.png")}
+    files = {"masks": masks, "overlay": _png(shown.overlay(), folder / f"{stem}_overlay.png")}
     path = folder / f"{stem}.json"
-    write_json(path, {**reading.to_json(), "files": {**files, **({"cam": cams} if cams else {})}})
+    told = {**shown.to_json(), "presence": reading.to_json()["presence"]}
+    write_json(path, {**told, "files": {**files, **({"cam": cams} if cams else {})}})
     return path
 
 

@@ -1,4 +1,4 @@
-"""Figures of the answers about the whole image: AUC, AP, accuracy, sensitivity, F1, kappa, confusion matrix, ROC.
+"""Figures of the answers: AUC, AP, accuracy, sensitivity, F1, kappa, Brier score, likelihood, confusion matrix, ROC.
 
 Of a yes/no question the headline figure is that of "yes"; of any other the mean over its answers, one against the
 rest. What is undefined (one class only) is nan, never 0, and means leave it out.
@@ -14,11 +14,15 @@ from foveate.metrics.counts import Counts, QuestionScores
 from foveate.metrics.ranking import Roc, auc, average_precision
 from foveate.metrics.ranking import roc as roc_of
 from foveate.metrics.segmentation import accuracy, dice, precision, sensitivity, specificity
-from foveate.metrics.weighted import Figures, over, ratio, with_means
+from foveate.metrics.weighted import Figures, mean, over, ratio, with_means
 
 RATES = {
     "sensitivity": sensitivity, "specificity": specificity, "precision": precision, "f1": dice, "accuracy": accuracy,
 }  # fmt: skip
+LESS_IS_BETTER = ("brier", "nll")
+"""Figures of the answers that are the better the lower they are."""
+LEAST = 1e-7
+"""Probability of the true answer below which its logarithm is not taken."""
 
 
 def confusion(scores: QuestionScores, weights: Float[np.ndarray, "r n"]) -> Float[np.ndarray, "r k k"]:
@@ -62,6 +66,33 @@ def per_answer(scores: QuestionScores, weights: Float[np.ndarray, "r n"]) -> dic
     return out
 
 
+def proper_scores(
+    question: Question, scores: QuestionScores, weights: Float[np.ndarray, "r n"]
+) -> dict[str, Float[np.ndarray, " r"]]:
+    """Brier score and negative log-likelihood: how far the probabilities are from the truth; less is better.
+
+    ``brier`` (Brier 1950), mean over images of ``(p - y)^2`` for a yes/no question, with p the probability of "yes" and
+    y = 1 where that is true, so 0.25 for p = 0.5; of ``sum_k (p_k - y_k)^2`` over all answers for any other, up to 2.
+    ``nll``, mean over images of ``-ln p`` of the true answer, in nats, p being clipped at 1e-7: up to 16.1.
+
+    Args:
+        question: says which Brier score it is.
+        scores: its probabilities and truth.
+        weights: how often each of all n images counts; those whose answer is unknown do not.
+
+    Returns:
+        figure -> one value a weighting; nan where no image counts.
+    """
+    gaps = (scores.probability - np.eye(len(question.answers))[scores.truth]) ** 2
+    right = scores.probability[np.arange(len(scores.truth)), scores.truth]
+    each = {
+        "brier": gaps[:, 1] if question.yes_no else gaps.sum(1),
+        "nll": -np.log(right.clip(LEAST, 1.0)),
+    }
+    drawn = weights[:, scores.image]
+    return {name: mean(values[:, None], drawn)[:, 0] for name, values in each.items()}
+
+
 def headline(
     question: Question, matrix: Float[np.ndarray, "r k k"], answers: dict[str, Float[np.ndarray, "r k"]]
 ) -> Figures:
@@ -92,7 +123,7 @@ def figures(counts: Counts, weights: Float[np.ndarray, "r n"]) -> Figures:
     Names: ``auc/<question>`` (of "yes", or the mean over answers), ``auc/<question>/<answer>``, and ``auc``, the mean
     over the questions that have one; so for ap, sensitivity, specificity, precision, f1, accuracy (of the question:
     the share of images answered rightly; of an answer: against the rest); without answers for f1_macro, f1_weighted,
-    kappa, qkappa.
+    kappa, qkappa, brier, nll.
 
     Args:
         counts: of the images.
@@ -102,7 +133,7 @@ def figures(counts: Counts, weights: Float[np.ndarray, "r n"]) -> Figures:
     for q in counts.schema.questions:
         scores = counts.questions[q.name]
         answers[q.name] = per_answer(scores, weights)
-        parts[q.name] = headline(q, confusion(scores, weights), answers[q.name])
+        parts[q.name] = headline(q, confusion(scores, weights), answers[q.name]) | proper_scores(q, scores, weights)
     return with_means(parts) | {
         f"{name}/{q.name}/{answer}": values[:, k]
         for q in counts.schema.questions

@@ -28,8 +28,8 @@ class RegionCNN(nn.Module):
 
     Args:
         schema: its questions give the numbers of maps and logits.
-        lesion_size: a name of `RATES`; "small" (haemorrhage, exudate, cotton wool, drusen, pigment) also takes the
-            maxima of blocks before the mean, which would be low for lesions of few cells.
+        lesion_size: a name of `RATES`; "small" also takes the maxima of blocks before the mean, which would be low for
+            lesions of few cells. Which finding is of which size: `studies.region_guided.SIZES`.
         width: channels of the first layer; they double with every reduction.
         levels: reductions; the maps have 1 / 2**levels of the image's rows and columns.
         blocks: residual units before each reduction.
@@ -38,7 +38,7 @@ class RegionCNN(nn.Module):
         channels: of the image, 1 or 3.
 
     Raises:
-        ValueError: the schema asks no question, or lesion_size is no name.
+        ValueError: the schema asks no question, lesion_size is no name, or a number is below 1.
     """
 
     def __init__(
@@ -56,8 +56,7 @@ class RegionCNN(nn.Module):
         super().__init__()
         if not schema.questions:
             raise ValueError("schema asks no question; an activation map needs one")
-        if lesion_size not in RATES:
-            raise ValueError(f"lesion_size={lesion_size!r} is none of {list(RATES)}")
+        check_region_cnn(lesion_size=lesion_size, width=width, levels=levels, blocks=blocks, pyramid=pyramid, peak=peak)
         self.peak, self.reduction = peak if lesion_size == "small" else 1, 2**levels
         self.stem = conv_norm(channels, width)
         widths = [width * 2**i for i in range(levels + 1)]
@@ -79,6 +78,16 @@ class RegionCNN(nn.Module):
         maps = self.to_maps(self.pyramid(together))
         seen = F.max_pool2d(maps, self.peak, ceil_mode=True) if self.peak > 1 else maps
         return Outputs(image=seen.mean((2, 3)), activation=maps, features=tuple(reduced))
+
+
+def check_region_cnn(*, lesion_size: str, width: int, levels: int, blocks: int, pyramid: int, peak: int) -> None:
+    """ValueError where one of these is nothing that a `RegionCNN` can be made with."""
+    if lesion_size not in RATES:
+        raise ValueError(f"lesion_size={lesion_size!r} is none of {list(RATES)}")
+    numbers = {"width": width, "levels": levels, "blocks": blocks, "pyramid": pyramid, "peak": peak}
+    for name, value in numbers.items():
+        if value < 1:
+            raise ValueError(f"{name}={value}: give a whole number from 1 on")
 
 
 class Residual(nn.Module):

@@ -6,7 +6,6 @@ One forward pass gives the lesions' maps (and with them their presence) and the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -95,12 +94,28 @@ class Concat(Attention):
 ATTENTIONS: dict[str, Callable[..., Attention]] = {"conv": Conv, "cw_maxpool": ChannelMaxPool, "concat": Concat}
 """Ways to use the lesions' maps, by the paper's names."""
 
+
+def bilinear(maps: Float[Tensor, "b l h w"], factor: int) -> Float[Tensor, "b l i j"]:
+    """Shrunk by a factor: means under a triangle two blocks wide about each block's centre, cut at the image's edge.
+
+    Without this antialiasing only the four pixels about the centre would be read, and most lesions lie between them.
+
+    Args:
+        maps: probabilities; rows and columns are multiples of the factor.
+        factor: pixels per pixel of what comes out.
+    """
+    size = (maps.shape[2] // factor, maps.shape[3] // factor)
+    # torch has no antialiasing of half precision on a CPU
+    return F.interpolate(maps.float(), size, mode="bilinear", align_corners=False, antialias=True).to(maps.dtype)
+
+
 SHRINK: dict[str, Callable[[Tensor, int], Tensor]] = {
     "max": F.max_pool2d,
     "mean": F.avg_pool2d,
-    "bilinear": partial(F.interpolate, mode="bilinear", align_corners=False),
+    "bilinear": bilinear,
 }
-"""Ways to bring the lesions' maps to the trunk's grid: highest or mean probability of each block of pixels."""
+"""Ways to bring the lesions' maps to the trunk's grid: highest or mean probability of each block of pixels, or a mean
+that weighs the pixels near the block's centre more and its neighbours' too."""
 
 
 class SideAttention(nn.Module):

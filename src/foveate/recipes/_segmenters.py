@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import partial
 
+import timm
 from torch import nn
 
 from foveate.core.labels import LabelSchema
@@ -35,6 +37,9 @@ class Measures:
         dropout: before the answer and in the decoder of HBA-U-Net; TransUNet and TransFuse keep their own.
         channels: of the image.
         size: side of the image.
+
+    Raises:
+        ValueError: width < 1, or timm has no such encoder.
     """
 
     encoder: str | None = None
@@ -45,6 +50,13 @@ class Measures:
     dropout: float = 0.0
     channels: int = 3
     size: int = 512
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise ValueError(f"width={self.width}: give a whole number from 1 on; 32 is as published")
+        if self.encoder is not None and not timm.is_model(self.encoder):
+            near = get_close_matches(self.encoder, timm.list_models(), n=5)
+            raise ValueError(f"encoder={self.encoder!r} is no timm network; near it are {near}")
 
     def divided(self, multiple: int) -> int:
         """The size, if a network can part it so; ValueError otherwise."""
@@ -111,12 +123,12 @@ def transunet(schema: LabelSchema, m: Measures) -> Make:
 
 
 def swin_unet(schema: LabelSchema, m: Measures) -> Make:
-    """Swin-Unet; multiples of 32, with a window (7 where it fits) that parts the coarsest map evenly."""
+    """Swin-Unet; multiples of 32 whose coarsest map windows of 2 to 8 patches part evenly."""
     return partial(
         SwinUNet,
         schema,
-        size=m.divided(32),
-        window=next(w for w in (7, 8, 6, 5, 4, 3, 2, 1) if m.size % (32 * w) == 0),
+        size=m.size,
+        window=_window(m.size),
         embed=3 * m.width,
         depths=(2 if m.depth is None else m.depth,) * 4,
         head=m.width,
@@ -166,6 +178,23 @@ def segmenter(name: str, schema: LabelSchema, measures: Measures) -> Make:
     if name not in NETWORKS:
         raise ValueError(f"network={name!r} is none of {list(NETWORKS)}")
     return NETWORKS[name](schema, measures)
+
+
+def _window(size: int) -> int:
+    """Patches a side of Swin-Unet's windows, by preference 7; in windows of one no patch would see another.
+
+    Raises:
+        ValueError: none fits the size; names the nearest that one fits.
+    """
+    multiples = range(size // 32 * 32 - 32, size + 65, 32)  # of two that follow each other 2 always fits one
+    fit = {s: w for s in multiples for w in (2, 3, 4, 5, 6, 8, 7) if s > 0 and s % (32 * w) == 0}
+    if size not in fit:
+        near = [*[str(s) for s in fit if s < size][-1:], str(min(s for s in fit if s > size))]
+        raise ValueError(
+            f"size={size}: this network needs a multiple of 32 that windows of 2 to 8 patches part evenly, such as "
+            + " or ".join(near)
+        )
+    return fit[size]
 
 
 def _answering(

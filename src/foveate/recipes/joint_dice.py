@@ -12,7 +12,8 @@ Where the paper is silent
   decoder widths: the published HBA-U-Net's; its residual blocks add a convolution to the one before.
   baselines' loss: cross entropy and Dice in equal parts, two classes.
   two steps: the segmenter trains on all images, as the same row in one step does.
-  weights kept: the highest Dice of the target over all validation images, rightly empty masks being 1.
+  weights kept: the highest Dice of the target (mean of several) over all validation images, rightly empty masks
+      being 1.
   CLAHE 2.0 on 8 x 8 tiles; turns up to 15 degrees; epsilon of one pixel.
 """
 
@@ -29,13 +30,14 @@ from foveate.core.decisions import Gate
 from foveate.core.labels import LabelSchema
 from foveate.data.augment import Augment, flip_horizontal, flip_vertical, rotate
 from foveate.data.prepare import Prepare
-from foveate.engine.recipe import Recipe, Stage, best, lowest
+from foveate.engine.recipe import Keep, Recipe, Stage, best, lowest
 from foveate.losses.answer import cross_entropy
 from foveate.losses.joint_dice import Targets, joint_dice, neighbours_of, targets_of
 from foveate.losses.known import Term
 from foveate.losses.overlap import dice
 from foveate.losses.pixel import bce, deep, pixel_cross_entropy
 from foveate.losses.weigh import Weigh
+from foveate.metrics.grading import LESS_IS_BETTER
 from foveate.models.baselines.classifier import Classifier
 from foveate.models.parts.encoders import pretrain
 from foveate.recipes._segmenters import AUXILIARY, ON_ENCODER, WITHOUT, Measures, segmenter
@@ -104,11 +106,13 @@ def recipe(
         rotation: largest turn in degrees.
         epochs, batch, lr, weight_decay, precision: of each stage.
         masks: share of the training patients whose masks are shown.
-        keep: validation figure that chooses the marking network's weights ("loss": the lowest); None = Dice of all
-            images. Where most images are free of the target, "dice/<target>" does not reward marking nothing.
+        keep: validation figure that chooses the marking network's weights ("loss", "brier", "nll": the lowest); None =
+            Dice of all images, the mean over the targets. Where most images are free of the target, "dice/<target>"
+            does not reward marking nothing.
 
     Raises:
-        ValueError: no target, no such network or neighbour, or settings that contradict each other.
+        ValueError: no target, no such network, neighbour or encoder, a size or width that the network cannot have,
+            eps <= 0, or settings that contradict each other.
     """
     multitask = not two_step if multitask is None else multitask
     joint = multitask if joint is None else joint
@@ -116,6 +120,10 @@ def recipe(
         raise ValueError("joint=True weighs by the answer of the same network: say multitask=True")
     if two_step and (multitask or joint):
         raise ValueError("two_step=True: the first step answers, the second does not; leave multitask out")
+    if detach and not joint:
+        raise ValueError("detach=True cuts what the answer learns from joint Dice: say joint=True, or leave detach out")
+    if not eps > 0:
+        raise ValueError(f"eps={eps}: give a number of pixels above 0, such as 1.0")
     answered = multitask or two_step
     if gate and not answered:
         raise ValueError("gate=True needs an answer; say multitask=True or two_step=True")
@@ -151,7 +159,7 @@ def recipe(
         network=segmenter(network, learnt if multitask else learnt.select(questions=()), measures),
         loss=Weigh(**marking, **({"answers": (answers, cross_entropy)} if multitask else {})),
         start=partial(pretrain, weights=weights) if filled else None,
-        keep=lowest("loss") if keep == "loss" else best(keep or _dice_of_all(targets)),
+        keep=_kept(keep, targets, learnt),
     )
     ask = Stage(
         "presence",
@@ -194,7 +202,10 @@ def _beside(schema: LabelSchema, targets: Targets, neighbour: bool | str | Seque
     return chosen
 
 
-def _dice_of_all(targets: Targets) -> str:
-    """Of the target where it is one label; otherwise the mean over all labels stands for them."""
-    labels = list(chain(*targets.values()))
-    return f"dice_all/{labels[0]}" if len(labels) == 1 else "dice_all"
+def _kept(figure: str | None, targets: Targets, learnt: LabelSchema) -> Keep:
+    """By the figure named, or by the Dice of all images, the mean over the labels of all targets."""
+    if figure is None:
+        labels = list(dict.fromkeys(chain(*targets.values())))
+        every = 1 < len(labels) == len(learnt.labels)  # nothing beside them: the mean over all labels is theirs
+        return best("dice_all") if every else best(*(f"dice_all/{label}" for label in labels))
+    return lowest(figure) if figure.partition("/")[0] in ("loss", *LESS_IS_BETTER) else best(figure)

@@ -59,7 +59,7 @@ from foveate.models.joint import Joint
 from foveate.models.lesion_net import LesionNet
 from foveate.models.parts.encoders import pretrain
 from foveate.models.parts.transposed import TransposedUNet
-from foveate.models.side_attention import SideAttention
+from foveate.models.side_attention import ATTENTIONS, SHRINK, SideAttention
 
 Make = Callable[..., nn.Module]
 PIXEL_F1, IMAGE_F1 = "dice_pooled", "presence_f1"
@@ -77,6 +77,9 @@ WHOLE: dict[str, Make] = {"deeplabv3plus": DeepLabV3Plus, "danet": DANet}
 
 PRESENCE: dict[str, Make] = {"classifier": Classifier, "abn": ABN}
 """Networks that say whether a lesion is there, and mark nothing."""
+
+STRIDES = (2, 4, 8, 16, 32)
+"""Where the paper cuts the path."""
 
 NETWORKS = (*CUT, *WHOLE, "unet", *PRESENCE)
 GRADERS = ("side_attention", *PRESENCE)
@@ -119,21 +122,26 @@ def recipe(
 ) -> Recipe:
     """The multi-task network, or one of the rows that it is compared with.
 
+    A keyword that the chosen network, loss or grader has no use for changes nothing (``stride`` of a U-Net, ``share``
+    with "wce", ``attention`` with "abn"), so that a study can hand one set of keywords to all its rows. Its value is
+    looked at all the same.
+
     Args:
         schema: the manifest's; needs labels where a network marks, a question where a grader grades.
         network: of stage 1, one of `NETWORKS`; None = no lesions, the grader alone.
-        stride: where the path of Lesion-Net and FCN is cut: 2, 4, 8, 16, 32.
+        stride: where the path of Lesion-Net and FCN is cut, one of `STRIDES` of which the encoder has a map.
         parts: stage 1 trains on this many patches a side and reads windows of their size at half steps, whose overlaps
             are averaged; None = whole images. 4 in the paper's patch FCN-32s. Needs grader=None.
         loss: of stage 1: "dual" (Dice until the first drop of the rate), "dice", "wce" or "focal"; classifiers of
             presence learn on their part of "dual" alone.
-        share: lambda of the dual loss.
+        share: lambda of the dual loss, in [0, 1].
         late: the dual loss waits for the first drop.
         per_lesion: Dice losses are means over lesions, not one ratio of all.
         grader: of stage 2, one of `GRADERS`; None = stage 1 alone. "classifier" and "abn" do without stage 1.
         attention: "conv", "cw_maxpool" or "concat".
         shrink: of the lesions' maps to the trunk's: "max", "mean" or "bilinear".
-        ordinal: grade by squared earth mover's distance (the question must be ordered), not by cross entropy.
+        ordinal: grade by squared earth mover's distance (the question must be ordered, or yes/no), not by cross
+            entropy.
         finetune: stage 2 trains stage 1's network too, on both losses; the paper keeps it frozen.
         question: that is graded; None = the first ordered one, else the first.
         labels: that are learnt; None = all.
@@ -147,14 +155,21 @@ def recipe(
         balance: draw the answers equally often (in both stages).
 
     Raises:
-        ValueError: a name that is none, nothing to learn, or a schema without what is to be learnt.
+        ValueError: a name or number that is none, nothing to learn, or a schema without what is to be learnt.
     """
-    if network is not None and network not in NETWORKS:
-        raise ValueError(f"network={network!r} is none of {list(NETWORKS)}")
-    if grader is not None and grader not in GRADERS:
-        raise ValueError(f"grader={grader!r} is none of {list(GRADERS)}")
-    if loss not in ("dual", "dice", *LOSSES):
-        raise ValueError(f"loss={loss!r} is none of {['dual', 'dice', *LOSSES]}")
+    choices: tuple[tuple[str, object, Sequence[object]], ...] = (
+        ("network", network, (*NETWORKS, None)),
+        ("grader", grader, (*GRADERS, None)),
+        ("loss", loss, ("dual", "dice", *LOSSES)),
+        ("attention", attention, tuple(ATTENTIONS)),
+        ("shrink", shrink, tuple(SHRINK)),
+        ("stride", stride, STRIDES),
+    )
+    for name, value, names in choices:
+        if value not in names:
+            raise ValueError(f"{name}={value!r} is none of {list(names)}")
+    if not 0 <= share <= 1:
+        raise ValueError(f"share={share} must lie in [0, 1]; the paper's is 0.8, 1 is Dice of the pixels alone")
     if (network is not None) != (grader in ("side_attention", None)):
         raise ValueError(
             f"network={network!r}, grader={grader!r}: side_attention needs a network, the other graders none; "
@@ -166,6 +181,11 @@ def recipe(
             "grader=None, for a grade is about the whole image"
         )
     asked = _asked(schema, question) if grader is not None or schema.questions else None
+    if ordinal and grader is not None and asked is not None and len(asked.answers) > 2 and not asked.ordered:
+        raise ValueError(
+            f"ordinal=True: the answers of question {asked.name!r} have no order; say ordered in the manifest's schema "
+            f"where they are grades, ask another (question=...), or give ordinal=False"
+        )
     # A network that grades nothing keeps the question: stage 1 is the same stage then, and runs share it
     learnt = schema.select(questions=() if asked is None else (asked.name,), labels=() if network is None else labels)
     if network is not None and not learnt.labels:

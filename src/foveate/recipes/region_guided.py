@@ -2,8 +2,8 @@
 
 A network with one activation map a finding; cross entropy of the answers plus lambda times the activation outside the
 cue. Cues are marked regions, boxes, ellipses or polygons of readers, or are made of masks; rows of all kinds train
-together, and one without a cue trains by its answer. ``network="inception_v3"`` (or any timm network) is guided on its
-class activation maps in the same way; ``guide=0`` turns the guidance off.
+together, and one without a cue trains by its answer. ``network="inception_v3"`` (or any timm network) and the other
+networks of the house (`HOUSE`) are guided on their class activation maps in the same way; ``guide=0`` turns it off.
 
 Where the paper is silent
   score: the mean of the maps is taken before the sigmoid; after it scores would be confined to 0.5 to 0.73.
@@ -19,8 +19,10 @@ Where the paper is silent
 from __future__ import annotations
 
 from collections.abc import Callable
+from difflib import get_close_matches
 from functools import partial
 
+import timm
 from torch import nn
 from torch.optim import SGD
 
@@ -36,7 +38,7 @@ from foveate.data.augment import (
     shift,
     zoom,
 )
-from foveate.data.cues import Cues
+from foveate.data.cues import FORMS, Cues
 from foveate.data.prepare import Prepare
 from foveate.engine.recipe import Recipe, Stage, lowest
 from foveate.engine.schedule import divide_when_flat
@@ -45,9 +47,15 @@ from foveate.losses.guidance import guidance, guidance_entropy, guidance_printed
 from foveate.losses.known import Term
 from foveate.losses.weigh import Weigh
 from foveate.models.baselines.classifier import Classifier
-from foveate.models.guided import Guided
+from foveate.models.baselines.opticnet71 import OpticNet71
+from foveate.models.cm_cnn import CMCNN
+from foveate.models.guided import Guided, HBAClassifier
+from foveate.models.hba_unet import HBAUNet
+from foveate.models.joint import Joint
 from foveate.models.parts.encoders import pretrain
-from foveate.models.region_cnn import RegionCNN
+from foveate.models.region_cnn import RegionCNN, check_region_cnn
+
+Make = Callable[[], nn.Module]
 
 LOSSES: dict[str, Callable[..., Term]] = {
     "paper": lambda eps: partial(guidance, eps=eps),
@@ -55,6 +63,24 @@ LOSSES: dict[str, Callable[..., Term]] = {
     "entropy": lambda eps: guidance_entropy,
 }
 """Guidance losses: eq. 2 shifted to start at 0, eq. 2 as printed, and -(1 - m) log(1 - a)."""
+
+HOUSE: dict[str, Callable[[LabelSchema, int], Make]] = {
+    "cm_cnn": lambda schema, _: partial(_house, partial(CMCNN, "resnet18", schema.unite("seen"))),
+    "joint": lambda schema, _: partial(_house, partial(Joint, "resnet18", schema.select(labels=()))),
+    "opticnet71": lambda schema, _: partial(_house, partial(OpticNet71, schema)),
+    "hba_unet": lambda schema, size: partial(_hba, "resnet50", schema, size=max(size // 32 * 32, 32)),
+}
+"""Networks of the house, on the encoders of their recipes: schema and size of the image -> what makes one.
+
+None is taught masks, and none gives any. cm_cnn: its one mask learns from answers and cues alone, as attention. joint,
+hba_unet: what answers, without the decoder; joint is then ResNet-18 with its head, as Y-Net would be.
+Left out: cross-stitch, cross-connected, TransUNet, TransFuse, side attention and U-Nets with an answer, half of which
+is there to mark; the cascade and Presence, which have no head of their own; ABN, whose own maps are no logits for one
+finding: a ReLU and a convolution without bias give them one sign, so they cannot be bright inside and dark outside.
+"""
+
+UNFILLED = ("region_cnn", "opticnet71")
+"""Networks without an encoder for ``weights`` to fill; they pass it over, so that a table can give it to all rows."""
 
 
 def recipe(
@@ -91,16 +117,17 @@ def recipe(
 
     Args:
         schema: the manifest's; needs a finding, a yes/no question whose evidence is a label.
-        network: "region_cnn", or a timm network whose class activation maps are guided ("inception_v3").
+        network: "region_cnn", a name of `HOUSE`, or a timm network whose class activation maps are guided
+            ("inception_v3").
         lesion_size: of region_cnn, a name of `models.region_cnn.RATES`.
         guide: lambda of eq. 3; 0 = no guidance.
         guidance_loss: a name of `LOSSES`.
-        eps: of eq. 2.
+        eps: of eq. 2, in (0, 1).
         cue: what masks become before they guide, a name of `data.cues.FORMS`.
         aim: what they become when activation maps are held against them (AIR).
         at_least: readers who must have marked a place.
         findings: yes/no questions to learn; None = all that have evidence. The paper trains one network each.
-        weights: of a timm network, "none", "hub" or a file.
+        weights: of the encoder of another network than `UNFILLED`, "none", "hub" or a file.
         width, levels, blocks, pyramid, peak: of region_cnn.
         size, crop_field, graders: of the preparation.
         epochs, batch, lr, precision: of the training.
@@ -110,10 +137,10 @@ def recipe(
         masks: share of the training patients whose masks are shown, that is, have cues made of them.
 
     Raises:
-        ValueError: the schema has no such finding, or a name is none.
+        ValueError: the schema has no such finding, a name is none, or a number is out of range.
     """
-    if guidance_loss not in LOSSES:
-        raise ValueError(f"guidance_loss={guidance_loss!r} is none of {list(LOSSES)}")
+    _check_guidance(network, guidance_loss, cue, aim, guide=guide, eps=eps, at_least=at_least)
+    check_region_cnn(lesion_size=lesion_size, width=width, levels=levels, blocks=blocks, pyramid=pyramid, peak=peak)
     there = [q.name for q in schema.findings]
     asked = there if findings is None else list(findings)
     if not asked or set(asked) - set(there):
@@ -124,8 +151,12 @@ def recipe(
     terms: dict[str, tuple[float, Term]] = {"answers": (1.0, cross_entropy)}
     if guide > 0:
         terms["guidance"] = (guide, LOSSES[guidance_loss](eps))
-    make: Callable[[], nn.Module] = partial(_guided, network, learnt)
-    if network == "region_cnn":
+    make: Make
+    if network in HOUSE:
+        make = HOUSE[network](learnt, size)
+    elif network != "region_cnn":
+        make = partial(_guided, network, learnt)
+    else:
         make = partial(
             RegionCNN,
             learnt,
@@ -140,7 +171,7 @@ def recipe(
         "findings",
         network=make,
         loss=Weigh(**terms),
-        start=partial(pretrain, weights=weights) if weights != "none" and network != "region_cnn" else None,
+        start=partial(pretrain, weights=weights) if weights != "none" and network not in UNFILLED else None,
         keep=lowest("loss"),
     )
     varied = (
@@ -174,3 +205,33 @@ def recipe(
 def _guided(name: str, schema: LabelSchema) -> Guided:
     """A timm network with its class activation maps."""
     return Guided(Classifier(name, schema))
+
+
+def _house(network: Make) -> Guided:
+    """A network of the house with its class activation maps, and without masks, which nothing teaches it."""
+    return Guided(network(), marks=False)
+
+
+def _hba(encoder: str, schema: LabelSchema, *, size: int) -> Guided:
+    """HBA-U-Net without its decoder."""
+    return Guided(HBAClassifier(HBAUNet(encoder, schema, size=size)))
+
+
+def _check_guidance(
+    network: str, guidance_loss: str, cue: str, aim: str, *, guide: float, eps: float, at_least: int
+) -> None:
+    """ValueError where a name is none or a number out of range."""
+    if network not in ("region_cnn", *HOUSE) and not timm.is_model(network):
+        near = get_close_matches(network, timm.list_models(), n=5)
+        raise ValueError(
+            f"network={network!r} is none of {['region_cnn', *HOUSE]} and no timm network; near it are {near}"
+        )
+    for name, value, names in (("guidance_loss", guidance_loss, LOSSES), ("cue", cue, FORMS), ("aim", aim, FORMS)):
+        if value not in names:
+            raise ValueError(f"{name}={value!r} is none of {list(names)}")
+    if not 0 <= guide < float("inf"):
+        raise ValueError(f"guide={guide}: give 0 (no guidance) or a positive weight; the paper's is 1")
+    if not 0 < eps < 1:
+        raise ValueError(f"eps={eps} must lie between 0 and 1, such as 1e-3")
+    if at_least < 1:
+        raise ValueError(f"at_least={at_least}: give 1 or more readers")

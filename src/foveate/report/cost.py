@@ -27,7 +27,7 @@ SAID = {"auc": "AUROC", "air": "AIR within regions", "air_mask": "AIR within mas
 
 @dataclass(frozen=True)
 class Labels:
-    """What a method learnt from.
+    """What a method learns from.
 
     Args:
         kind: "image" (answers alone), "regions", "boxes", "ellipses" or "masks".
@@ -36,6 +36,19 @@ class Labels:
 
     kind: str
     share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What was labelled for one training.
+
+    Args:
+        images: answered, to train and to validate on.
+        drawn: those of them with the finding for which more than the answer was given.
+    """
+
+    images: int
+    drawn: int
 
 
 def timed(seconds: Mapping[str, float]) -> dict[str, float]:
@@ -53,7 +66,7 @@ def timed(seconds: Mapping[str, float]) -> dict[str, float]:
 
 
 def hours(labels: Labels, *, images: int, present: int, seconds: Mapping[str, float] = SECONDS) -> float:
-    """Time to label a set: an answer an image, and the drawing in a share of those with the finding.
+    """Time to label a set to train and validate on: an answer an image, and the drawing in a share of those with it.
 
     Args:
         labels: what was drawn.
@@ -74,6 +87,7 @@ def cost_curves(
     counts: Mapping[str, Counts],
     labels: Mapping[str, Labels],
     *,
+    labelled: Mapping[str, Sequence[Labelled]],
     question: str,
     figures: Sequence[str] = ("auc", "air", "air_mask"),
     seconds: Mapping[str, float] = SECONDS,
@@ -81,28 +95,30 @@ def cost_curves(
 ) -> Figure:
     """A panel a figure: its value with its interval against the hours of labelling, a line a kind of label.
 
-    The hours are those of the whole set that was counted (all folds), so that methods are compared on one scale.
+    The hours are those of the images that a training was given, not of those that it was tested on: of several folds
+    their mean.
 
     Args:
-        counts: row -> counts.
-        labels: row -> what it learnt from; rows without are left out.
+        counts: row -> counts of the test images.
+        labels: row -> what it learnt from; rows without are left out. Its share is the one that was asked for; which
+            images were drawn in says ``labelled``.
+        labelled: row -> what was labelled for it, one a fold.
         question: the finding.
         figures: of `metrics.grading` and `metrics.localisation`, without the finding's name.
         seconds: of one label of each kind.
         repeats: bootstrap draws.
 
     Raises:
-        ValueError: no row has both.
+        ValueError: no row has both counts and labels, or nobody says what was labelled for one that has.
     """
     rows = [row for row in counts if row in labels]
     if not rows:
         raise ValueError(f"labels={list(labels)} name none of the rows {list(counts)}")
+    if lost := [row for row in rows if not labelled.get(row)]:
+        raise ValueError(f"labelled={list(labelled)} lacks {lost}; say what was labelled for each fold of these rows")
     names = [f"{name}/{question}" for name in figures]
     found = {row: interval(partial(_figures, names=names), counts[row], repeats=repeats) for row in rows}
-    spent = {}
-    for row in rows:
-        truth = counts[row].questions[question].truth
-        spent[row] = hours(labels[row], images=len(truth), present=int(truth.sum()), seconds=seconds)
+    spent = {row: _spent(labels[row].kind, labelled[row], seconds=seconds) for row in rows}
     figure, panels = canvas.panels(len(figures))
     for axes, short, name in zip(panels, figures, names, strict=True):
         canvas.name(axes, SAID.get(short, short), x="hours of labelling", y=SAID.get(short, short))
@@ -114,6 +130,12 @@ def cost_curves(
         axes.grid(True, axis="y", color="#e4e6ea")
     canvas.legend_below(figure, panels[0], columns=len(SECONDS))
     return figure
+
+
+def _spent(kind: str, folds: Sequence[Labelled], *, seconds: Mapping[str, float]) -> float:
+    """Mean hours of the folds."""
+    every = [hours(Labels(kind), images=one.images, present=one.drawn, seconds=seconds) for one in folds]
+    return sum(every) / len(every)
 
 
 def _line(axes: canvas.Axes, kind: str, points: Sequence[tuple[float, Estimate]], number: int) -> None:

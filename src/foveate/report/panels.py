@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool
 from PIL import Image, ImageDraw
 
+from foveate.core.reading import presence_only
 from foveate.core.types import Case
 from foveate.metrics.localisation import air
 from foveate.report import colours
@@ -67,17 +68,18 @@ def mask_panel(
     The part holds the truth and the marks of all methods with a margin.
 
     Args:
-        images: method -> its case, for each image; a method without the label is left out, one without this image
-            leaves its place empty. Cases are taken one after the other, so that a lazy mapping need not hold them all.
+        images: method -> its case, for each image; a method without the label is left out, and so is one that tells
+            its presence alone (`core.reading.presence_only`, of its first image); one without this image leaves its
+            place empty. Cases are taken one after the other, so that a lazy mapping need not hold them all.
         label: which; None = the only one.
         questions: whose answers stand below; None = all.
         width: pixels across at most.
 
     Raises:
-        ValueError: no images, the label is none of any method's, or it is not named where there are several.
+        ValueError: no images, the label is none that any method marks, or it is not named where there are several.
     """
-    methods = _methods(images)
-    there = {m: next(row[m].prediction.labels for row in images if m in row) for m in methods}
+    methods = methods_of(images)
+    there = {m: marked_by(m, images) for m in methods}
     known = list(dict.fromkeys(name for names in there.values() for name in names))
     if label is None and len(known) != 1:
         raise ValueError(f"label=None: the methods mark {known}; name the one that the panel shows")
@@ -121,7 +123,7 @@ def cam_panel(
     Raises:
         ValueError: no images, or no method has a map for the question.
     """
-    methods = [m for m in _methods(images) if any(m in row and row[m].prediction.cam.get(question) for row in images)]
+    methods = [m for m in methods_of(images) if any(m in row and row[m].prediction.cam.get(question) for row in images)]
     if not methods:
         raise ValueError(f"question={question!r}: no case has an activation map for it; ask the predictor for them")
     grid = Grid.of(len(methods), lead=1, limit=width)
@@ -140,7 +142,15 @@ def cam_panel(
     return grid.sheet(rows, heads=["image", *methods], key=foot)
 
 
-def _methods(images: Sequence[Mapping[str, Case]]) -> list[str]:
+def marked_by(method: str, images: Sequence[Mapping[str, Case]]) -> tuple[str, ...]:
+    """The labels whose place a method tells, by its first image."""
+    first = next(row[method] for row in images if method in row).prediction
+    whole = presence_only(first)
+    return tuple(label for label in first.labels if label not in whole)
+
+
+def methods_of(images: Sequence[Mapping[str, Case]]) -> list[str]:
+    """Every method of some images, in the order that they come in; ValueError where there is none."""
     found = list(dict.fromkeys(method for row in images for method in row))
     if not found:
         raise ValueError("images hold no case; give at least one image and method")
@@ -164,7 +174,7 @@ def _mask_row(
     part = slice(box[0], box[0] + box[2]), slice(box[1], box[1] + box[3])
     image, truth = first.image[part], Marked.of(first, label)
     tiles = [
-        Tile(framed(first.image, box=box, width=grid.tile), (first.prediction.id, *_truths(first, questions))),
+        Tile(framed(first.image, box=box, width=grid.tile), (first.prediction.id, *answers_true(first, questions))),
         Tile(
             overlay(image, masks=truth.truth[part][None], labels=(label,), width=grid.tile, legend=False),
             (f"{truth.truth.sum():,} px" if truth.known.any() else "truth unknown",),
@@ -186,7 +196,7 @@ def _mask_row(
             width=grid.tile,
             legend=False,
         )
-        tiles.append(Tile(wrong, (marked.words, *_given(case, questions))))
+        tiles.append(Tile(wrong, (marked.words, *answers_given(case, questions))))
     return tiles
 
 
@@ -204,7 +214,7 @@ def _cam_row(
     judged: Mask = np.any(seen, axis=0)
     outlined = overlay(first.image, masks=cue[None], labels=("truth",), width=grid.tile, alpha=0.0, legend=False)
     share = (f"truth: {cue.sum() / judged.sum():.1%} of area",) if cue.any() else ()
-    tiles = [Tile(outlined, (first.prediction.id, *_truths(first, (question,)), *share))]
+    tiles = [Tile(outlined, (first.prediction.id, *answers_true(first, (question,)), *share))]
     for method in methods:
         case = row[method] if method in here else None
         maps = case.prediction.cam.get(question, {}) if case else {}
@@ -225,7 +235,7 @@ def _cam_row(
     return tiles
 
 
-def _given(case: Case, questions: Sequence[str] | None) -> tuple[str, ...]:
+def answers_given(case: Case, questions: Sequence[str] | None) -> tuple[str, ...]:
     """The answers to these questions, marked right or wrong where the truth is known."""
     asked = [q for q in case.prediction.answers if questions is None or q in questions]
     return tuple(answer_words(case, q, case.prediction.answers[q]) for q in asked)
@@ -234,13 +244,15 @@ def _given(case: Case, questions: Sequence[str] | None) -> tuple[str, ...]:
 def answer_words(case: Case, question: str, answer: str) -> str:
     """An answer, its probability, and whether it is right where it was given and the truth is known."""
     probability = case.prediction.probabilities.get(question, {}).get(answer)
-    named = f"{question}: {answer}" if answer in ("yes", "no") else answer
+    bare = answer in ("yes", "no") or answer[:1].isdigit()  # says nothing without its question
+    named = f"{question}: {answer}" if bare else answer
     given, truth = case.prediction.answers.get(question), case.answers.get(question)
     sign = "" if truth is None or answer != given else " ✓" if answer == truth else " ✗"
     return named + ("" if probability is None else f" {probability:.2f}") + sign
 
 
-def _truths(case: Case, questions: Sequence[str] | None) -> tuple[str, ...]:
+def answers_true(case: Case, questions: Sequence[str] | None) -> tuple[str, ...]:
+    """The true answers to these questions (None = all), as far as they are known."""
     return tuple(f"{q}: {a}" for q, a in case.answers.items() if questions is None or q in questions)
 
 

@@ -16,7 +16,7 @@ from foveate.losses.joint_dice import targets_of
 from foveate.recipes import load_recipe
 from foveate.studies._printed import printed
 
-PLAIN = {"neighbour": False, "multitask": False, "joint": False}
+PLAIN = {"neighbour": False, "multitask": False, "joint": False, "detach": False}
 """Background and target alone, no answer, cross entropy and Dice: how the paper trains all that is not its own."""
 
 NETWORKS: dict[str, str] = {
@@ -32,8 +32,8 @@ NETWORKS: dict[str, str] = {
 
 PARTS: dict[str, dict[str, Any]] = {
     "HBA-UNet": PLAIN,
-    "+ neighbour": {"multitask": False, "joint": False},
-    "+ neighbour, answer": {"joint": False},
+    "+ neighbour": {"multitask": False, "joint": False, "detach": False},
+    "+ neighbour, answer": {"joint": False, "detach": False},
     "+ answer, joint Dice": {"neighbour": False},
     "Ours": {},
 }
@@ -47,10 +47,13 @@ GATES: dict[str, dict[str, Any]] = {
 }
 """Rows of "Gate": the same network by either loss, its masks as they are or opened and closed by its own answer.
 
-A gated row keeps the weights whose masks are best behind the gate, so its kept epoch may be another.
+A gated row is trained, and its weights are chosen, as the same row without a gate: the two share what was trained.
 """
 
 TWO_STEPS = "TransUNet + ResNet"
+
+OF_ROWS = ("network", "multitask", "joint", "two_step", "gate")
+"""Keywords that make a row what it is called, and so are none for all of them."""
 
 COLUMNS = ("dice_all", "dice_all_std", "dice_present", "dice_present_std", "presence_accuracy", "presence_sensitivity",
            "presence_specificity")  # fmt: skip
@@ -86,19 +89,28 @@ def study(
     common: Mapping[str, Any] | None = None,
     each: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Study:
-    """The three tables and "Gate", for the target of the schema's first yes/no question with evidence.
+    """The three tables and "Gate", for one yes/no question with evidence: the schema's first, or ``question``.
+
+    Where its evidence is several labels each has figures of its own, for presence is read from the mask of one label;
+    the paper's, of a single target, are then left out.
 
     Args:
         schema: needs such a question; all other labels are neighbours.
-        common: keywords for every recipe.
+        common: keywords for every recipe; not `OF_ROWS`.
         each: row -> keywords of its own, such as {"TransUNet": {"depth": 4}} where a network is to be smaller.
 
     Raises:
-        ValueError: the schema has no such question, or ``each`` names no row.
+        ValueError: the schema has no such question, ``common`` asks another one or several, or would make rows other
+            than they are called, or ``each`` names no row.
     """
-    settings = {"question": next(iter(targets_of(schema))), **(common or {})}
-    label = targets_of(schema)[settings["question"]][0]
-    own, every = each or {}, [*NETWORKS, *PARTS, TWO_STEPS, *GATES]
+    shared, own, every = common or {}, each or {}, [*NETWORKS, *PARTS, TWO_STEPS, *GATES]
+    asked = _asked(schema, shared.get("question"))
+    settings, labels = {**shared, "question": asked}, targets_of(schema)[asked]
+    if taken := {name: value for name, value in shared.items() if name in OF_ROWS}:
+        raise ValueError(
+            f"common: {taken} would make every row another than it is called; give single rows keywords of their own, "
+            f"such as each={{'Ours': {taken}}}"
+        )
     if strange := set(own) - set(every):
         raise ValueError(f"each: {sorted(strange)} are none of the rows {every}")
 
@@ -114,22 +126,53 @@ def study(
         "Table 3": ({"TransUNet": plain["TransUNet"], TWO_STEPS: steps} | ours, TABLE3),
     }
     tables["Gate"] = ({name: row(name, **keywords) for name, keywords in GATES.items()}, {})
-    figures = tuple(f"{name}/{label}" for name in COLUMNS)
+    figures = tuple(f"{name}/{label}" for label in labels for name in COLUMNS)
+    one = len(labels) == 1
     return Study(
         "joint_dice",
         {
             title: StudyTable(
                 rows,
                 figures,
-                paper=printed(figures, paper),
+                paper=printed(figures, paper) if one else {},
                 reference="Ours" if "Ours" in rows else "Dice",
                 compared=tuple(f for f in figures if "_std" not in f),
                 costs=("size", "training", "test"),
-                note=f"Target: {label}. Presence is read from the mask: any pixel given the target.{_gated(rows)}",
+                note=(_said_of_one(labels[0]) if one else _said_of_several(labels)) + _gated(rows) + _unfilled(rows),
             )
             for title, (rows, paper) in tables.items()
         },
     )
+
+
+def _asked(schema: LabelSchema, question: Any) -> str:
+    """The question that is studied; ValueError where it is not one of those with evidence."""
+    there = list(targets_of(schema))
+    if question is None:
+        return there[0]
+    if not isinstance(question, str) or question not in there:
+        raise ValueError(
+            f"question={question!r}: a study compares one question; name one of {there}, others in studies of their own"
+        )
+    return question
+
+
+def _said_of_one(label: str) -> str:
+    return f"Target: {label}. Presence is read from the mask: any pixel given the target."
+
+
+def _said_of_several(labels: tuple[str, ...]) -> str:
+    return (
+        f"Targets: {', '.join(labels)}, each with figures of its own. Presence is read from its mask: any pixel given "
+        "it. The paper's figures are of a single target and left out."
+    )
+
+
+def _unfilled(rows: Mapping[str, Recipe]) -> str:
+    """Rows whose marking network no pretrained weights fill, where those of others are filled."""
+    bare = [row for row, recipe in rows.items() if recipe.stages[-1].start is None]
+    some = any(stage.start is not None for recipe in rows.values() for stage in recipe.stages)
+    return f" Marked from random weights, which those given do not fit: {', '.join(bare)}." if some and bare else ""
 
 
 def _gated(rows: Mapping[str, Recipe]) -> str:

@@ -289,8 +289,11 @@ def _overall(row: Row) -> StudyTable:
 
 def _beyond(row: Row) -> StudyTable:
     """What the paper did not pursue, against its own network."""
-    rows = {OURS: row(**GRADERS[OURS]), **{name: row(**keywords) for name, keywords in FURTHER.items()}}
-    asked = rows[OURS].schema.questions[0]
+    ours = row(**GRADERS[OURS])
+    asked = ours.schema.questions[0]
+    graded = asked.ordered or len(asked.answers) == 2  # the ordinal loss needs an order
+    further = {name: keywords for name, keywords in FURTHER.items() if graded or not keywords.get("ordinal")}
+    rows = {OURS: ours, **{name: row(**keywords) for name, keywords in further.items()}}
     return StudyTable(
         rows,
         (f"qkappa/{asked.name}", f"accuracy/{asked.name}", "dice_pooled", "presence_f1"),

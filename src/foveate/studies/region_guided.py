@@ -15,10 +15,13 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from foveate.core.labels import LabelSchema
+from foveate.data.manifest import Manifest
 from foveate.engine.recipe import Recipe
+from foveate.engine.run import Run
 from foveate.engine.study import Study, StudyTable
-from foveate.recipes import load_recipe
-from foveate.report.cost import SECONDS, Labels, cost_curves, timed
+from foveate.engine.train import taught
+from foveate.recipes import load_recipe, load_run
+from foveate.report.cost import SECONDS, Labelled, Labels, cost_curves, timed
 from foveate.report.study import Chart
 from foveate.studies import pooled, study_record
 from foveate.studies._printed import printed
@@ -38,16 +41,37 @@ PAPER: Mapping[str, tuple[float, ...]] = {
 
 ALSO = {
     "exudate": "hard exudate",
-    "hard_exudate": "hard exudate",
     "hemorrhage": "haemorrhage",
-    "cotton_wool_spot": "cotton wool patch",
-    "cotton_wool": "cotton wool patch",
-    "soft_exudate": "cotton wool patch",
+    "cotton wool spot": "cotton wool patch",
+    "cotton wool": "cotton wool patch",
+    "soft exudate": "cotton wool patch",
+    "pigmentary change": "retinal pigmentary change",
+    "epiretinal membrane": "membrane",
+    "rnfl defect": "RNFL defect",
+    "nerve fibre layer defect": "RNFL defect",
+    "peripapillary atrophy": "atrophy",
+    "chorioretinal atrophy": "atrophy",
 }
-"""Names that findings of data sets have -> the paper's."""
+"""Names that findings of data sets have, without underlines and a "_present" -> the paper's."""
 
-LARGE = ("RNFL defect", "macular hole", "membrane")
-"""Findings that the paper does not count among the small ones; it does not say which are medium and which large."""
+SIZES: Mapping[str, str] = {
+    "haemorrhage": "small",
+    "hard exudate": "small",
+    "cotton wool patch": "small",
+    "drusen": "small",
+    "retinal pigmentary change": "small",
+    "macular hole": "medium",
+    "atrophy": "medium",
+    "membrane": "large",
+    "RNFL defect": "large",
+}
+"""Finding -> the ``lesion_size`` that its network is made for.
+
+The small ones are the paper's. It does not say which of the others are medium and which large; our reading goes by what
+a convolution of the pyramid spans at 512 px, where the disc is some 70 px wide: 144 px at rate 4, twice the disc, as
+holes with their surroundings and patches of atrophy; 272 px at rate 8, as a membrane across the macula or the wedge of
+a nerve fibre defect. A finding that does not stand here is taken as small, and its table's note says so.
+"""
 
 SHARES = (0.25, 0.5, 1.0)
 
@@ -86,8 +110,18 @@ def study(
 
 
 def _settings(finding: str, common: Mapping[str, Any], **own: Any) -> dict[str, Any]:
-    size = {"lesion_size": "medium"} if called(finding) in LARGE else {}
-    return {**size, **common, "findings": [finding], **own}
+    return {"lesion_size": SIZES.get(called(finding), "small"), **common, "findings": [finding], **own}
+
+
+def _size_said(finding: str, common: Mapping[str, Any]) -> str:
+    """For a note: the lesions that the region network is made for, and whose word that is."""
+    name = called(finding)
+    if "lesion_size" in common:
+        return f"The region network is made for {common['lesion_size']} lesions, as asked for."
+    if name not in SIZES:
+        return f"The region network is made for small lesions; the paper gives {name} no size."
+    whose = "as the paper has it" if SIZES[name] == "small" else "which is our reading; the paper says no size"
+    return f"The region network is made for {SIZES[name]} lesions, {whose}."
 
 
 def _rows(schema: LabelSchema, finding: str, common: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Recipe]:
@@ -114,7 +148,7 @@ def _guided(schema: LabelSchema, finding: str, common: Mapping[str, Any]) -> Stu
         note="AIR: share of the activation within the cue, in images with the finding called rightly (TP) and missed "
         "(FN) at the threshold with the best harmonic mean of sensitivity and specificity, which is chosen on the test "
         "images themselves, as in the paper; a map that ignores the cue scores the cue's share. Inception-v3's "
-        "activation is the sigmoid of its class activation map.",
+        f"activation is the sigmoid of its class activation map. {_size_said(finding, common)}",
     )
 
 
@@ -127,7 +161,9 @@ def _together(schema: LabelSchema, findings: Sequence[str], common: Mapping[str,
         tuple(f"{name}/{finding}" for finding in findings for name in ("auc", "air", "cue_share", "pointing")),
         reference=WITHOUT,
         compared=tuple(f"{name}/{finding}" for finding in findings for name in ("auc", "air")),
-        note="One network for all findings, a map each. AIR over all images with the finding, called or missed.",
+        note="One network for all findings, a map each, made for "
+        f"{common.get('lesion_size', 'small')} lesions whatever they are. AIR over all images with the finding, called "
+        "or missed.",
     )
 
 
@@ -142,7 +178,7 @@ def _forms(schema: LabelSchema, finding: str, common: Mapping[str, Any]) -> Stud
         "Inception-v3, guided CAM, -log(1 - a)": {"network": "inception_v3", "guidance_loss": "entropy"},
     }
     figures = tuple(f"{name}/{finding}" for name in ("auc", "air", "cue_share", "pointing", "air_mask"))
-    note = "AIR over all images with the finding, whether it was called or missed."
+    note = f"AIR over all images with the finding, whether it was called or missed. {_size_said(finding, common)}"
     return StudyTable(_rows(schema, finding, common, said), figures, reference=WITHOUT, note=note)
 
 
@@ -169,17 +205,18 @@ def _labels(schema: LabelSchema, finding: str, common: Mapping[str, Any], shares
         figures,
         reference="Image labels",
         note="Every image has its answer; cues of the kind named are drawn for that share of the training patients. "
-        "AIR is within the regions that hold the finding, whatever was drawn.",
+        f"AIR is within the regions that hold the finding, whatever was drawn. {_size_said(finding, common)}",
     )
 
 
 def called(finding: str) -> str:
     """The paper's name of a finding."""
-    return ALSO.get(finding, finding.replace("_", " "))
+    name = finding.removesuffix("_present").replace("_", " ")
+    return ALSO.get(name, name)
 
 
 def charts(folder: Path, *, seconds: Mapping[str, float] | None = None) -> Iterator[Chart]:
-    """What the labels cost and what they bring, where the table "Labels" was run.
+    """What the labels cost and what they bring, where the table "Labels" was run and the manifest is still there.
 
     Args:
         folder: of the study.
@@ -189,16 +226,17 @@ def charts(folder: Path, *, seconds: Mapping[str, float] | None = None) -> Itera
         ValueError: a kind that there is not, or a time that is not positive.
     """
     times = timed(seconds or {})
-    if "Labels" in study_record(folder)["tables"]:
+    record = study_record(folder)
+    if "Labels" in record["tables"] and _manifest(record) is not None:
         said = ", ".join(f"{kind} {time:g} s" for kind, time in times.items())
         whose = "as given" if seconds else "assumed; give your own with --seconds"
         yield Chart(
             "Labels",
             "labels_cost",
             curves_of(folder, seconds=times),
-            f"Against the hours that readers need for labels of each kind. Time of one label ({whose}): {said}; an "
-            "answer for every image, the drawing in addition where the finding is there. Whiskers: 95 % intervals by "
-            "patient.",
+            f"Against the hours that readers need to label the images to train and validate on. Time of one label "
+            f"({whose}): {said}; an answer for every image, the drawing in addition where the finding is there. "
+            "Whiskers: 95 % intervals by patient.",
         )
 
 
@@ -210,7 +248,7 @@ def curves_of(folder: str | Path, *, seconds: Mapping[str, float] = SECONDS) -> 
         seconds: of one label of each kind.
 
     Raises:
-        ValueError: the folder holds no such table.
+        ValueError: the folder holds no such table, or the manifest that it learnt from is no longer there.
     """
     record = study_record(Path(folder))
     if "Labels" not in record["tables"]:
@@ -220,4 +258,27 @@ def curves_of(folder: str | Path, *, seconds: Mapping[str, float] = SECONDS) -> 
     shares = sorted({float(row.split(", ")[1].rstrip("%")) / 100 for row in counts if ", " in row})
     labels = {row: kind for row, kind in label_rows(shares).items() if row in counts}
     question = table["figures"][0].partition("/")[2]
-    return cost_curves(counts, labels, question=question, seconds=seconds)
+    rows = _manifest(record)
+    if rows is None:
+        raise ValueError(
+            f"{record['manifest']['path']}: no such manifest, so nobody knows what was labelled; restore it"
+        )
+    labelled = {
+        row: [_labelled(load_run(Path(folder) / "runs" / name / fold), rows, question) for fold in record["folds"]]
+        for row, name in table["rows"].items()
+    }
+    return cost_curves(counts, labels, labelled=labelled, question=question, seconds=seconds)
+
+
+def _manifest(record: Mapping[str, Any]) -> Manifest | None:
+    """The rows that a study learnt from; None where their file is gone or never was."""
+    path = record["manifest"]["path"]
+    return Manifest.read(path) if path and Path(path).is_file() else None
+
+
+def _labelled(run: Run, rows: Manifest, finding: str) -> Labelled:
+    """Images that a run trained and validated on, and those with the finding that were drawn in for it."""
+    seen = taught(run, rows)
+    evidence = rows.schema.question(finding).evidence
+    drawn = [row for row in seen if row.answers.get(finding) == "yes" and {*row.masks, *row.cues} & {*evidence}]
+    return Labelled(len(seen), len(drawn))

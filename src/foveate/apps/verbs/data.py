@@ -43,6 +43,17 @@ def check(
         list[str] | None,
         typer.Option("--lesion", metavar="LABEL=LESION", help="A label that the guideline knows by another name."),
     ] = None,
+    grade: Annotated[
+        str | None,
+        typer.Option(
+            "--grade",
+            metavar="QUESTION",
+            help="The question that the guideline grades; default: grade, else the only one of five ordered answers.",
+        ),
+    ] = None,
+    indirect: Annotated[
+        bool, typer.Option("--indirect", help="Indirect signs of a graver grade (hard exudates, say) contradict too.")
+    ] = False,
     clean: Annotated[
         Path | None,
         typer.Option(metavar="CLEAN.jsonl", help="Also a manifest where lesions against the grade are unknown."),
@@ -51,15 +62,19 @@ def check(
     quiet: Quiet = False,
 ) -> None:
     """Look for what is wrong with a data set; exit code 1 on a leak or an unreadable file."""
-    from foveate.apps.cleaning import guideline_of, write_clean
+    from foveate.apps.cleaning import guideline_of, in_words, write_clean
     from foveate.apps.progress import counted
     from foveate.data.check import check as look
     from foveate.data.manifest import Manifest
 
     rows = Manifest.read(manifest)
-    asked = guideline_of(keywords(lesions)) if guideline or clean or lesions else None
+    asked = None
+    if guideline or clean or lesions or grade or indirect:
+        asked = guideline_of(rows.schema, lesions=keywords(lesions), grade=grade, indirect=indirect)
     with counted("check", quiet=quiet) as progress:
         report = look(rows, guideline=asked, workers=workers, seed=seed, progress=progress)
+    if asked:
+        typer.echo(in_words(asked, rows.schema))
     typer.echo(str(report))
     if clean and asked:
         typer.echo(write_clean(clean, manifest=rows, guideline=asked))
@@ -99,15 +114,20 @@ def consensus(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="M.jsonl", help="Manifest to write.")],
     at_least: Annotated[
-        int, typer.Option("--at-least", help="Readers who must have seen a finding; it is absent where none did.")
-    ] = 2,
+        str,
+        typer.Option(
+            "--at-least",
+            metavar="READERS",
+            help="How many must have seen a finding (a number, union, majority, intersection); absent where none did.",
+        ),
+    ] = "2",
 ) -> None:
     """Settle each image's answers by what its readers said; where they do not agree the answer is unknown."""
     from foveate.data.consensus import outcome, settle
     from foveate.data.manifest import Manifest
 
     rows = Manifest.read(manifest)
-    settled = settle(rows, at_least=at_least)
+    settled = settle(rows, at_least=int(at_least) if at_least.lstrip("-").isdecimal() else at_least)
     told = outcome(rows, settled)
     settled.write(out)
     if not any(one.read for one in told):

@@ -44,6 +44,15 @@ def predict(
             "--lesion", metavar="LABEL=LESION", help="With --explain: a label by the guideline's name for it."
         ),
     ] = None,
+    grade: Annotated[
+        str | None,
+        typer.Option(
+            "--grade",
+            metavar="QUESTION",
+            help="With --explain: the question that the guideline grades; default: grade, else the only one of five "
+            "ordered answers.",
+        ),
+    ] = None,
     manifest: Annotated[
         Path | None,
         typer.Option(metavar="M.jsonl", help="Knows disc, fovea, laterality or spacing of some of the images."),
@@ -55,13 +64,14 @@ def predict(
     from foveate.apps.predicting import guideline_for, predict_all, spacing_of
     from foveate.data.manifest import Manifest
 
+    why = why or bool(lesions) or grade is not None
     bad = predict_all(
         run,
         images,
         out=out,
         cam=cam,
-        why=why or bool(lesions),
-        guideline=guideline_for(run, keywords(lesions)),
+        why=why,
+        guideline=guideline_for(run, keywords(lesions), grade=grade) if why else None,
         rows=None if manifest is None else Manifest.read(manifest),
         spacing=spacing_of(spacing),
         device=device,

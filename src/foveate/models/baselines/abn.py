@@ -22,7 +22,9 @@ class ABN(nn.Module):
     which come (a) by another 1x1 convolution and a mean the branch's own logits and (b) by a 3x3 convolution and a
     sigmoid the attention map a. The trunk's last stage reads x (1 + a). The paper adds the cross entropies of both.
 
-    ``Outputs.activation`` holds the maps of (a): their mean over the positions are the branch's logits.
+    ``Outputs.activation`` holds the maps of (a): their means over the positions are the branch's logits. As published,
+    a ReLU and a convolution without bias make them, so that with one yes/no question the branch's logit has the same
+    sign for all images; two logits or more can take either.
     `pretrain` fills the trunk, `start_branch` then the branch.
 
     Args:

@@ -15,7 +15,8 @@ class Presence(nn.Module):
     """Pixel logits that are the same at every pixel of an image: the classifier's logit for that label.
 
     So losses and figures of presence, which take the highest of the pixels, serve it as they serve a network that
-    marks. Its masks are the whole image or nothing, and are worth nothing as masks.
+    marks. Its masks are the whole image or nothing, and are worth nothing as masks: `core.reading.presence_only` tells
+    them, and pictures, areas and explanations leave them out.
 
     Args:
         schema: its labels are asked for.

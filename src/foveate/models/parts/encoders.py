@@ -128,7 +128,8 @@ def encoder(
     2021, Lesion-Net); timm's are a few pixels smaller.
 
     Args:
-        name: any timm network with ``features_only`` that takes every image size (``resnet18``, ``convnext_atto``).
+        name: any timm network with ``features_only`` that takes every image size (``resnet18``, ``convnext_atto``); a
+            tag of its weights may follow (``inception_v3.tf_in1k``), which `pretrain` takes from the hub.
         channels: of the image, 1 or 3; from weights for 3, one channel gets the sum of the first filters, and the mean
             of the three numbers it is normalised with.
         stride_first: ResNet bottlenecks stride in their first convolution, as first published and as Keras has it,
@@ -153,7 +154,7 @@ def encoder(
     for part in network.modules():
         if stride_first and isinstance(part, Bottleneck) and part.conv2.stride == (2, 2):
             part.conv1.stride, part.conv2.stride = (2, 2), (1, 1)
-    if name.endswith("inception_v3"):
+    if network.pretrained_cfg.get("architecture") == "inception_v3":  # the name may have a tag
         _pad_inception(network)
     return Encoder(
         network,

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from timm.models import FeatureListNet
 from timm.models.efficientnet import EfficientNetFeatures
-from timm.models.inception_v3 import InceptionB, InceptionD
+from timm.models.inception_v3 import InceptionA, InceptionB, InceptionC, InceptionD, InceptionE
 from timm.models.mobilenetv3 import MobileNetV3Features
 from torch import Tensor, nn
 
@@ -72,44 +72,131 @@ def flatten(stage: Sequence[nn.Module], *, dilation: int = 1) -> None:
 
     Args:
         stage: its layers.
-        dilation: of the 3x3 convolutions behind the stride; the strided ones get half of it.
+        dilation: of the convolutions and pools behind the stride; what strides, and Inception's reduction blocks as a
+            whole, get half of it. The mean in front of a ResNet-D's shortcut is left out with its stride.
     """
+    half = max(dilation // 2, 1)
     for layer in stage:
         for part in layer.modules():
-            if isinstance(part, InceptionB | InceptionD):
-                part.__class__ = FlatB if isinstance(part, InceptionB) else FlatD
-            elif isinstance(part, nn.AvgPool2d) and part.stride in (2, (2, 2)):
+            for block, own in FLAT.items():
+                if isinstance(part, block) and (dilation > 1 or block in REDUCES):
+                    part.__class__ = own
+                    part.dilation = half if block in REDUCES else dilation
+            if isinstance(part, nn.AvgPool2d) and part.stride in (2, (2, 2)):
                 part.kernel_size, part.stride, part.padding = 1, 1, 0
             elif isinstance(part, nn.MaxPool2d) and part.stride in (2, (2, 2)):
-                part.stride = 1  # of a 3x3 pool, which is padded
-        reduces = any(isinstance(part, FlatB | FlatD) for part in layer.modules())
+                part.__class__, part.dilation = FlatPool, half
+        reduces = any(isinstance(part, REDUCES) for part in layer.modules())
         for part in layer.modules():
-            if not isinstance(part, nn.Conv2d):
-                continue
-            behind = part.stride == (1, 1)
-            part.stride = (1, 1)
-            factor = dilation if behind else max(dilation // 2, 1)
-            if factor > 1 and not reduces and not isinstance(part.padding, str):
-                part.dilation = tuple(factor if side > 1 else 1 for side in part.kernel_size)
-                part.padding = tuple(factor * (side // 2) for side in part.kernel_size)
+            if isinstance(part, nn.Conv2d):
+                factor = half if reduces or part.stride != (1, 1) else dilation
+                part.stride = (1, 1)
+                if factor > 1 and not isinstance(part.padding, str):
+                    part.dilation = tuple(factor if side > 1 else 1 for side in part.kernel_size)
+                    part.padding = tuple(factor * side for side in part.padding)
 
 
-class FlatB(InceptionB):  # type: ignore[misc]  # timm is untyped
-    """The first reduction block of Inception-v3 without its stride."""
+class FlatPool(nn.MaxPool2d):
+    """A padded 3x3 max pool without its stride; torch pads no further than half of a kernel that is not dilated."""
+
+    def forward(self, x: Float[Tensor, "b c i j"]) -> Float[Tensor, "b c i j"]:
+        """The highest of the 3x3 pixels that lie ``dilation`` apart."""
+        assert isinstance(self.dilation, int)
+        return F.max_pool2d(F.pad(x, (self.dilation,) * 4, value=-torch.inf), 3, stride=1, dilation=self.dilation)
+
+
+# -- blocks of Inception-v3, whose pools are calls and not modules ---------------------------------------------------
+
+
+def branch(block: nn.Module, name: str, x: Float[Tensor, "b c i j"]) -> Float[Tensor, "b d m n"]:
+    """The layers of a block whose names begin so, one after the other."""
+    for part, layer in block.named_children():
+        if part.startswith(name):
+            x = layer(x)
+    return x
+
+
+def mean(x: Float[Tensor, "b c i j"], dilation: int) -> Float[Tensor, "b c i j"]:
+    """Mean of the 3x3 pixels that lie ``dilation`` apart; zeros beyond the edge count."""
+    kernel = x.new_full((x.shape[1], 1, 3, 3), 1 / 9)
+    return F.conv2d(x, kernel, padding=dilation, dilation=dilation, groups=x.shape[1])
+
+
+class FlatA(InceptionA):  # type: ignore[misc]  # timm is untyped
+    """A block of the third stage, its convolutions and its pool dilated."""
+
+    dilation = 1
+
+    def forward(self, x: Float[Tensor, "b c i j"]) -> Float[Tensor, "b d i j"]:
+        """Four branches side by side."""
+        pooled = self.branch_pool(mean(x, self.dilation))
+        return torch.cat([self.branch1x1(x), branch(self, "branch5x5", x), branch(self, "branch3x3dbl", x), pooled], 1)
+
+
+class FlatB(InceptionB):  # type: ignore[misc]
+    """The first reduction block without its stride."""
+
+    dilation = 1
 
     def forward(self, x: Float[Tensor, "b c i j"]) -> Float[Tensor, "b d i j"]:
         """Three branches side by side."""
-        x = F.pad(x, (1, 1, 1, 1))
-        twice = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
-        return torch.cat([self.branch3x3(x), twice, F.max_pool2d(x, 3, stride=1)], 1)
+        x = F.pad(x, (self.dilation,) * 4)
+        pooled = F.max_pool2d(x, 3, stride=1, dilation=self.dilation)
+        return torch.cat([self.branch3x3(x), branch(self, "branch3x3dbl", x), pooled], 1)
+
+
+class FlatC(InceptionC):  # type: ignore[misc]
+    """A block of the fourth stage, its convolutions and its pool dilated."""
+
+    dilation = 1
+
+    def forward(self, x: Float[Tensor, "b c i j"]) -> Float[Tensor, "b d i j"]:
+        """Four branches side by side."""
+        pooled = self.branch_pool(mean(x, self.dilation))
+        return torch.cat([self.branch1x1(x), branch(self, "branch7x7_", x), branch(self, "branch7x7dbl", x), pooled], 1)
 
 
 class FlatD(InceptionD):  # type: ignore[misc]
-    """The second reduction block of Inception-v3 without its stride."""
+    """The second reduction block without its stride."""
+
+    dilation = 1
 
     def forward(self, x: Float[Tensor, "b c i j"]) -> Float[Tensor, "b d i j"]:
         """Three branches side by side."""
-        x = F.pad(x, (1, 1, 1, 1))
-        once = self.branch3x3_2(self.branch3x3_1(x))
-        long = self.branch7x7x3_3(self.branch7x7x3_2(self.branch7x7x3_1(x)))
-        return torch.cat([once, self.branch7x7x3_4(long), F.max_pool2d(x, 3, stride=1)], 1)
+        x = F.pad(x, (self.dilation,) * 4)
+        pooled = F.max_pool2d(x, 3, stride=1, dilation=self.dilation)
+        return torch.cat([branch(self, "branch3x3", x), branch(self, "branch7x7x3", x), pooled], 1)
+
+
+class FlatE(InceptionE):  # type: ignore[misc]
+    """A block of the last stage, its convolutions and its pool dilated."""
+
+    dilation = 1
+
+    def forward(self, x: Float[Tensor, "b c i j"]) -> Float[Tensor, "b d i j"]:
+        """Four branches side by side, two of which end in two."""
+        once, twice = self.branch3x3_1(x), self.branch3x3dbl_2(self.branch3x3dbl_1(x))
+        return torch.cat(
+            [
+                self.branch1x1(x),
+                self.branch3x3_2a(once),
+                self.branch3x3_2b(once),
+                self.branch3x3dbl_3a(twice),
+                self.branch3x3dbl_3b(twice),
+                self.branch_pool(mean(x, self.dilation)),
+            ],
+            1,
+        )
+
+
+REDUCES = (InceptionB, InceptionD)
+"""Blocks that halve the map."""
+
+FLAT: dict[type[Any], type[Any]] = {
+    InceptionA: FlatA,
+    InceptionB: FlatB,
+    InceptionC: FlatC,
+    InceptionD: FlatD,
+    InceptionE: FlatE,
+}
+"""Block -> what takes its place, with the same weights."""
