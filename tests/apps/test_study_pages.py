@@ -83,7 +83,7 @@ def test_seconds_move_the_points(guided: Path) -> None:
 
 
 def test_what_is_shown_of_a_finding_is_what_was_evaluated(guided: Path) -> None:
-    """Cue and maps in the image's own pixels are those of the frame; AIR below a map is that of looks.csv (of cells)."""
+    """Cue and maps in the image's own pixels are those of the frame; AIR below a map is of cells (looks.csv)."""
     record = study_record(guided)
     rows = Manifest.read(record["manifest"]["path"])
     (plan,) = plans(guided, record)
