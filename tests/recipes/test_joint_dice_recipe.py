@@ -108,6 +108,16 @@ def test_auxiliary_outputs_share_the_weight_of_a_term() -> None:
     assert term.keywords["weights"] == (0.6, 0.4)
 
 
+def test_the_gate_may_be_chosen_on_validation() -> None:
+    recipe = load_recipe(
+        "joint_dice", synthetic.SCHEMAS["fundus"], question="atrophy_present", gate=True, calibrated="half"
+    )
+    assert recipe.calibrated == "half"
+    assert load_recipe("joint_dice", synthetic.SCHEMAS["fundus"], question="atrophy_present").calibrated is None
+    with pytest.raises(ValueError, match="rule='best' is none of"):
+        load_recipe("joint_dice", synthetic.SCHEMAS["fundus"], question="atrophy_present", calibrated="best")
+
+
 def test_two_steps_are_a_classifier_that_gates_a_segmenter() -> None:
     recipe = narrow("joint_dice", "fundus", two_step=True, neighbour=False, **PLAIN)
     assert [stage.name for stage in recipe.stages] == ["presence", "hba_unet"]

@@ -53,6 +53,7 @@ def recipe(
     detach: bool = False,
     two_step: bool = False,
     gate: bool = False,
+    calibrated: str | None = None,
     question: str | Sequence[str] | None = None,
     exclusive: bool = True,
     pixels: float = 0.25,
@@ -91,6 +92,8 @@ def recipe(
         detach: the answer learns nothing from joint Dice.
         two_step: a classifier of its own answers, and opens or closes the masks of a segmenter that does not.
         gate: the network's own answer opens or closes its masks (`foveate calibrate` chooses from when on).
+        calibrated: a rule by which temperature, threshold and gate are chosen on the validation images once trained
+            (`Recipe.calibrated`); None = a gate opens at 0.5, or where `foveate calibrate` says later.
         question: the questions whose evidence are targets; None = all that have some.
         exclusive: softmax over background and labels, whatever the manifest says; False = as the manifest says.
         pixels, overlap, answers: weights of eq. 3.
@@ -179,6 +182,7 @@ def recipe(
         masks=masks,
         precision=precision,
         gates=gates,
+        calibrated=calibrated,
         stages=(ask, mark) if two_step else (mark,),
     )
 
