@@ -78,13 +78,14 @@ def counts_of(study: Path, row: str) -> Counts:
 
 
 def test_tables_with_several_rows_get_their_figures(study: Path, told: dict[str, list[list[Tile]]]) -> None:
-    wanted = ["cams.png", "masks_cnv.png", "masks_drusen.png", "masks_fluid.png"]
+    wanted = ["cams.png", "labels.png", "masks_cnv.png", "masks_drusen.png", "masks_fluid.png"]
     assert sorted(p.name for p in (study / "figures").iterdir()) == [f"table_3_{name}" for name in wanted]
     assert list(told) == [
         "0: image, truth, CAM-UNet, Dual",
         "1: image, truth, CAM-UNet, Dual",
         "2: image, truth, CAM-UNet, Dual",
-        "3: image, ResNet, CAM-UNet, Dual",
+        "3: image, truth, CAM-UNet, Dual",
+        "4: image, ResNet, CAM-UNet, Dual",
     ]
     assert len(list((study / "sheets").iterdir())) == 3
     for path in (study / "figures").iterdir():
@@ -95,7 +96,7 @@ def test_tables_with_several_rows_get_their_figures(study: Path, told: dict[str,
 def test_the_page_shows_them_under_their_table(study: Path, told: dict[str, list[list[Tile]]]) -> None:
     page = (study / "report.html").read_text(encoding="utf-8")
     inside = page.partition('id="tables"')[2].partition("</section>")[0]
-    assert inside.count('class="beside-another"') == 4
+    assert inside.count('class="beside-another"') == 5
     first, second = inside.find("drawn, Table 3"), inside.find("drawn, Alone")
     assert first < inside.find("beside-another") < inside.rfind("beside-another") < second
     assert "lowest, median and highest Dice of CAM-UNet among the" in inside
@@ -116,7 +117,7 @@ def test_images_are_those_of_the_reference(study: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(figures, "Counts", SimpleNamespace(read=scored))
     record = study_record(study)
-    *of_labels, of_maps = plans(study, record)
+    *of_labels, of_all, of_maps = plans(study, record)
     reference = made[record["tables"]["Table 3"]["rows"]["CAM-UNet"]]
     assert [plan.label for plan in of_labels] == list(OCT.labels)
     for plan in of_labels:
@@ -128,6 +129,9 @@ def test_images_are_those_of_the_reference(study: Path, monkeypatch: pytest.Monk
         assert [scores[i] for i in plan.images if i not in free] == [
             order[i] for i in sorted({0, (len(order) - 1) // 2, len(order) - 1})
         ]
+    assert of_all.marks == OCT.labels
+    assert list(of_all.rows) == ["CAM-UNet", "Dual"]
+    assert of_all.images == three(dices(reference, OCT.labels))[0]
     assert list(of_maps.rows) == list(ROWS)
     assert list(of_maps.images[:3]) == one_an_answer(reference, of_maps.chooser)
     scores = dices(reference, OCT.labels)
@@ -175,7 +179,7 @@ def test_words_are_those_of_the_evaluation(study: Path, told: dict[str, list[lis
     for column, row in enumerate(ROWS, 1):
         counts = counts_of(study, row)
         part = counts.questions["class"]
-        for tiles in sheets[3]:
+        for tiles in sheets[4]:
             at = int(np.flatnonzero(part.image == counts.images.index(tiles[0].words[0]))[0])
             given = OCT.questions[0].answers[part.given[at]]
             sign = "✓" if part.given[at] == part.truth[at] else "✗"

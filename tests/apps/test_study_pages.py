@@ -22,6 +22,7 @@ from foveate.inference.predictor import Predictor
 from foveate.metrics.counts import Counts
 from foveate.recipes import load_run
 from foveate.report.cost import SECONDS
+from foveate.report.grid import Grid, Tile
 from foveate.studies import load_study, run_study, study_charts, study_record
 
 FUNDUS = synthetic.SCHEMAS["fundus"]
@@ -141,20 +142,33 @@ def test_seconds_that_are_of_no_use_are_refused(guided: Path, tmp_path: Path) ->
 
 
 def test_charts_of_a_study_stand_under_their_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figure 5 beside the panels of what was marked, of four lesions."""
+    """Figures 4 and 5 beside the panels of what was marked, of four lesions; who tells presence alone marks nothing."""
+    seen: list[list[str]] = []
+    draw = Grid.sheet
+
+    def keep(self: Grid, rows: list[list[Tile]], *, heads: list[str], key: Image.Image) -> Image.Image:
+        seen.append(heads)
+        return draw(self, rows, heads=heads, key=key)
+
+    monkeypatch.setattr(Grid, "sheet", keep)
     monkeypatch.setenv("FOVEATE_CACHE", str(tmp_path / "cache"))
     drawn = Manifest(FUNDUS, tuple(synthetic.write("fundus", tmp_path / "d", n=20, size=64)), tmp_path / "d")
     rows = split(drawn, ratios=(0.4, 0.3, 0.3), seed=0).write(tmp_path / "d" / "fundus.jsonl")
     learnt = ["microaneurysm", "haemorrhage", "hard_exudate", "cotton_wool_spot"]
     small = {"encoder": "resnet10t", "size": 64, "batch": 4, "epochs": 1, "lr": 0.05}
-    table = load_study("lesion_net", FUNDUS, labels=learnt, **small)["Path"]
+    whole = load_study("lesion_net", FUNDUS, labels=learnt, **small)
+    table = whole["Path"]
     two = {row: table[row] for row in ("Lesion-Net-16s", "Lesion-Net-2s")}
+    two["Inception-v3"] = whole["Table II classification"]["Inception-v3"]
     few = Study("lesion_net", {"Path": type(table)(two, ("dice_pooled",))})
     run_study(few, rows, out=tmp_path / "s", device="cpu", quiet=True, say=lambda _: None)
     page = write_report(tmp_path / "s", device="cpu").read_text(encoding="utf-8")
     written = {path.name for path in (tmp_path / "s" / "figures").iterdir()}
-    assert written == {"path_f1_by_label.png", "path_f1_by_size.png", *(f"path_masks_{label}.png" for label in learnt)}
-    assert page.partition("</style>")[2].count('class="beside-another"') == 6
+    marking = ["image", "truth", "Lesion-Net-16s", "Lesion-Net-2s"]
+    assert seen == [marking] * 4 + [[*marking, "Inception-v3"]]
+    shown = {"path_labels.png", *(f"path_masks_{label}.png" for label in learnt)}
+    assert written == {"path_f1_by_label.png", "path_f1_by_size.png", *shown}
+    assert page.partition("</style>")[2].count('class="beside-another"') == 7
     assert "F1 of single lesions by their size" in page
 
 

@@ -23,8 +23,9 @@ FAIR = "(first fold); fixed by these scores before another method was looked at.
 class Plan:
     """One figure: which table, whose methods, which images, and how these were chosen.
 
-    Of a label (what each method marked), of a question (Grad-CAM of its answer), or of a finding (each network's own
-    activation map, with ``airs``: what (row, image) was evaluated to, in words).
+    Of a label (what each method marked), of several at once (and which it says are there), of a question (Grad-CAM of
+    its answer), or of a finding (each network's own activation map, with ``airs``: what (row, image) was evaluated to,
+    in words).
     """
 
     table: str
@@ -37,6 +38,12 @@ class Plan:
     question: str | None = None
     finding: str | None = None
     airs: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """The labels whose marks it shows; none where it shows maps."""
+        return self.labels or (() if self.label is None else (self.label,))
 
 
 def plans(folder: Path, record: Mapping[str, Any]) -> list[Plan]:
@@ -74,6 +81,15 @@ def _of_table(title: str, rows: Mapping[str, str], runs: Mapping[str, Run]) -> I
             "the part framed in the first."
         )
         yield Plan(title, file, shown, (*images, *free), runs[chooser], said, label=label)
+    if len(marking) > 1:
+        chooser = next(iter(marking.values()))
+        images, among = three(dices(counts[chooser], list(marking)))
+        shown = {row: name for row, name in rows.items() if any(_marks(counts[row], label) for label in marking)}
+        said = (
+            "What each method marked of all labels, and below each picture which it says are there. Shown: "
+            f"{_words(images, 'mean Dice', chooser)} among the {among} test images with a label {FAIR}"
+        )
+        yield Plan(title, f"{stem}_labels.png", shown, images, runs[chooser], said, labels=tuple(marking))
     pointing = {finding: row for row in reversed(counts) for finding in findings(counts[row])}
     for finding, chooser in pointing.items():
         name = f"{stem}_maps.png" if len(pointing) == 1 else f"{stem}_maps_{_plain(finding)}.png"

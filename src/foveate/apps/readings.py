@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -14,11 +14,13 @@ from PIL import Image
 
 from foveate.apps.figures import Plan
 from foveate.apps.guidance import seen_of
+from foveate.core.reading import presence_only
 from foveate.core.types import Case, Prediction, Row
 from foveate.data import read
 from foveate.data.manifest import Manifest
 from foveate.engine.run import Run
 from foveate.inference.predictor import Predictor
+from foveate.report.lesions import lesion_panel
 from foveate.report.panels import cam_panel, mask_panel
 from foveate.report.regions import guidance_panel
 
@@ -39,12 +41,14 @@ class Figure:
 class Kept:
     """What one method made of one image, small enough to keep that of every method.
 
-    Masks are packed; of the activation maps those of the answers given are left, reduced.
+    Masks are packed; of the activation maps those of the answers given are left, reduced. ``unplaced``: labels of which
+    the method tells the presence alone.
     """
 
     prediction: Prediction
     truth: Mapping[str, str]
     masks: Mapping[str, bytes]
+    unplaced: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, predictor: Predictor, row: Row, pixels: UInt8[np.ndarray, "h w 3"], *, cam: bool) -> Kept:
@@ -64,7 +68,7 @@ class Kept:
             for q in predictor.recipe.schema.questions
             if q.name in row.answers
         }
-        return cls(bare, truth, masks)
+        return cls(bare, truth, masks, presence_only(found))
 
     def mask(self, label: str) -> np.ndarray:
         """The pixels given a label, ``(1, row, col)`` bool."""
@@ -80,23 +84,19 @@ class Unpacked(Mapping[str, Case]):
     image: UInt8[np.ndarray, "h w 3"]
     masks: UInt8[np.ndarray, "l h w"]
     known: UInt8[np.ndarray, "l h w"]
-    label: str | None
+    labels: tuple[str, ...]
     kept: Mapping[str, Kept]
 
     def __getitem__(self, method: str) -> Case:
         mine = self.kept[method]
-        prediction = mine.prediction
-        if self.label is not None:  # a panel of masks asks for decisions only: 1 where the label was given
-            mask = mine.mask(self.label)
-            prediction = Prediction(
-                prediction.id,
-                prediction.probabilities,
-                prediction.answers,
-                mask.astype(np.float32),
-                mask,
-                (self.label,),
-            )
-        return Case(self.image, self.masks, self.known, mine.truth, prediction)
+        if not self.labels:
+            return Case(self.image, self.masks, self.known, mine.truth, mine.prediction)
+        at = [i for i, label in enumerate(self.labels) if label in mine.masks]
+        # Panels of masks ask for decisions only: the probability is 1 where the label was given
+        masks = np.concatenate([mine.prediction.masks, *(mine.mask(self.labels[i]) for i in at)])
+        names = tuple(self.labels[i] for i in at)
+        prediction = replace(mine.prediction, probability=masks.astype(np.float32), masks=masks, labels=names)
+        return Case(self.image, self.masks[at], self.known[at], mine.truth, prediction)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.kept)
@@ -120,7 +120,7 @@ class Readings:
             if name in plan.rows.values():
                 for image in plan.images:
                     if image in self.by_id:
-                        out[image] = out.get(image, False) or plan.label is None
+                        out[image] = out.get(image, False) or not plan.marks
         return out
 
     def read(self, name: str, predictor: Predictor) -> None:
@@ -151,6 +151,8 @@ class Readings:
         if plan.label is not None and shown:
             asked = [q.name for q in plan.chooser.recipe.schema.questions if plan.label in q.evidence]
             return mask_panel(shown, label=plan.label, questions=asked or _first(plan.chooser))
+        if plan.labels and shown:
+            return lesion_panel(shown, labels=plan.labels, questions=_first(plan.chooser))
         if plan.question is not None and any(maps):
             return cam_panel(shown, question=plan.question)
         return None
@@ -167,19 +169,20 @@ class Readings:
     def _cases(self, plan: Plan) -> list[Unpacked]:
         recipe = plan.chooser.recipe
         schema = (
-            self.rows.schema.select(questions=())
-            if plan.label is None
-            else recipe.schema.select(questions=(), labels=(plan.label,))
+            recipe.schema.select(questions=(), labels=plan.marks)
+            if plan.marks
+            else self.rows.schema.select(questions=())
         )
         out = []
         for image in plan.images:
             kept = {row: self.kept[run, image] for row, run in plan.rows.items() if (run, image) in self.kept}
+            kept = {row: one for row, one in kept.items() if plan.label not in one.unplaced}
             if kept:
                 row = self.by_id[image]
                 pixels = read.image(self.rows.root / row.image, frame=row.frame)
                 shape = (pixels.shape[0], pixels.shape[1])
                 masks, known = read.masks(row, self.rows.root, schema, graders=recipe.prepare.graders, shape=shape)
-                out.append(Unpacked(pixels, masks, known, plan.label, kept))
+                out.append(Unpacked(pixels, masks, known, plan.marks, kept))
         return out
 
 
