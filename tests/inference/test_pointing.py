@@ -120,6 +120,8 @@ def test_a_marked_disc_tells_where_the_eye_is() -> None:
     assert known is not None
     assert (known.disc, known.fovea, known.assumed) == (DISC, FOVEA, ())
     assert Eye().regions(Prediction("a", {}, {}, masks[:0].astype(np.float32), masks[:0], ())) is None
+    everywhere = np.ones((2, 96, 144), np.float32)  # present, and nowhere in particular
+    assert Eye().regions(Prediction("a", {}, {}, everywhere, everywhere > 0, SCHEMA.labels)) is None
 
 
 def test_a_manifest_tells_of_its_images(predictor: Predictor, tmp_path: Path) -> None:

@@ -172,6 +172,11 @@ def test_the_overlay_is_a_picture(predictor: Predictor, tmp_path: Path) -> None:
     drawn = opened[:100]
     assert (drawn != pixels).any(2)[spot].any()
     assert predictor(pixels).overlay(width=70).size[0] == 70
+    seen = predictor(pixels)
+    everywhere = np.ones_like(seen.probability)  # present, and nowhere in particular: nothing to draw
+    whole = replace(seen, probability=everywhere, masks=everywhere > 0)
+    bare = replace(seen, probability=everywhere[:0], masks=everywhere[:0] > 0, labels=())
+    np.testing.assert_array_equal(np.asarray(whole.overlay()), np.asarray(bare.overlay()))
 
 
 def test_what_cannot_be_read_does_not_stop_the_rest(predictor: Predictor, tmp_path: Path) -> None:

@@ -201,7 +201,8 @@ def test_image_quality_parts() -> None:
     assert outputs.image is None
     assert outputs.pixel.shape == (2, 5, 64, 64)
     assert segmenter.stages[0].keep.figure == "dice"
-    assert narrow("image_quality", "enface", keep="loss").stages[0].keep.highest is False
+    for keep, highest in (("loss", False), ("brier", False), ("dice", True)):
+        assert narrow("image_quality", "enface", keep=keep).stages[0].keep.highest is highest
     sizes = [
         sum(p.numel() for p in narrow("image_quality", "enface", decoder=d, width=w).stages[0].network().parameters())
         for d in ("unet", "fpn")

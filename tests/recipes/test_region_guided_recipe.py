@@ -142,8 +142,10 @@ def test_aims_are_no_cues(rows: Manifest, tmp_path: Path) -> None:
     assert cued(guided, rows).regions.sum() > cued(guided, rows, aims=True).regions.sum() > 0
 
 
-@pytest.mark.parametrize(("at_least", "height"), [(1, 48), (2, 16), (3, None)])
-def test_at_least_counts_readers(at_least: int, height: int | None, rows: Manifest) -> None:
+@pytest.mark.parametrize(
+    ("at_least", "height"), [(1, 48), (2, 16), (3, None), ("union", 48), ("majority", 16), ("intersection", 16)]
+)
+def test_at_least_counts_readers(at_least: int | str, height: int | None, rows: Manifest) -> None:
     """Two drew boxes that share 16 rows: one reader is enough for all they drew, two for what they share."""
     drew = Cue(box=(-0.5, -0.5, 31.5, 63.5), grader="a"), Cue(box=(15.5, -0.5, 47.5, 63.5), grader="b")
     read = [replace(row, answers={FINDING: "yes"}, masks={}, cues={"atrophy": drew}) for row in rows.rows]
@@ -171,6 +173,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"eps": 1.0, "guidance_loss": "entropy"}, "eps=1.0 must lie between 0 and 1"),
     ({"at_least": 0}, "at_least=0: give 1 or more readers"),
     ({"at_least": 0, "guide": 0.0}, "at_least=0: give 1 or more readers"),
+    ({"at_least": "most"}, r"at_least='most' is none of \['union', 'intersection', 'majority'\]"),
     *(({name: 0}, f"{name}=0: give a whole number from 1 on") for name in ("width", "levels", "blocks", "pyramid")),
     ({"peak": 0}, "peak=0: give a whole number from 1 on"),
 ]

@@ -36,6 +36,16 @@ def test_comparison_has_ours_the_paper_and_the_paired_difference(counts, noisy):
         assert words in str(table)
 
 
+def test_the_better_side_of_a_figure(counts, noisy):
+    rows = {"exact": counts, "noisy": noisy}
+    table = report.comparison("", rows, ["auc", "brier", "nll", "dice_std"], repeats=2)
+    assert [c.name for c in table.columns][1:3] == ["AUC", "Brier score"]
+    better = {c.name.split(",")[0].split(" (")[0]: c.better for c in table.columns[1:]}
+    assert better == {"AUC": max, "Brier score": min, "negative log-likelihood": min, "Dice SD": None}
+    lowest = min(float(row[2].value) for row in table.rows)
+    assert all((float(table.rows[i][2].value) == lowest) == (i in table.best(2)) for i in range(2))
+
+
 def test_headings_may_be_given(counts):
     table = report.comparison(
         "", {"a": counts}, {"Dice of the cup": "dice/cup"}, paper={"a": {"Dice of the cup": 0.8}}, repeats=2

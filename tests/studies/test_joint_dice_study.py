@@ -153,3 +153,12 @@ def test_rows_that_given_weights_do_not_fit_are_told() -> None:
     }
     hub = load_study("joint_dice", FUNDUS, weights="hub")
     assert hub["Table 1"].note.endswith(f"{without}UNet, Att-UNet.")
+
+
+def test_tables_say_where_gates_open() -> None:
+    half, best = "where the answer's probability is 0.5 or more", "that serves the Dice of the validation images best"
+    for keywords, said in (({}, half), ({"calibrated": "half"}, f"A gate opens from the probability on {best}")):
+        notes = {title: table_.note for title, table_ in load_study("joint_dice", FUNDUS, **keywords).items()}
+        assert [said in note for note in notes.values()] == [False, False, True, True]
+    mixed = load_study("joint_dice", FUNDUS, each={"Dice, gated": {"calibrated": "half"}})
+    assert f"A gate, in rows that are calibrated, opens from the probability on {best}" in mixed["Gate"].note

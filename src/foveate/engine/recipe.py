@@ -18,6 +18,7 @@ from foveate.data.loader import Regions
 from foveate.data.prepare import Prepare
 from foveate.engine.schedule import Schedule, constant
 from foveate.engine.window import SlidingWindow
+from foveate.metrics.grading import LESS_IS_BETTER
 from foveate.metrics.operating import judged
 
 Loss = Callable[[Outputs, Batch], Mapping[str, Tensor]]
@@ -68,6 +69,11 @@ def best(*figures: str) -> Keep:
 def lowest(figure: str) -> Keep:
     """Keep the weights with the lowest figure ("loss")."""
     return Keep(figure, highest=False)
+
+
+def better(figure: str) -> Keep:
+    """Keep the weights that a figure named by the user finds better: the lowest of a loss or a Brier score, say."""
+    return lowest(figure) if figure.partition("/")[0] in ("loss", *LESS_IS_BETTER) else best(figure)
 
 
 @dataclass(frozen=True)
@@ -130,7 +136,9 @@ class Recipe:
         balance: draw training images so that the answers of this question come equally often.
         cues: sample -> cues of where findings are, as `Batch.regions` (`data.cues.Cues`); None = there are none.
         aims: cues that activation maps are held against when evaluated; None = ``cues``.
-        masks: share of the training patients whose masks are shown (how much marking does a method need?).
+        masks: share of the patients whose masks, and the cues that readers gave or masks become, are shown in training
+            (how much marking does a method need?). Validation images guide by the same share, so that the figure that
+            chooses the weights knows no more; their masks stay.
         gates: answers that open or close masks when images are read; training and the choice of weights know nothing of
             them.
         calibrated: once trained, choose temperatures, thresholds and gates on the validation images (`calibrate`), by

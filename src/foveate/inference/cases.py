@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from foveate.core.reading import placed
 from foveate.core.types import Case, Row
 from foveate.data import read
 from foveate.data.manifest import Manifest
@@ -48,7 +49,7 @@ def make_case(predictor: Predictor, rows: Manifest, row: Row, *, score: float | 
     """One image with truth, prediction and a CAM an answer."""
     schema = predictor.recipe.schema
     pixels = read.image(rows.root / row.image, frame=row.frame)
-    found = predictor(pixels, cam=bool(schema.questions), name=row.id, spacing=row.spacing, eye=Eye.of(row))
+    found = placed(predictor(pixels, cam=bool(schema.questions), name=row.id, spacing=row.spacing, eye=Eye.of(row)))
     shape = (pixels.shape[0], pixels.shape[1])
     seen = schema.select(labels=found.labels)
     masks, known = read.masks(row, rows.root, seen, graders=predictor.recipe.prepare.graders, shape=shape)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from foveate.core.reading import placed
 from foveate.core.regions import NAMES, Point, Regions, disc_of, located
 from foveate.core.types import Prediction, Row
 from foveate.data.cues import DISC_LABELS
@@ -38,7 +39,7 @@ class Eye:
 
     def regions(self, prediction: Prediction) -> Regions | None:
         """The eight regions of the image, by a disc that the prediction marks where none is known; None without one."""
-        disc, diameter = self.disc, None
+        disc, diameter, prediction = self.disc, None, placed(prediction)
         label = next((name for name in DISC_LABELS if name in prediction.labels), None)
         if label is not None and (found := disc_of(prediction.masks[prediction.labels.index(label)])) is not None:
             disc, diameter = disc or found[0], found[1]

@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from foveate.core.cells import on_frame
-from foveate.core.reading import read_out
+from foveate.core.reading import placed, read_out
 from foveate.core.types import Batch, Prediction, Row, Sample
 from foveate.data import read
 from foveate.data.adapters.volumes import spacing as checked_spacing
@@ -56,8 +56,9 @@ class Reading(Prediction):
         return answer, maps[answer]
 
     def overlay(self, *, width: int | None = None) -> Image.Image:
-        """The image with the masks found in it, and their names below."""
-        return overlay(self.image, masks=self.masks, labels=self.labels, width=width)
+        """The image with the masks found in it, and their names below; labels known by presence alone are left out."""
+        shown = placed(self)
+        return overlay(shown.image, masks=shown.masks, labels=shown.labels, width=width)
 
     def to_json(self) -> dict[str, Any]:
         """Answers, probabilities and areas as plain data."""

@@ -20,7 +20,7 @@ from torch.optim import AdamW
 from foveate.core.labels import LabelSchema
 from foveate.data.augment import Augment, brightness, contrast, flip_horizontal, flip_vertical, rotate, zoom
 from foveate.data.prepare import Prepare
-from foveate.engine.recipe import Recipe, Stage, best, lowest
+from foveate.engine.recipe import Recipe, Stage, better
 from foveate.engine.schedule import cosine
 from foveate.losses.answer import cross_entropy
 from foveate.losses.overlap import dice
@@ -101,7 +101,7 @@ def recipe(
         rotation: largest turn in degrees.
         balance: draw the question's answers equally often.
         absent: images free of a label count in the Dice loss; False where a rare label is never marked otherwise.
-        keep: validation figure that chooses the weights ("loss": the lowest).
+        keep: validation figure that chooses the weights ("loss" and other costs: the lowest).
     """
     if not 0 <= classify <= 1:
         raise ValueError(f"classify={classify}; give a share from 0 (masks only) to 1 (answers only)")
@@ -131,7 +131,7 @@ def recipe(
         ),
         loss=Weigh(**{name: term for name, term in terms.items() if term[0] > 0}),
         start=partial(pretrain, weights=weights) if weights != "none" else None,
-        keep=lowest("loss") if keep == "loss" else best(keep or ("f1" if learnt.questions else "dice")),
+        keep=better(keep or ("f1" if learnt.questions else "dice")),
     )
     return Recipe(
         schema=learnt,

@@ -30,14 +30,13 @@ from foveate.core.decisions import Gate
 from foveate.core.labels import LabelSchema
 from foveate.data.augment import Augment, flip_horizontal, flip_vertical, rotate
 from foveate.data.prepare import Prepare
-from foveate.engine.recipe import Keep, Recipe, Stage, best, lowest
+from foveate.engine.recipe import Keep, Recipe, Stage, best, better
 from foveate.losses.answer import cross_entropy
 from foveate.losses.joint_dice import Targets, joint_dice, neighbours_of, targets_of
 from foveate.losses.known import Term
 from foveate.losses.overlap import dice
 from foveate.losses.pixel import bce, deep, pixel_cross_entropy
 from foveate.losses.weigh import Weigh
-from foveate.metrics.grading import LESS_IS_BETTER
 from foveate.models.baselines.classifier import Classifier
 from foveate.models.parts.encoders import pretrain
 from foveate.recipes._segmenters import AUXILIARY, ON_ENCODER, WITHOUT, Measures, segmenter
@@ -212,4 +211,4 @@ def _kept(figure: str | None, targets: Targets, learnt: LabelSchema) -> Keep:
         labels = list(dict.fromkeys(chain(*targets.values())))
         every = 1 < len(labels) == len(learnt.labels)  # nothing beside them: the mean over all labels is theirs
         return best("dice_all") if every else best(*(f"dice_all/{label}" for label in labels))
-    return lowest(figure) if figure.partition("/")[0] in ("loss", *LESS_IS_BETTER) else best(figure)
+    return better(figure)

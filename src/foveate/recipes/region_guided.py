@@ -26,6 +26,7 @@ import timm
 from torch import nn
 from torch.optim import SGD
 
+from foveate.core.consensus import needed
 from foveate.core.labels import LabelSchema
 from foveate.data.augment import (
     Augment,
@@ -93,7 +94,7 @@ def recipe(
     eps: float = 1e-3,
     cue: str = "regions",
     aim: str = "regions",
-    at_least: int = 1,
+    at_least: int | str = 1,
     findings: tuple[str, ...] | list[str] | None = None,
     weights: str = "none",
     width: int = 16,
@@ -125,7 +126,7 @@ def recipe(
         eps: of eq. 2, in (0, 1).
         cue: what masks become before they guide, a name of `data.cues.FORMS`.
         aim: what they become when activation maps are held against them (AIR).
-        at_least: readers who must have marked a place.
+        at_least: readers who must have marked a place, or a name of `core.consensus.RULES`.
         findings: yes/no questions to learn; None = all that have evidence. The paper trains one network each.
         weights: of the encoder of another network than `UNFILLED`, "none", "hub" or a file.
         width, levels, blocks, pyramid, peak: of region_cnn.
@@ -218,7 +219,7 @@ def _hba(encoder: str, schema: LabelSchema, *, size: int) -> Guided:
 
 
 def _check_guidance(
-    network: str, guidance_loss: str, cue: str, aim: str, *, guide: float, eps: float, at_least: int
+    network: str, guidance_loss: str, cue: str, aim: str, *, guide: float, eps: float, at_least: int | str
 ) -> None:
     """ValueError where a name is none or a number out of range."""
     if network not in ("region_cnn", *HOUSE) and not timm.is_model(network):
@@ -233,5 +234,4 @@ def _check_guidance(
         raise ValueError(f"guide={guide}: give 0 (no guidance) or a positive weight; the paper's is 1")
     if not 0 < eps < 1:
         raise ValueError(f"eps={eps} must lie between 0 and 1, such as 1e-3")
-    if at_least < 1:
-        raise ValueError(f"at_least={at_least}: give 1 or more readers")
+    needed(at_least, readers=1)

@@ -115,7 +115,7 @@ def comparison(
 
     for figure, head in called.items():
         name = headings[head]
-        better = None if name.partition("/")[0].endswith("_std") else max
+        better = _better(name.partition("/")[0])
         add(Column(head, better), ours, name, missing=np.nan)
         if any(name.replace("*", a) in values for values in printed.values() for a in answers):
             add(Column(f"{head}, paper", better), printed, name)
@@ -132,6 +132,13 @@ def comparison(
             "Paper: as published, on the authors' own images and split; an empty cell was not published or not run."
         )
     return Table(title, tuple(column for column, _ in columns), tuple(lines), tuple(note))
+
+
+def _better(figure: str) -> Callable[[Iterable[float]], float] | None:
+    """Which end of a figure's column is marked; None for a spread, which has no better end."""
+    if figure.endswith("_std"):
+        return None
+    return min if figure in grading.LESS_IS_BETTER else max
 
 
 def _in_common(method: str, counts: Counts, reference: Counts) -> tuple[Counts, Counts]:

@@ -176,5 +176,11 @@ def _unfilled(rows: Mapping[str, Recipe]) -> str:
 
 
 def _gated(rows: Mapping[str, Recipe]) -> str:
-    shut = any(recipe.gates for recipe in rows.values())
-    return " A gate opens where the answer's probability is 0.5 or more." if shut else ""
+    """How gates open, where there are some: at 0.5, or where the recipes choose it on the validation images."""
+    chosen = {recipe.calibrated is not None for recipe in rows.values() if recipe.gates}
+    if not chosen:
+        return ""
+    if chosen == {False}:
+        return " A gate opens where the answer's probability is 0.5 or more."
+    some = "A gate" if chosen == {True} else "A gate, in rows that are calibrated,"
+    return f" {some} opens from the probability on that serves the Dice of the validation images best."

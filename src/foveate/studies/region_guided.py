@@ -15,6 +15,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from foveate.core.labels import LabelSchema
+from foveate.data.cues import drawn_in
 from foveate.data.manifest import Manifest
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import Run
@@ -89,7 +90,7 @@ def study(
         schema: needs a finding, a yes/no question with a label as evidence.
         common: keywords for every recipe.
         findings: some of them; None = all. "Forms" and "Labels" are of the first.
-        shares: of the training patients for whom cues were drawn, in "Labels".
+        shares: of the patients of training and validation for whom cues were drawn, in "Labels".
 
     Raises:
         ValueError: the schema has no such finding.
@@ -204,7 +205,8 @@ def _labels(schema: LabelSchema, finding: str, common: Mapping[str, Any], shares
         _rows(schema, finding, common, said),
         figures,
         reference="Image labels",
-        note="Every image has its answer; cues of the kind named are drawn for that share of the training patients. "
+        note="Every image has its answer; cues of the kind named are drawn for that share of "
+        "the patients of training and validation. "
         f"AIR is within the regions that hold the finding, whatever was drawn. {_size_said(finding, common)}",
     )
 
@@ -279,6 +281,6 @@ def _manifest(record: Mapping[str, Any]) -> Manifest | None:
 def _labelled(run: Run, rows: Manifest, finding: str) -> Labelled:
     """Images that a run trained and validated on, and those with the finding that were drawn in for it."""
     seen = taught(run, rows)
-    evidence = rows.schema.question(finding).evidence
-    drawn = [row for row in seen if row.answers.get(finding) == "yes" and {*row.masks, *row.cues} & {*evidence}]
+    question = rows.schema.question(finding)
+    drawn = [row for row in seen if drawn_in(row, question, rows.schema)]
     return Labelled(len(seen), len(drawn))
