@@ -280,6 +280,25 @@ def test_of_equal_validations_the_last_is_kept(rows: Manifest, tmp_path: Path) -
     assert [entry["best"] for entry in run.log("tiny")] == [True, True, True]
 
 
+class Unknown(Keep):
+    """A figure that is never defined."""
+
+    def of(self, figures: Mapping[str, float]) -> float:
+        return float("nan")
+
+
+def test_a_figure_that_is_never_defined_is_told(
+    rows: Manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tiny_recipe(epochs=2)
+    stage = replace(recipe.stages[0], keep=Unknown("dice/fovea"))
+    run = fit(replace(recipe, stages=(stage,)), rows, out=tmp_path, device="cpu", quiet=False)
+    assert [entry["best"] for entry in run.log("tiny")] == [True, True]
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("val dice/fovea not defined") == 2
+    assert "dice/fovea was not defined on any validation, so the last weights are kept" in said
+
+
 def test_optimizers_have_their_fused_kernel() -> None:
     """Of an optimizer that has one; what else makes optimizers is called as it is, and its errors stay its own."""
     parameters = list(tiny_recipe().stages[0].network().parameters())

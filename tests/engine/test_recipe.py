@@ -12,6 +12,7 @@ def test_several_figures_choose_by_their_mean() -> None:
     assert best("dice").of(figures) == 0.5
     assert best("accuracy/class", "dice").of(figures) == pytest.approx(0.7)
     assert lowest("loss").of(figures) == -2.0
-    assert math.isnan(best("auc", "dice").of(figures))
+    assert best("auc", "dice").of(figures) == 0.5  # what is not defined does not count
+    assert math.isnan(best("auc").of(figures))
     with pytest.raises(ValueError, match=r"keep='f1' is none of \['accuracy/class', 'auc', 'dice', 'loss'\]"):
         best("dice", "f1").of(figures)

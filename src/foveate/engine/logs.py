@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -87,7 +88,16 @@ class Watch:
         """One line for one validation."""
         losses = " ".join(f"{name} {value:.3f}" for name, value in train.items())
         mark = " *" if best else ""
-        self.console.print(f"{self.stage} epoch {epoch}: {losses} | val {keep} {value:.4f}{mark}", highlight=False)
+        shown = f"{value:.4f}" if math.isfinite(value) else "not defined"
+        self.console.print(f"{self.stage} epoch {epoch}: {losses} | val {keep} {shown}{mark}", highlight=False)
+
+    def unchosen(self, keep: str) -> None:
+        """The figure that chooses the weights was never defined."""
+        self.console.print(
+            f"{self.stage}: {keep} was not defined on any validation, so the last weights are kept; have images that "
+            "know it among those that validate, or choose the weights by another figure",
+            highlight=False,
+        )
 
     def __enter__(self) -> Watch:
         self.bar.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
@@ -38,7 +39,7 @@ class Keep:
     """Which validation figure chooses the weights.
 
     Args:
-        figure: a name of `metrics.summary`, or "loss"; several, joined by " + ", count by their mean.
+        figure: a name of `metrics.summary`, or "loss"; several, joined by " + ", by the mean of those defined.
         highest: or lowest.
     """
 
@@ -46,7 +47,9 @@ class Keep:
     highest: bool = True
 
     def of(self, figures: Mapping[str, float]) -> float:
-        """The value of a validation, turned so that more is better; nan where a part is not defined.
+        """The value of a validation, turned so that more is better: the mean of the figures that are defined there.
+
+        nan where none is, as of a label that no validation image knows.
 
         Raises:
             ValueError: a figure is none of those there are.
@@ -54,7 +57,8 @@ class Keep:
         names = self.figure.split(" + ")
         if strange := [name for name in names if name not in figures]:
             raise ValueError(f"keep={strange[0]!r} is none of {sorted(figures)}")
-        return self.turned(sum(figures[name] for name in names) / len(names))
+        defined = [figures[name] for name in names if not math.isnan(figures[name])]
+        return self.turned(sum(defined) / len(defined)) if defined else math.nan
 
     def turned(self, value: float) -> float:
         """The figure so that more is better, and back."""

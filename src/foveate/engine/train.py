@@ -139,6 +139,8 @@ class Trainer:
             with self.watch, self.ledger:
                 while self.step < self.steps and not stopped(self.values, self.recipe.patience):
                     self._period()
+                if self.processes.first and max(self.values, default=0.0) == float("-inf"):
+                    self.watch.unchosen(self.stage.keep.figure)
         self._finish()
 
     def _take_over(self, trained: Path) -> None:
