@@ -1,6 +1,7 @@
 """The page and the figures of a study: which images they show, of which methods, and that little is kept of each."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +13,8 @@ from foveate.apps import figures
 from foveate.apps.figures import dices, most_falsely_marked, one_an_answer, plans, three
 from foveate.apps.readings import CAM_SIZE, Figure, Kept, Readings
 from foveate.apps.reports import write_report
-from foveate.core.labels import LabelSchema
+from foveate.core.labels import LabelSchema, Question
+from foveate.core.types import Case
 from foveate.data import read, synthetic
 from foveate.data.loader import collate
 from foveate.data.manifest import Manifest
@@ -240,6 +242,30 @@ def test_images_that_the_manifest_lost_are_left_out(study: Path, tmp_path: Path)
     none = Readings(planned, rows.with_rows(()))
     assert none.wanted(name) == {}
     assert none.write(tmp_path / "none") == []
+
+
+def test_maps_are_held_against_the_evidence_of_their_answer(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = study_record(study)
+    rows = Manifest.read(record["manifest"]["path"])
+    (plan,) = [plan for plan in plans(study, record) if plan.question is not None]
+    (run,) = {run for row, run in plan.rows.items() if row == "ResNet"}
+    seen: list[tuple[int, int]] = []
+
+    def keep(images: list[dict[str, Case]], **_: object) -> Image.Image:
+        first = images[0]["ResNet"]
+        seen.append((len(first.masks), len(first.known)))
+        return Image.new("RGB", (2, 2))
+
+    monkeypatch.setattr("foveate.apps.readings.cam_panel", keep)
+    unasked = tuple(replace(row, answers={}) for row in rows.rows)
+    for evidence in ((), OCT.labels[1:2]):
+        schema = replace(OCT, questions=(Question(str(plan.question), ("no", "yes"), evidence=evidence),))
+        readings = Readings([plan], replace(rows, schema=schema, rows=unasked))
+        readings.read(run, Predictor.load(study / "runs" / run / "split", device="cpu"))
+        assert len(readings.write(tmp_path)) == 1
+    assert seen == [(len(OCT.labels), len(OCT.labels)), (1, 1)]
 
 
 def test_without_its_manifest_a_study_shows_its_tables(study: Path, tmp_path: Path) -> None:

@@ -168,11 +168,11 @@ class Readings:
 
     def _cases(self, plan: Plan) -> list[Unpacked]:
         recipe = plan.chooser.recipe
-        schema = (
-            recipe.schema.select(questions=(), labels=plan.marks)
-            if plan.marks
-            else self.rows.schema.select(questions=())
-        )
+        if plan.marks:
+            schema = recipe.schema.select(questions=(), labels=plan.marks)
+        else:  # maps are held against what the answer rests on, or all that is marked where nothing is said of that
+            evidence = {q.name: q.evidence for q in self.rows.schema.questions}.get(plan.question or "")
+            schema = self.rows.schema.select(questions=(), labels=evidence or None)
         out = []
         for image in plan.images:
             kept = {row: self.kept[run, image] for row, run in plan.rows.items() if (run, image) in self.kept}

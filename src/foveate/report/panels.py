@@ -108,8 +108,8 @@ def cam_panel(
 ) -> Image.Image:
     """Where each method saw the answer it gave: a row an image, a column a method, each map as heat over the image.
 
-    First column: the image, its true pixels (of all labels of the case) outlined. Below each map the answer, its
-    probability and, where there are true pixels, AIR, the share of the activation that lies on them
+    First column: the image, its true pixels (of all labels that the case holds) outlined. Below each map the answer,
+    its probability and, where there are true pixels, AIR, the share of the activation that lies on them
     (`metrics.localisation.air`); what a map that ignores them would score, their share of the image, stands below the
     image. Where nothing is known activation does not count.
 
