@@ -49,10 +49,10 @@ def test_danets_inception_sees_as_far_as_before() -> None:
 @torch.no_grad()
 def test_a_branch_without_stride_is_inception_as_it_is() -> None:
     """Without dilation (ABN) the reduction block alone is another; every other pixel is the strided block's."""
-    strided, flat = (stages(encoder("inception_v3").eval())[-1][0] for _ in range(2))
+    strided, flat = (stages(encoder("inception_v3").eval().double())[-1][0] for _ in range(2))
     flat.load_state_dict(strided.state_dict())
     flatten([flat])
-    x = torch.rand(1, 768, 6, 4)
+    x = torch.rand(1, 768, 6, 4, dtype=torch.float64)
     torch.testing.assert_close(flat(x)[:, :, ::2, ::2], strided(x))
 
 
