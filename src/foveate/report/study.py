@@ -232,6 +232,7 @@ def _notes(
     if references:
         note.append(
             f"Δ: minus {' or '.join(references)}, paired: the same draws of the images that both count; no correction "
-            "for several comparisons."
+            "for several comparisons. Every network was trained once: how much another seed would change is not in the "
+            "intervals."
         )
     return note
