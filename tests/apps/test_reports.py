@@ -100,6 +100,8 @@ def test_the_page_shows_them_under_their_table(study: Path, told: dict[str, list
     inside = page.partition('id="tables"')[2].partition("</section>")[0]
     assert inside.count('class="beside-another"') == 5
     first, second = inside.find("drawn, Table 3"), inside.find("drawn, Alone")
+    assert inside[first:second].count("another seed") == 1  # where methods are compared
+    assert "another seed" not in inside[second:]
     assert first < inside.find("beside-another") < inside.rfind("beside-another") < second
     assert "lowest, median and highest Dice of CAM-UNet among the" in inside
     assert "fixed by these scores before another method was looked at" in inside

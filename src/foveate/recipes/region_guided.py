@@ -26,7 +26,6 @@ import timm
 from torch import nn
 from torch.optim import SGD
 
-from foveate.core.consensus import needed
 from foveate.core.labels import LabelSchema
 from foveate.data.augment import (
     Augment,
@@ -140,7 +139,7 @@ def recipe(
     Raises:
         ValueError: the schema has no such finding, a name is none, or a number is out of range.
     """
-    _check_guidance(network, guidance_loss, cue, aim, guide=guide, eps=eps, at_least=at_least)
+    _check_guidance(network, guidance_loss, cue, aim, guide=guide, eps=eps)
     check_region_cnn(lesion_size=lesion_size, width=width, levels=levels, blocks=blocks, pyramid=pyramid, peak=peak)
     there = [q.name for q in schema.findings]
     asked = there if findings is None else list(findings)
@@ -218,9 +217,7 @@ def _hba(encoder: str, schema: LabelSchema, *, size: int) -> Guided:
     return Guided(HBAClassifier(HBAUNet(encoder, schema, size=size)))
 
 
-def _check_guidance(
-    network: str, guidance_loss: str, cue: str, aim: str, *, guide: float, eps: float, at_least: int | str
-) -> None:
+def _check_guidance(network: str, guidance_loss: str, cue: str, aim: str, *, guide: float, eps: float) -> None:
     """ValueError where a name is none or a number out of range."""
     if network not in ("region_cnn", *HOUSE) and not timm.is_model(network):
         near = get_close_matches(network, timm.list_models(), n=5)
@@ -234,4 +231,3 @@ def _check_guidance(
         raise ValueError(f"guide={guide}: give 0 (no guidance) or a positive weight; the paper's is 1")
     if not 0 < eps < 1:
         raise ValueError(f"eps={eps} must lie between 0 and 1, such as 1e-3")
-    needed(at_least, readers=1)

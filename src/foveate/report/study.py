@@ -232,7 +232,6 @@ def _notes(
     if references:
         note.append(
             f"Δ: minus {' or '.join(references)}, paired: the same draws of the images that both count; no correction "
-            "for several comparisons. Every network was trained once: how much another seed would change is not in the "
-            "intervals."
+            "for several comparisons."
         )
     return note

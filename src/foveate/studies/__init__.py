@@ -23,6 +23,7 @@ from foveate.report.table import Table
 from foveate.studies._costs import row_costs, stage_costs
 from foveate.studies._training import Job, run_jobs
 
+SAID_OF_SEED = "Every network was trained once: how much another seed would change is not in the intervals."
 SAID_OF_COSTS = (
     "Costs: MiB of float32 parameters; GMAC and test time of one image at the size of the study; times on the machine "
     "that ran it, beside the paper's on its own."
@@ -146,7 +147,8 @@ def study_tables(folder: str | Path, *, graders: str | None = None, absent: str 
             costs=costs,
             absent=policy,
         )
-        said = [table["note"]] * bool(table["note"]) + [f"Held against: {graders}."] * bool(graders)
+        said = [SAID_OF_SEED] * bool(table["references"])
+        said += [table["note"]] * bool(table["note"]) + [f"Held against: {graders}."] * bool(graders)
         said += [SAID_OF_COSTS] * bool(costs)
         made[title] = replace(found, note=(*found.note, *said))
         name = "_".join(

@@ -205,8 +205,8 @@ def _labels(schema: LabelSchema, finding: str, common: Mapping[str, Any], shares
         _rows(schema, finding, common, said),
         figures,
         reference="Image labels",
-        note="Every image has its answer; cues of the kind named are drawn for that share of "
-        "the patients of training and validation. "
+        note="Every image has its answer; cues of the kind named are drawn for that share of the patients of training "
+        "and validation. "
         f"AIR is within the regions that hold the finding, whatever was drawn. {_size_said(finding, common)}",
     )
 
