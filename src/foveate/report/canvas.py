@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 INK, FAINT = "#3a3f47", "#8a8f98"
+MANY = 5
+"""Names that a legend within a panel may have."""
 
 
 def panels(count: int, *, width: float = 3.4, height: float = 2.9, columns: int = 3) -> tuple[Figure, list[Axes]]:
@@ -33,9 +35,14 @@ def name(axes: Axes, title: str, *, x: str = "", y: str = "") -> None:
     axes.set_ylabel(y, fontsize=8.5, color=INK)
 
 
-def legend(axes: Axes, *, columns: int = 1) -> None:
-    """The panel's legend, without a frame, where it hides least."""
-    axes.legend(frameon=False, fontsize=7.5, labelcolor=INK, ncols=columns)
+def legend(axes: Axes) -> None:
+    """The panel's legend, without a frame: where it hides least, below the panel where many names would hide lines."""
+    if len(axes.get_legend_handles_labels()[1]) > MANY:
+        axes.legend(
+            frameon=False, fontsize=7.5, labelcolor=INK, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3
+        )
+    else:
+        axes.legend(frameon=False, fontsize=7.5, labelcolor=INK)
 
 
 def legend_below(figure: Figure, axes: Axes, *, columns: int) -> None:

@@ -103,4 +103,4 @@ def _draw(axes: Axes, title: str, series: Mapping[str, Sequence[tuple[float, flo
         axes.axvline(at, color="#999999", linewidth=1, linestyle=(0, (2, 2)), label="kept")
     axes.grid(True, axis="y", color="#e4e6ea")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    canvas.legend(axes, columns=1 + (len(series) > 8))
+    canvas.legend(axes)
