@@ -1,7 +1,6 @@
 """The schema: channels, probabilities and decisions, variations, truth, and its form on paper."""
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -83,27 +82,6 @@ def test_thresholds_move_yes_alone() -> None:
     moved = BOTH.decide(probability, thresholds={"atrophy": 0.25})
     assert moved["atrophy"].tolist() == [1, 1]
     assert moved["grade"].tolist() == [1, 3]
-
-
-@pytest.mark.parametrize("schema", [BOTH, LOOSE, BOTH.unite("any")])
-def test_first_logits_mean_the_share(schema: LabelSchema) -> None:
-    logits = torch.tensor(schema.first_logits(0.1))[None, :, None, None]
-    assert schema.pixel_probability(logits).flatten().tolist() == pytest.approx([0.1] * len(schema.labels))
-    with pytest.raises(ValueError, match=r"share=1\.0"):
-        schema.first_logits(1.0)
-
-
-@pytest.mark.parametrize("exclusive", [True, False])
-@pytest.mark.parametrize("number", [1, 3, 10, 19, 20, 60])
-def test_first_logits_leave_the_background_half_of_each_pixel(number: int, exclusive: bool) -> None:
-    schema = LabelSchema((), tuple(f"l{k}" for k in range(number)), exclusive=exclusive)
-    share = schema.pixel_probability(torch.tensor(schema.first_logits())[None, :, None, None]).flatten().tolist()
-    expected = 0.5 / number if exclusive and number > 10 else 0.05
-    assert share == pytest.approx([expected] * number)
-    if exclusive and number >= 20:
-        with pytest.raises(ValueError, match=rf"share=0\.05: .* for each of {number} labels"):
-            schema.first_logits(0.05)
-    assert replace(schema, labels=()).first_logits() == ()
 
 
 def test_united_labels_stand_for_all_and_evidence_follows() -> None:

@@ -89,7 +89,7 @@ def test_what_decoders_refuse() -> None:
 
 def test_pixel_head_keeps_the_outer_edges_in_place() -> None:
     """A ramp over the padded image stays that ramp: nothing shifts when the map is enlarged and cut."""
-    head = PixelHead(1, first=(0.0,), reduction=4)
+    head = PixelHead(1, logits=1, reduction=4)
     torch.nn.init.ones_(head.conv.weight)
     torch.nn.init.zeros_(head.conv.bias)
     ramp = (4 * torch.arange(16.0) + 1.5).expand(1, 1, 8, 16)
@@ -97,9 +97,9 @@ def test_pixel_head_keeps_the_outer_edges_in_place() -> None:
     assert logits.shape == (1, 1, 30, 61)
     torch.testing.assert_close(logits[0, 0, 3, 2:61], torch.arange(61.0)[2:])
     with pytest.raises(ValueError, match="kernel=2 is even; take 3"):
-        PixelHead(1, first=(0.0,), reduction=4, kernel=2)
+        PixelHead(1, logits=1, reduction=4, kernel=2)
     with pytest.raises(ValueError, match="no labels, there is nothing to mark; take a classifier"):
-        PixelHead(1, first=(), reduction=4)
+        PixelHead(1, logits=0, reduction=4)
 
 
 def test_image_head_is_linear_in_the_mean_in_schema_order() -> None:

@@ -7,7 +7,6 @@ a network makes ``image_channels`` image logits and ``pixel_channels`` pixel log
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -278,29 +277,6 @@ class LabelSchema:
         if not self.exclusive:
             return left
         return left / (1 - (probability - left).sum(-3, keepdim=True)).clamp_min(1e-6)
-
-    def first_logits(self, share: float | None = None) -> tuple[float, ...]:
-        """Pixel logits, one a channel, at which every label has the probability ``share``.
-
-        A pixel head whose biases start there need not first learn that lesions are rare (Lin et al. 2017, section 4.1).
-
-        Args:
-            share: in (0, 1); exclusive labels together must stay below 1. None = 0.05, or less where the labels are
-                exclusive and so many that they would take more than half of each pixel together.
-
-        Raises:
-            ValueError: share is out of that range.
-        """
-        together = len(self.labels) if self.exclusive else 1
-        if share is None:
-            share = min(0.05, 0.5 / max(together, 1))
-        rest = 1 - share * together
-        if not (share > 0 and rest > 0):
-            raise ValueError(
-                f"share={share}: give a small probability, such as 0.05, for each of {len(self.labels)} labels"
-            )
-        odds = math.log(share / rest)
-        return (0.0,) * (self.pixel_channels - len(self.labels)) + (odds,) * len(self.labels)
 
     # -- truth -------------------------------------------------------------------------------------------------------
 

@@ -59,7 +59,7 @@ class CMCNN(nn.Module):
         if self.mask is not None:
             if not schema.labels:
                 raise ValueError(f"mask={mask!r} needs a schema with labels to learn it from; take mask='none'")
-            self.mask_head = PixelHead(width, first=schema.first_logits(), reduction=self.encoder.reductions[-1])
+            self.mask_head = PixelHead(width, logits=schema.pixel_channels, reduction=self.encoder.reductions[-1])
             self.join = conv_norm(self.mask.copies * width, width)
         self.image_head = ImageHead(width, schema=schema, dropout=dropout)
 

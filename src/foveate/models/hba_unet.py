@@ -82,7 +82,7 @@ class HBAUNet(nn.Module):
         self.decoder = ResidualUNet(
             [*skips, deep], reductions=[*reductions, 2 * reductions[-1]], widths=widths, dropout=dropout
         )
-        self.pixel_head = PixelHead(self.decoder.channels, first=schema.first_logits(), reduction=1)
+        self.pixel_head = PixelHead(self.decoder.channels, logits=schema.pixel_channels, reduction=1, kernel=3)
         self.image_head = ImageHead(deep, schema=schema, dropout=dropout) if schema.questions else None
 
     def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:

@@ -47,7 +47,12 @@ class Joint(nn.Module):
         self.pixel_head = (
             None
             if self.decoder is None
-            else PixelHead(self.decoder.channels, first=schema.first_logits(), reduction=self.decoder.reduction)
+            else PixelHead(
+                self.decoder.channels,
+                logits=schema.pixel_channels,
+                reduction=self.decoder.reduction,
+                kernel=self.decoder.head_kernel,
+            )
         )
         self.image_head = (
             ImageHead(self.encoder.channels[-1], schema=schema, dropout=dropout) if schema.questions else None

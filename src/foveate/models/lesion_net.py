@@ -69,7 +69,7 @@ class LesionNet(nn.Module):
         for fine in self.encoder.channels[-2 : -2 - skips : -1]:
             self.path.append(CopyAndMerge(below, fine))
             below = 2 * fine
-        self.head = PixelHead(below, first=schema.first_logits(), reduction=stride)
+        self.head = PixelHead(below, logits=schema.pixel_channels, reduction=stride)
 
     def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
         """Pixel logits and the encoder's maps; the prior is not read."""

@@ -108,7 +108,7 @@ class CENet(nn.Module):
             nn.Conv2d(width, width, 3, padding=1),
             nn.ReLU(),
         )
-        self.head = PixelHead(width, first=schema.first_logits(), reduction=1, kernel=3)
+        self.head = PixelHead(width, logits=schema.pixel_channels, reduction=1, kernel=3)
 
     def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
         """Pixel logits and the encoder's maps."""

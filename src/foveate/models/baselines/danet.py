@@ -88,7 +88,9 @@ class DANet(nn.Module):
         self.position = nn.Sequential(conv_norm(coarse, inner), PositionAttention(inner), conv_norm(inner, inner))
         self.channel = nn.Sequential(conv_norm(coarse, inner), ChannelAttention(), conv_norm(inner, inner))
         self.dropout = nn.Dropout2d(dropout)
-        self.heads = nn.ModuleList(PixelHead(inner, first=schema.first_logits(), reduction=reduction) for _ in range(3))
+        self.heads = nn.ModuleList(
+            PixelHead(inner, logits=schema.pixel_channels, reduction=reduction) for _ in range(3)
+        )
 
     def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
         """Pixel logits of the sum, those of each attention, and the encoder's maps; the prior is not read."""

@@ -54,7 +54,7 @@ class DeepLabV3Plus(nn.Module):
             aspp_separable=True,
             aspp_dropout=dropout,
         )
-        self.head = PixelHead(width, first=schema.first_logits(), reduction=4)
+        self.head = PixelHead(width, logits=schema.pixel_channels, reduction=4)
 
     def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
         """Pixel logits and the encoder's maps; the prior is not read."""

@@ -11,6 +11,7 @@ from foveate.core.types import Outputs
 from foveate.models.lesion_net import skipped
 from foveate.models.parts.encoders import encoder
 from foveate.models.parts.frame import enlarged
+from foveate.models.parts.start import start_head
 
 
 class FCN(nn.Module):
@@ -37,8 +38,7 @@ class FCN(nn.Module):
         skips = skipped(self.encoder.reductions, stride=stride, encoder_name=encoder_name)
         self.stride, count = stride, schema.pixel_channels
         self.score = nn.Conv2d(self.encoder.channels[-1], count, 1)
-        assert self.score.bias is not None
-        self.score.bias.data.copy_(torch.tensor(schema.first_logits()))
+        start_head(self.score)
         self.skips = nn.ModuleList(zero(nn.Conv2d(c, count, 1)) for c in self.encoder.channels[-2 : -2 - skips : -1])
         self.up = nn.ModuleList(doubling(count) for _ in range(skips))
 

@@ -85,9 +85,9 @@ class PSPNet(nn.Module):
         )
         self.context = nn.Sequential(PyramidPooling(fine[-1]), conv_norm(2 * fine[-1], width), nn.Dropout2d(dropout))
         self.early = nn.Sequential(conv_norm(fine[-2], width // 2), nn.Dropout2d(dropout))
-        first = schema.first_logits()
-        self.head = PixelHead(width, first=first, reduction=self.reduction)
-        self.early_head = PixelHead(width // 2, first=first, reduction=pyramid.feature_info.reduction()[-2])
+        logits = schema.pixel_channels
+        self.head = PixelHead(width, logits=logits, reduction=self.reduction)
+        self.early_head = PixelHead(width // 2, logits=logits, reduction=pyramid.feature_info.reduction()[-2])
 
     def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
         """Pixel logits, those of the auxiliary head as ``aux`` (the paper weighs them 0.4), and the encoder's maps."""

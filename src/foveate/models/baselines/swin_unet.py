@@ -154,7 +154,7 @@ class SwinUNet(nn.Module):
         )
         self.norm = nn.LayerNorm(embed)
         self.last = Expand(embed, embed, factor=PATCH)
-        self.head = PixelHead(embed, first=schema.first_logits(), reduction=1)
+        self.head = PixelHead(embed, logits=schema.pixel_channels, reduction=1)
         self.image_head = ImageHead(wide[-1], schema=schema, dropout=dropout) if schema.questions else None
         for part in (self.expand, self.join, self.blocks, self.last):
             part.apply(_start)

@@ -190,10 +190,11 @@ class TransFuse(nn.Module):
         fuse = [(coarse, width, coarse, 4), (middle, middle, middle, 2), (fine, fine, fine, 1)]
         self.fuse = nn.ModuleList(BiFusion(g, t, w, ratio=ratio, dropout=dropout / 2) for g, t, w, ratio in fuse)
         self.join = nn.ModuleList([Up(coarse, middle, skip=middle), Up(middle, fine, skip=fine)])
-        first = schema.first_logits()
         before = [(fine, 4), (fine, 4), (coarse, PATCH)]
         self.before = nn.ModuleList(self._before(given, fine) for given, _ in before)
-        self.heads = nn.ModuleList(PixelHead(fine, first=first, reduction=r, kernel=3) for _, r in before)
+        self.heads = nn.ModuleList(
+            PixelHead(fine, logits=schema.pixel_channels, reduction=r, kernel=3) for _, r in before
+        )
         self.image_head = ImageHead(coarse, schema=schema, dropout=dropout) if schema.questions else None
 
     def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:

@@ -157,7 +157,7 @@ class TransUNet(nn.Module):
         self.join = nn.ModuleList(
             double_conv(below + skip, width) for below, skip, width in zip(decoder, skips, decoder[1:], strict=False)
         )
-        self.head = PixelHead(decoder[-1], first=schema.first_logits(), reduction=1, kernel=3)
+        self.head = PixelHead(decoder[-1], logits=schema.pixel_channels, reduction=1, kernel=3)
         self.image_head = ImageHead(embed, schema=schema, dropout=dropout) if schema.questions else None
 
     def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:

@@ -47,7 +47,7 @@ class ClassicUNet(nn.Module):
         coarse = list(widths)[::-1]
         self.up = nn.ModuleList(self.doubling(i, o) for i, o in pairwise(coarse))
         self.join = nn.ModuleList(double_conv(2 * o, o, bias=True) for o in coarse[1:])
-        self.head = PixelHead(widths[0], first=schema.first_logits(), reduction=1)
+        self.head = PixelHead(widths[0], logits=schema.pixel_channels, reduction=1)
 
     def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
         """Pixel logits and the contracting path's maps."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from foveate.models.parts.start import start_convs
+
 
 def conv_norm(
     channels: int, width: int, *, kernel: int = 3, stride: int = 1, dilation: int = 1, active: bool = True
@@ -20,7 +22,7 @@ def conv_norm(
     """
     padding = dilation * (kernel // 2)
     conv = nn.Conv2d(channels, width, kernel, stride=stride, padding=padding, dilation=dilation, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(width), *([nn.ReLU()] if active else []))
+    return start_convs(nn.Sequential(conv, nn.BatchNorm2d(width), *([nn.ReLU()] if active else [])))
 
 
 def double_conv(channels: int, width: int, *, bias: bool = False) -> nn.Sequential:
@@ -31,7 +33,7 @@ def double_conv(channels: int, width: int, *, bias: bool = False) -> nn.Sequenti
         width: channels of the map it gives.
         bias: of the convolutions; normalisation takes it out again, so it is for parameter counts alone.
     """
-    return nn.Sequential(
+    layers = nn.Sequential(
         nn.Conv2d(channels, width, 3, padding=1, bias=bias),
         nn.BatchNorm2d(width),
         nn.ReLU(inplace=True),  # a fresh map of 64 x 256 x 256 takes ten times as long as the maximum itself
@@ -39,3 +41,4 @@ def double_conv(channels: int, width: int, *, bias: bool = False) -> nn.Sequenti
         nn.BatchNorm2d(width),
         nn.ReLU(inplace=True),
     )
+    return start_convs(layers)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
+from segmentation_models_pytorch.base.initialization import initialize_decoder
 from segmentation_models_pytorch.decoders.fpn.decoder import FPNDecoder
 from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from torch import Tensor, nn
@@ -17,10 +18,12 @@ class Decoder(nn.Module):
     Args:
         channels: of the map it gives.
         reduction: input pixels per pixel of that map.
+        head_kernel: size of the convolution that follows it, as its source has it.
     """
 
     channels: int
     reduction: int
+    head_kernel: int = 3
 
 
 @runtime_checkable
@@ -56,6 +59,7 @@ class UNet(Decoder):
         self.blocks = UnetDecoder([0, *channels], widths, n_blocks=len(widths))
         self.channels = widths[-1]
         self.reduction = [max(reductions[0] // 2, 1), *reductions][::-1][len(widths)]
+        initialize_decoder(self)
 
     def forward(self, features: Sequence[Tensor]) -> Float[Tensor, "b d i j"]:
         """The map at the reduction that `reduction` tells."""
@@ -95,7 +99,8 @@ class FPN(Decoder):
         if width % 32:
             raise ValueError(f"width={width} is no multiple of 32; take {max(32, width // 32 * 32)}")
         self.blocks = FPNDecoder(list(channels), pyramid_channels=pyramid, segmentation_channels=width, dropout=dropout)
-        self.channels, self.reduction = width, reductions[-4]
+        self.channels, self.reduction, self.head_kernel = width, reductions[-4], 1
+        initialize_decoder(self)
 
     def forward(self, features: Sequence[Tensor]) -> Float[Tensor, "b d i j"]:
         """The map at the reduction of the fourth coarsest map."""

@@ -15,6 +15,7 @@ from timm.models.inception_v3 import InceptionB, InceptionD
 from timm.models.resnet import Bottleneck
 from torch import Tensor, nn
 
+from foveate.models.parts.start import start_residuals
 from foveate.models.parts.weights import Filled, fill, read
 
 
@@ -157,7 +158,7 @@ def encoder(
     if network.pretrained_cfg.get("architecture") == "inception_v3":  # the name may have a tag
         _pad_inception(network)
     return Encoder(
-        network,
+        start_residuals(network),
         name=name,
         channels=network.feature_info.channels(),
         reductions=network.feature_info.reduction(),

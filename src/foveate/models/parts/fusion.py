@@ -96,7 +96,9 @@ class GuidedDecoder(nn.Module):
         self.decoder = TransposedUNet(
             [*guided, channels[-1]], reductions=list(reductions)[-len(guided) - 1 :], widths=widths
         )
-        self.head = PixelHead(self.decoder.channels, first=schema.first_logits(), reduction=self.decoder.reduction)
+        self.head = PixelHead(
+            self.decoder.channels, logits=schema.pixel_channels, reduction=self.decoder.reduction, kernel=3
+        )
 
     def forward(
         self, features: Sequence[Tensor], cam: Float[Tensor, "b 1 i j"], *, size: tuple[int, int]

@@ -52,7 +52,7 @@ class TwoTrunks(nn.Module):
         self.exchanges = nn.ModuleList(exchange(size) for size in sizes[:stages])
         self.decoder = TransposedUNet(sizes, reductions=self.answering.reductions, widths=widths)
         self.pixel_head = PixelHead(
-            self.decoder.channels, first=schema.first_logits(), reduction=self.decoder.reduction
+            self.decoder.channels, logits=schema.pixel_channels, reduction=self.decoder.reduction, kernel=3
         )
         self.image_head = ImageHead(sizes[-1], schema=schema, dropout=dropout)
 
