@@ -13,7 +13,8 @@ from foveate.core.types import MaskSource, Outputs, Row
 from foveate.data.augment import Augment, flip_horizontal
 from foveate.data.manifest import Manifest
 from foveate.data.prepare import Prepare
-from foveate.engine.recipe import Recipe, Stage, best
+from foveate.engine.keep import best
+from foveate.engine.recipe import Recipe, Stage
 from foveate.losses.answer import cross_entropy
 from foveate.losses.pixel import bce
 from foveate.losses.weigh import Weigh

@@ -19,7 +19,8 @@ from foveate.data.manifest import Manifest
 from foveate.engine.calibrate import COLDEST, HOTTEST, best_cut, calibrate, fitted, temperature, tempered
 from foveate.engine.evaluate import count_rows, evaluate
 from foveate.engine.fit import fit
-from foveate.engine.recipe import Recipe, Stage, lowest
+from foveate.engine.keep import lowest
+from foveate.engine.recipe import Recipe, Stage
 from foveate.engine.run import Run
 from foveate.losses.answer import cross_entropy
 from foveate.losses.weigh import Weigh

@@ -22,10 +22,11 @@ from foveate.data.manifest import Manifest
 from foveate.engine.artifacts import read_map
 from foveate.engine.evaluate import evaluate
 from foveate.engine.fit import fit
-from foveate.engine.recipe import Keep, Recipe, Stage, best
+from foveate.engine.keep import Keep, best
+from foveate.engine.recipe import Recipe, Stage
 from foveate.engine.run import DivergedError
 from foveate.engine.schedule import divide_when_flat
-from foveate.engine.train import fused
+from foveate.engine.train import averaged, fused
 from foveate.losses.pixel import bce
 from foveate.losses.weigh import Weigh
 
@@ -80,8 +81,8 @@ from engine_toys import tiny_recipe
 from foveate.data.manifest import Manifest
 from foveate.engine.fit import fit
 if __name__ == "__main__":
-    fit(tiny_recipe(epochs=6, dropout=0.3), Manifest.read({manifest!r}), out={out!r}, device="cpu", resume=True,
-        quiet=True, cache={cache!r})
+    recipe = tiny_recipe(epochs=6, dropout=0.3).with_(average=0.5)
+    fit(recipe, Manifest.read({manifest!r}), out={out!r}, device="cpu", resume=True, quiet=True, cache={cache!r})
 """
 
 
@@ -297,6 +298,38 @@ def test_a_figure_that_is_never_defined_is_told(
     said = " ".join(capsys.readouterr().err.split())
     assert said.count("val dice/fovea not defined") == 2
     assert "dice/fovea was not defined on any validation, so the last weights are kept" in said
+
+
+def test_what_is_kept_is_the_average_of_the_weights() -> None:
+    """It reaches back over the steps given, forgets the random start, and copies whole numbers."""
+    network = torch.nn.Sequential(torch.nn.Linear(1, 1, bias=False), torch.nn.BatchNorm1d(1))
+    assert averaged(network, over=1.0) is None
+    average = averaged(network, over=4.0)
+    assert average is not None
+    expected = None
+    for step in range(60):
+        torch.nn.init.constant_(network[0].weight, float(step))
+        network[1].num_batches_tracked.fill_(step)
+        average.update_parameters(network)
+        decay = min(0.75, (1 + step) / (10 + step))
+        expected = float(step) if expected is None else decay * expected + (1 - decay) * step
+    assert average.module[0].weight.item() == pytest.approx(expected)
+    assert 54 < expected < 58
+    assert average.module[1].num_batches_tracked.item() == 59
+
+
+def test_validation_and_the_kept_weights_are_of_the_average(rows: Manifest, tmp_path: Path) -> None:
+    """With a far too high rate the network jumps about and its average does not."""
+    logs = []
+    for share in (0.0, 0.5):
+        recipe = tiny_recipe(epochs=8, lr=0.3).with_(average=share)
+        run = fit(recipe, rows, out=tmp_path / str(share), device="cpu", quiet=True, cache=tmp_path / "c")
+        logs.append(run.log("tiny"))
+        counts = evaluate(run, rows.where(split="val"), device="cpu", cache=tmp_path / "c", intervals=False)
+        assert counts.labels["blob"].tp.sum() > 0
+    plain, smooth = ([entry["val"]["loss"] for entry in log] for log in logs)
+    assert [entry["train"] for entry in logs[0]] == [entry["train"] for entry in logs[1]]
+    assert np.abs(np.diff(smooth)).max() < np.abs(np.diff(plain)).max()
 
 
 def test_optimizers_have_their_fused_kernel() -> None:

@@ -12,7 +12,8 @@ from engine_toys import tiny_recipe, toy_manifest
 
 from foveate.data.manifest import Manifest
 from foveate.engine.fit import fit
-from foveate.engine.recipe import Keep, Recipe
+from foveate.engine.keep import Keep
+from foveate.engine.recipe import Recipe
 from foveate.engine.schedule import divide_when_flat
 from foveate.losses.pixel import bce
 from foveate.losses.weigh import Weigh

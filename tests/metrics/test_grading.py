@@ -111,6 +111,7 @@ def test_brier_score_and_likelihood_equal_scikit_learn(seed, k):
 def test_brier_score_and_likelihood_by_hand():
     """A quarter and ln 2 where nothing is known; wrong and sure is 1 (2 where answers are summed) and ln 1e7."""
     half = value(figures, counts_of(Question("dme"), [0, 1], [[0.5, 0.5], [0.5, 0.5]]))
+    assert half["skill/dme"] == pytest.approx(0.0)  # half of them are "yes": 0.5 knows no more
     assert (half["brier/dme"], half["nll/dme"]) == pytest.approx((0.25, np.log(2)))
     wrong = value(figures, counts_of(Question("dme"), [0, 1], [[0.0, 1.0], [1.0, 0.0]]))
     assert (wrong["brier/dme"], wrong["nll/dme"]) == pytest.approx((1.0, 7 * np.log(10)))
@@ -118,6 +119,7 @@ def test_brier_score_and_likelihood_by_hand():
     assert several["brier/q"] == pytest.approx(2.0)
     right = value(figures, counts_of(Question("dme"), [0, 1], [[1.0, 0.0], [0.0, 1.0]]))
     assert right["brier/dme"] == right["nll/dme"] == 0.0
+    assert right["skill/dme"] == 1.0
 
 
 def test_brier_score_and_likelihood_leave_out_unknown_answers(make_counts):

@@ -14,18 +14,20 @@ from foveate.metrics.summary import estimates, summary
 def test_the_names_of_the_summary(make_counts):
     assert list(summary(make_counts(8))) == [
         "dice", "dice_all", "dice_pooled", "iou", "sensitivity", "specificity", "precision", "presence_f1",
-        "accuracy", "auc", "ap", "f1", "kappa", "qkappa", "brier", "nll",
+        "accuracy", "auc", "ap", "f1", "kappa", "qkappa", "brier", "nll", "skill",
         "dice/disc", "dice_all/disc", "dice_pooled/disc",
         "iou/disc", "sensitivity/disc", "specificity/disc", "precision/disc", "presence_f1/disc",
         "dice/cup", "dice_all/cup", "dice_pooled/cup",
         "iou/cup", "sensitivity/cup", "specificity/cup", "precision/cup", "presence_f1/cup",
         "accuracy/grade", "auc/grade", "ap/grade", "f1/grade", "kappa/grade", "qkappa/grade",
-        "brier/grade", "nll/grade",
+        "brier/grade", "nll/grade", "skill/grade",
         "sensitivity/grade/0", "specificity/grade/0", "sensitivity/grade/1", "specificity/grade/1",
         "sensitivity/grade/2", "specificity/grade/2", "sensitivity/grade/3", "specificity/grade/3",
         "accuracy/dme", "auc/dme", "ap/dme", "f1/dme", "kappa/dme", "qkappa/dme", "brier/dme", "nll/dme",
+        "skill/dme",
         "sensitivity/dme/yes", "specificity/dme/yes",
         "accuracy/kind", "auc/kind", "ap/kind", "f1/kind", "kappa/kind", "qkappa/kind", "brier/kind", "nll/kind",
+        "skill/kind",
         "sensitivity/kind/a", "specificity/kind/a", "sensitivity/kind/b", "specificity/kind/b",
         "sensitivity/kind/c", "specificity/kind/c",
     ]  # fmt: skip

@@ -17,7 +17,8 @@ from foveate.data import synthetic
 from foveate.data.augment import Augment
 from foveate.data.loader import Dataset, batches
 from foveate.data.manifest import Manifest
-from foveate.engine.recipe import Recipe, Stage, lowest
+from foveate.engine.keep import lowest
+from foveate.engine.recipe import Recipe, Stage
 from foveate.engine.run import forward, with_maps, write_out
 from foveate.engine.schedule import constant
 from foveate.recipes import load_recipe

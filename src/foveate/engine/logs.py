@@ -91,6 +91,11 @@ class Watch:
         shown = f"{value:.4f}" if math.isfinite(value) else "not defined"
         self.console.print(f"{self.stage} epoch {epoch}: {losses} | val {keep} {shown}{mark}", highlight=False)
 
+    def note(self, line: str) -> None:
+        """One line about the stage, before it starts or once it has ended; warnings are yellow."""
+        warning = line.startswith("warning:")
+        self.console.print(f"{self.stage}: {line}", highlight=False, markup=False, style="yellow" if warning else None)
+
     def unchosen(self, keep: str) -> None:
         """The figure that chooses the weights was never defined."""
         self.console.print(

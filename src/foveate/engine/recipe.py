@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
@@ -17,9 +16,9 @@ from foveate.core.types import Batch, Outputs, Row
 from foveate.data.augment import Augment
 from foveate.data.loader import Regions
 from foveate.data.prepare import Prepare
+from foveate.engine.keep import Keep, lowest
 from foveate.engine.schedule import Schedule, constant
 from foveate.engine.window import SlidingWindow
-from foveate.metrics.grading import LESS_IS_BETTER
 from foveate.metrics.operating import judged
 
 Loss = Callable[[Outputs, Batch], Mapping[str, Tensor]]
@@ -35,52 +34,6 @@ ADAM = partial(torch.optim.Adam, lr=1e-3)
 
 
 @dataclass(frozen=True)
-class Keep:
-    """Which validation figure chooses the weights.
-
-    Args:
-        figure: a name of `metrics.summary`, or "loss"; several, joined by " + ", by the mean of those defined.
-        highest: or lowest.
-    """
-
-    figure: str
-    highest: bool = True
-
-    def of(self, figures: Mapping[str, float]) -> float:
-        """The value of a validation, turned so that more is better: the mean of the figures that are defined there.
-
-        nan where none is, as of a label that no validation image knows.
-
-        Raises:
-            ValueError: a figure is none of those there are.
-        """
-        names = self.figure.split(" + ")
-        if strange := [name for name in names if name not in figures]:
-            raise ValueError(f"keep={strange[0]!r} is none of {sorted(figures)}")
-        defined = [figures[name] for name in names if not math.isnan(figures[name])]
-        return self.turned(sum(defined) / len(defined)) if defined else math.nan
-
-    def turned(self, value: float) -> float:
-        """The figure so that more is better, and back."""
-        return value if self.highest else -value
-
-
-def best(*figures: str) -> Keep:
-    """Keep the weights with the highest figure ("dice", "auc/grade", ...), or the highest mean of several."""
-    return Keep(" + ".join(figures))
-
-
-def lowest(figure: str) -> Keep:
-    """Keep the weights with the lowest figure ("loss")."""
-    return Keep(figure, highest=False)
-
-
-def better(figure: str) -> Keep:
-    """Keep the weights that a figure named by the user finds better: the lowest of a loss or a Brier score, say."""
-    return lowest(figure) if figure.partition("/")[0] in ("loss", *LESS_IS_BETTER) else best(figure)
-
-
-@dataclass(frozen=True)
 class Stage:
     """One network trained on its own loss.
 
@@ -88,7 +41,7 @@ class Stage:
         name: folder of the stage in the run.
         network: makes the network with random weights; touches neither disk nor hub.
         loss: terms by name, see `losses.weigh`.
-        keep: validation figure that chooses the weights.
+        keep: validation metric that chooses the weights.
         start: fills the new network from outside (pretrained weights); called once, never on resume or at prediction.
         starts_from: part of the network -> earlier stage whose kept weights fill it.
         frozen: parts of the network that are not trained (and stay in evaluation mode).
@@ -137,6 +90,8 @@ class Recipe:
         patience: stop after so many validations without gain; None = never.
         precision: "fp32" or "bf16" (autocast; weights and losses stay float32).
         clip: largest norm of the gradient; None = as it is.
+        average: share of the steps over which weights are averaged (exponentially); the averages are validated and
+            kept. 0 = the weights themselves.
         balance: draw training images so that the answers of this question come equally often.
         cues: sample -> cues of where findings are, as `Batch.regions` (`data.cues.Cues`); None = there are none.
         aims: cues that activation maps are held against when evaluated; None = ``cues``.
@@ -165,6 +120,7 @@ class Recipe:
     patience: int | None = None
     precision: str = "fp32"
     clip: float | None = None
+    average: float = 0.05
     balance: str | None = None
     masks: float = 1.0
     cues: Regions | None = None
@@ -185,6 +141,10 @@ class Recipe:
             raise ValueError(f"recipe {self.name!r}: accumulate={self.accumulate} does not divide batch={self.batch}")
         if not 0 <= self.masks <= 1:
             raise ValueError(f"recipe {self.name!r}: masks={self.masks}; give a share from 0 to 1")
+        if not 0 <= self.average < 1:
+            raise ValueError(
+                f"recipe {self.name!r}: average={self.average}; give a share of the steps from 0 to below 1"
+            )
         if self.precision not in PRECISIONS:
             raise ValueError(f"recipe {self.name!r}: precision={self.precision!r} is none of {list(PRECISIONS)}")
         if self.balance is not None:

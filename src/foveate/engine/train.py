@@ -23,6 +23,7 @@ from jaxtyping import Float, UInt8
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel
 
 from foveate.core.types import Batch, Row, Sample
 from foveate.data.cache import Cache
@@ -32,7 +33,9 @@ from foveate.engine.artifacts import check_maps, claim_maps, map_path, read_map,
 from foveate.engine.checkpoint import load_state, load_weights, part_weights, save_state, save_weights, write_json
 from foveate.engine.distributed import Processes
 from foveate.engine.evaluate import validate
+from foveate.engine.keep import Keep, Support
 from foveate.engine.logs import Ledger, Watch
+from foveate.engine.outlook import outlook
 from foveate.engine.recipe import Loss, Stage
 from foveate.engine.run import CALMER, DivergedError, Run, autocast_forward, cast_up, forward, place, write_out
 from foveate.engine.schedule import History, stopped
@@ -91,6 +94,7 @@ class Trainer:
         self.watch = Watch(stage.name, self.steps, quiet=quiet or not processes.first)
         self.step = self.started = 0
         self.values: list[float] = []
+        self.keep: Keep | None = stage.keep
 
     def _weights(self, rows: Sequence[Row]) -> Float[np.ndarray, " n"] | None:
         """How often each row is drawn; alike where the recipe does not balance, or the stage's rows have no answer.
@@ -135,6 +139,8 @@ class Trainer:
         if trained is not None:
             self._take_over(trained)
         else:
+            if self.processes.first:
+                self._look_ahead()
             self._set_up(load_state(self.folder / "state.pt"))
             with self.watch, self.ledger:
                 while self.step < self.steps and not stopped(self.values, self.recipe.patience):
@@ -142,6 +148,17 @@ class Trainer:
                 if self.processes.first and max(self.values, default=0.0) == float("-inf"):
                     self.watch.unchosen(self.stage.keep.figure)
         self._finish()
+
+    def _look_ahead(self) -> None:
+        """Count the validation images, decide what may choose the weights, and print what cannot take effect."""
+        support = Support()
+        for batch in batches(self.val, batch=self.recipe.batch, shuffle=False, threads=self.processes.threads):
+            support.add(batch)
+        self.keep = self.stage.keep.within(support)
+        for line in outlook(
+            self.recipe, self.stage, steps=self.steps, every=self.every, support=support, keep=self.keep
+        ):
+            self.watch.note(line)
 
     def _take_over(self, trained: Path) -> None:
         """Weights and log from another run, and where it ended."""
@@ -163,8 +180,11 @@ class Trainer:
         taught = [p for p in self.network.parameters() if p.requires_grad]
         self.optimizer = fused(self.stage.optimizer or self.recipe.optimizer, taught)
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.average = averaged(self.network, over=self.recipe.average * self.steps)
         if state is not None:
             self.network.load_state_dict(state["network"])
+            if self.average is not None:
+                self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.base_rates, self.step, self.values = state["rates"], state["step"], state["values"]
         self.started = self.step
@@ -184,23 +204,23 @@ class Trainer:
         """Train up to the next validation, validate, log, keep, write the state."""
         train_terms = self._train(until=min(self.step + self.every - self.step % self.every, self.steps))
         figures = self._validate()
-        keep = self.stage.keep
+        keep = self.keep or self.stage.keep
         try:
             value = keep.of(figures)
         except ValueError as error:
             raise ValueError(f"stage {self.stage.name!r}: {error}") from None
-        value = value if value == value else float("-inf")  # a figure that is not defined on val never wins
-        is_best = not self.values or value >= max(self.values)  # of equals the later: it has learnt for longer
-        self.values.append(value)
+        self.values.append(value if value == value else float("-inf"))  # a metric that is not defined on val never wins
         if self.processes.first:
+            is_best = self.keep is None or keep.best(self.values)
             if is_best:
-                save_weights(self.folder / "weights.safetensors", self.network)
+                save_weights(self.folder / "weights.safetensors", self.kept)
             epoch, lr = -(-self.step // self.steps_an_epoch), self.optimizer.param_groups[0]["lr"]
             done = self.ledger.write(epoch=epoch, step=self.step, lr=lr, train=train_terms, val=figures, best=is_best)
             save_state(
                 self.folder / "state.pt",
                 {
                     "network": self.network.state_dict(),
+                    "average": None if self.average is None else self.average.state_dict(),
                     "optimizer": self.optimizer.state_dict(),
                     "rates": self.base_rates,
                     "step": self.step,
@@ -209,6 +229,11 @@ class Trainer:
                 },
             )
             self.watch.say(epoch, train_terms, keep=keep.figure, value=keep.turned(value), best=is_best)
+
+    @property
+    def kept(self) -> nn.Module:
+        """The network that is validated and kept: the average of the weights, or the network that is trained."""
+        return self.network if self.average is None else self.average.module
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
@@ -236,6 +261,8 @@ class Trainer:
             if recipe.clip is not None:
                 nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)
             self.optimizer.step()
+            if self.average is not None:
+                self.average.update_parameters(self.network)
             self.step += 1
             self.watch.advance(self.step)
         means = {name: float(value) / (until - first) for name, value in totals.items()}
@@ -293,7 +320,7 @@ class Trainer:
                 self.processes.threads if len(self.values) == 0 else self.processes.spare,
             )
             figures = validate(
-                self.network, self.val, loss=self._loss(), recipe=self.recipe, device=device, threads=threads
+                self.kept, self.val, loss=self._loss(), recipe=self.recipe, device=device, threads=threads
             )
         return self.processes.share(figures)
 
@@ -334,6 +361,28 @@ class Trainer:
         """A seed from the run's seed, the stage and these numbers."""
         words = ",".join(str(p) for p in (*self.seed, *parts))
         return zlib.crc32(words.encode())
+
+
+def averaged(network: nn.Module, *, over: float) -> AveragedModel | None:
+    """An exponential moving average of a network's weights and statistics; None if it would be the network itself.
+
+    Args:
+        network: that is trained.
+        over: steps that it reaches back: the decay is 1 - 1 / over. It is shorter at first, so that the random weights
+            of the start are forgotten.
+    """
+    if over <= 1:
+        return None
+
+    @torch.no_grad()
+    def update(average: Any, current: Any, count: Any) -> None:
+        decay = min(1 - 1 / over, (1 + float(count)) / (10 + float(count)))
+        if average[0].is_floating_point():
+            torch._foreach_lerp_(average, current, 1 - decay)
+        else:
+            torch._foreach_copy_(average, current)
+
+    return AveragedModel(network, multi_avg_fn=update, use_buffers=True)
 
 
 def fused(make: Callable[..., Optimizer], parameters: list[nn.Parameter]) -> Optimizer:

@@ -69,11 +69,13 @@ def per_answer(scores: QuestionScores, weights: Float[np.ndarray, "r n"]) -> dic
 def proper_scores(
     question: Question, scores: QuestionScores, weights: Float[np.ndarray, "r n"]
 ) -> dict[str, Float[np.ndarray, " r"]]:
-    """Brier score and negative log-likelihood: how far the probabilities are from the truth; less is better.
+    """Brier score, negative log-likelihood and Brier skill: how far the probabilities are from the truth.
 
     ``brier`` (Brier 1950), mean over images of ``(p - y)^2`` for a yes/no question, with p the probability of "yes" and
     y = 1 where that is true, so 0.25 for p = 0.5; of ``sum_k (p_k - y_k)^2`` over all answers for any other, up to 2.
     ``nll``, mean over images of ``-ln p`` of the true answer, in nats, p being clipped at 1e-7: up to 16.1.
+    ``skill`` = 1 - brier / brier of the constant forecast by the shares of the answers among these images (Brier skill
+    score, Murphy 1973): 1 = perfect, 0 = no better than knowing how common each answer is. More is better.
 
     Args:
         question: says which Brier score it is.
@@ -90,7 +92,10 @@ def proper_scores(
         "nll": -np.log(right.clip(LEAST, 1.0)),
     }
     drawn = weights[:, scores.image]
-    return {name: mean(values[:, None], drawn)[:, 0] for name, values in each.items()}
+    out = {name: mean(values[:, None], drawn)[:, 0] for name, values in each.items()}
+    shares = mean(np.eye(len(question.answers))[scores.truth], drawn)
+    spread = shares[:, 1] * shares[:, 0] if question.yes_no else (shares * (1 - shares)).sum(1)
+    return out | {"skill": 1 - ratio(out["brier"], spread)}
 
 
 def headline(
@@ -123,7 +128,7 @@ def figures(counts: Counts, weights: Float[np.ndarray, "r n"]) -> Figures:
     Names: ``auc/<question>`` (of "yes", or the mean over answers), ``auc/<question>/<answer>``, and ``auc``, the mean
     over the questions that have one; so for ap, sensitivity, specificity, precision, f1, accuracy (of the question:
     the share of images answered rightly; of an answer: against the rest); without answers for f1_macro, f1_weighted,
-    kappa, qkappa, brier, nll.
+    kappa, qkappa, brier, nll, skill.
 
     Args:
         counts: of the images.

@@ -3,8 +3,8 @@
 Of the pixel labels: dice, dice_all (a rightly empty mask is 1, whatever the policy), iou, sensitivity, specificity,
 precision (mean over images), dice_pooled (F1 over the pixels of all images), presence_f1 (F1 of "the image bears it",
 read from its mask). Of the questions: accuracy, auc, ap, f1, kappa, qkappa ("yes", or the mean over answers),
-brier and nll (less is better), and the sensitivity and specificity of each answer. The bare name is the mean over
-labels or questions; ``dice/<label>``, ``auc/<question>``, ``sensitivity/<question>/<answer>``.
+brier and nll (less is better), skill (Brier skill, more is better), and the sensitivity and specificity of each
+answer. The bare name is the mean over labels or questions; ``dice/<label>``, ``auc/<question>``, ``sensitivity/<question>/<answer>``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from foveate.metrics.interval import Estimate
 from foveate.metrics.weighted import Figures
 
 OF_LABELS = ("dice", "dice_all", "dice_pooled", "iou", "sensitivity", "specificity", "precision", "presence_f1")
-OF_QUESTIONS = ("accuracy", "auc", "ap", "f1", "kappa", "qkappa", "brier", "nll")
+OF_QUESTIONS = ("accuracy", "auc", "ap", "f1", "kappa", "qkappa", "brier", "nll", "skill")
 OF_ANSWERS = ("sensitivity", "specificity")
 
 

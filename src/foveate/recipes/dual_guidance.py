@@ -27,7 +27,8 @@ from foveate.core.labels import UNKNOWN, LabelSchema, Question
 from foveate.core.types import Batch, Outputs, Row
 from foveate.data.augment import Augment, flip_horizontal
 from foveate.data.prepare import Prepare
-from foveate.engine.recipe import Recipe, Stage, best
+from foveate.engine.keep import best
+from foveate.engine.recipe import Recipe, Stage
 from foveate.losses.answer import cross_entropy
 from foveate.losses.known import Term
 from foveate.losses.overlap import dice_per_pixel, dice_squared

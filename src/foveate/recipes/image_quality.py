@@ -8,7 +8,7 @@ Where the paper is silent
   losses: cross entropy for answers; for masks cross entropy (BCE where labels overlap) plus soft Dice, equal weights.
   schedule: Adam with decoupled weight decay, half a cosine after a short warm-up.
   fine-tuning: ``weights="hub"`` (or a file) fills the encoder with ImageNet weights; all layers are trained.
-  F1: macro over the grades; it chooses the weights where answers are learnt, the Dice where they are not.
+  choice of weights: the mean of pooled Dice and Brier skill, averaged over validations (`engine.keep.trusted`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from torch.optim import AdamW
 from foveate.core.labels import LabelSchema
 from foveate.data.augment import Augment, brightness, contrast, flip_horizontal, flip_vertical, rotate, zoom
 from foveate.data.prepare import Prepare
-from foveate.engine.recipe import Recipe, Stage, better
+from foveate.engine.keep import better, trusted
+from foveate.engine.recipe import Recipe, Stage
 from foveate.engine.schedule import cosine
 from foveate.losses.answer import cross_entropy
 from foveate.losses.overlap import dice
@@ -101,7 +102,8 @@ def recipe(
         rotation: largest turn in degrees.
         balance: draw the question's answers equally often.
         absent: images free of a label count in the Dice loss; False where a rare label is never marked otherwise.
-        keep: validation figure that chooses the weights ("loss" and other costs: the lowest).
+        keep: validation metric that chooses the weights ("loss" and other costs: the lowest); None = the mean of the
+            tasks' own metrics as far as the validation images can decide (`engine.keep.trusted`).
     """
     if not 0 <= classify <= 1:
         raise ValueError(f"classify={classify}; give a share from 0 (masks only) to 1 (answers only)")
@@ -131,7 +133,7 @@ def recipe(
         ),
         loss=Weigh(**{name: term for name, term in terms.items() if term[0] > 0}),
         start=partial(pretrain, weights=weights) if weights != "none" else None,
-        keep=better(keep or ("f1" if learnt.questions else "dice")),
+        keep=trusted(learnt) if keep is None else better(keep),
     )
     return Recipe(
         schema=learnt,

@@ -30,7 +30,8 @@ from foveate.core.decisions import Gate
 from foveate.core.labels import LabelSchema
 from foveate.data.augment import Augment, flip_horizontal, flip_vertical, rotate
 from foveate.data.prepare import Prepare
-from foveate.engine.recipe import Keep, Recipe, Stage, best, better
+from foveate.engine.keep import Keep, best, better
+from foveate.engine.recipe import Recipe, Stage
 from foveate.losses.answer import cross_entropy
 from foveate.losses.joint_dice import Targets, joint_dice, neighbours_of, targets_of
 from foveate.losses.known import Term

@@ -39,7 +39,8 @@ from foveate.data.augment import (
     zoom,
 )
 from foveate.data.prepare import Prepare
-from foveate.engine.recipe import Keep, Recipe, Stage, best
+from foveate.engine.keep import Keep, best
+from foveate.engine.recipe import Recipe, Stage
 from foveate.engine.schedule import divide_when_flat
 from foveate.engine.window import SlidingWindow
 from foveate.losses.answer import cross_entropy, squared_emd

@@ -40,7 +40,8 @@ from foveate.data.augment import (
 )
 from foveate.data.cues import FORMS, Cues
 from foveate.data.prepare import Prepare
-from foveate.engine.recipe import Recipe, Stage, lowest
+from foveate.engine.keep import lowest
+from foveate.engine.recipe import Recipe, Stage
 from foveate.engine.schedule import divide_when_flat
 from foveate.losses.answer import cross_entropy
 from foveate.losses.guidance import guidance, guidance_entropy, guidance_printed

@@ -21,7 +21,7 @@ NAMES = {
     "harmonic_specificity": "specificity at best harmonic mean", "air": "AIR", "air_tp": "AIR of TP",
     "air_fn": "AIR of FN", "harmonic_air_tp": "AIR of TP", "harmonic_air_fn": "AIR of FN", "cue_share": "cue's share",
     "air_mask": "AIR within mask", "pointing": "pointing game", "activation_dice": "Dice of activation",
-    "brier": "Brier score", "nll": "negative log-likelihood",
+    "brier": "Brier score", "nll": "negative log-likelihood", "skill": "Brier skill",
 }  # fmt: skip
 OF_LABELS = ("dice", "iou", "sensitivity", "precision", "specificity")
 OF_QUESTIONS = ("auc", "ap", "accuracy", "sensitivity", "specificity", "f1", "kappa", "qkappa")
