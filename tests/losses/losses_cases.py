@@ -7,7 +7,7 @@ import torch
 from foveate.core.labels import LabelSchema, Question
 from foveate.core.types import Batch, Outputs
 from foveate.losses.answer import answer_focal, cross_entropy, squared_emd
-from foveate.losses.balanced import true_area, weighted_bce
+from foveate.losses.balanced import rare_cross_entropy, true_area, weighted_bce
 from foveate.losses.dual import dual_dice, presence_dice
 from foveate.losses.overlap import (
     dice,
@@ -42,6 +42,7 @@ PIXEL = {
     "tversky": tversky,
     "jaccard": jaccard,
     "weighted bce": partial(weighted_bce, area=true_area),
+    "rare cross entropy": rare_cross_entropy,
     "presence dice": presence_dice,
     "dual dice": dual_dice,
     "dual dice per label": partial(dual_dice, pool=per_label, absent=False),

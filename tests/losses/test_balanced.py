@@ -1,16 +1,17 @@
 """Weighted cross entropy against a loop from the equation."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from losses_cases import OVERLAPPING, gradients, logits, truth
+from losses_cases import EXCLUSIVE, OVERLAPPING, gradients, logits, truth
 
 from foveate.core.types import Outputs
-from foveate.losses.balanced import predicted_area, true_area, weighted_bce
-from foveate.losses.pixel import bce
+from foveate.losses.balanced import predicted_area, rare_cross_entropy, true_area, weighted_bce
+from foveate.losses.pixel import bce, pixel_cross_entropy
 
 
 @pytest.mark.parametrize("area", [predicted_area, true_area])
@@ -63,3 +64,43 @@ def test_weight_is_bounded() -> None:
     assert weighted_bce(nothing, batch, most=10.0).item() == pytest.approx(60 * 10 * share)
     with pytest.raises(ValueError, match=r"most=0.*positive"):
         weighted_bce(nothing, batch, most=0)
+
+
+def test_without_power_the_rare_cross_entropy_is_the_plain_one() -> None:
+    for schema, plain in ((OVERLAPPING, bce), (EXCLUSIVE, pixel_cross_entropy)):
+        batch = truth(schema, 3, known=0.7)
+        outputs = logits(batch, 3)
+        torch.testing.assert_close(rare_cross_entropy(outputs, batch, power=0.0), plain(outputs, batch))
+
+
+def test_a_rare_label_starts_from_a_probability_that_a_network_can_mark_from() -> None:
+    """The constant that costs least: s = 1 / 400 without weights, w s / (w s + 1 - s) with them."""
+    batch = truth(OVERLAPPING, 0, h=20, w=20, known=1.0)
+    masks = torch.zeros_like(batch.masks)
+    masks[:, :, 3, 4] = True
+    batch = replace(batch, masks=masks)
+    s, w = 1 / 400, 399**0.75
+    for power, expected in ((0.0, s), (0.75, w * s / (w * s + 1 - s))):
+        level = torch.zeros((), requires_grad=True)
+        optimizer = torch.optim.LBFGS([level], max_iter=100, line_search_fn="strong_wolfe")
+
+        def closure(optimizer=optimizer, level=level, power=power) -> torch.Tensor:
+            optimizer.zero_grad()
+            loss = rare_cross_entropy(Outputs(level.expand(masks.shape)), batch, power=power)
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+        assert torch.sigmoid(level).item() == pytest.approx(expected, rel=1e-2)
+    assert w * s / (w * s + 1 - s) > 0.15
+
+
+def test_a_label_that_the_batch_does_not_bear_weighs_one_and_settings_are_checked() -> None:
+    batch = truth(OVERLAPPING, 1)
+    batch = replace(batch, masks=torch.zeros_like(batch.masks))
+    outputs = logits(batch, 1)
+    torch.testing.assert_close(rare_cross_entropy(outputs, batch), bce(outputs, batch))
+    with pytest.raises(ValueError, match="power=2"):
+        rare_cross_entropy(outputs, batch, power=2)
+    with pytest.raises(ValueError, match="most=0"):
+        rare_cross_entropy(outputs, batch, most=0)

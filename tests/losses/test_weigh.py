@@ -11,7 +11,7 @@ from foveate.core.types import Batch, Outputs
 from foveate.losses.answer import cross_entropy
 from foveate.losses.overlap import dice, dice_squared, whole_batch
 from foveate.losses.pixel import bce, deep, focal
-from foveate.losses.weigh import Weigh, total
+from foveate.losses.weigh import Ramp, Weigh, total
 
 
 def test_terms_are_weighted_and_sum_to_the_loss() -> None:
@@ -80,3 +80,21 @@ def test_nothing_to_learn_is_refused() -> None:
         Weigh(lesion=(0.0, bce))
     with pytest.raises(ValueError, match="no sum"):
         total({})
+
+
+def test_a_weight_may_change_over_the_training() -> None:
+    ramp = Ramp(1.0, 0.0, start=0.2, end=0.6)
+    assert [ramp.at(p) for p in (0.0, 0.2, 0.4, 0.6, 1.0)] == pytest.approx([1.0, 1.0, 0.5, 0.0, 0.0])
+    assert Ramp(0.0, 2.0, start=0.5, end=0.5).at(0.5) == 2.0
+    batch = truth(OVERLAPPING, 1)
+    outputs = logits(batch, 1)
+    loss = Weigh(early=(ramp, bce), late=(Ramp(0.0, 2.0, start=0.2, end=0.6), focal))
+    assert list(loss(outputs, batch, progress=0.0)) == ["early"]
+    assert list(loss(outputs, batch, progress=0.4)) == ["early", "late"]
+    torch.testing.assert_close(loss(outputs, batch, progress=0.4)["late"], focal(outputs, batch))
+    assert list(loss(outputs, batch)) == ["late"]  # as it ends: what validations compare
+    assert "Ramp(first=1.0, last=0.0, start=0.2, end=0.6)" in repr(loss)
+    with pytest.raises(ValueError, match="weights of 0 or more"):
+        Ramp(-1.0, 0.0)
+    with pytest.raises(ValueError, match="0 <= start <= end <= 1"):
+        Ramp(1.0, 0.0, start=0.9, end=0.1)

@@ -73,7 +73,9 @@ def test_joint_dice_goes_with_every_network(network: str, keywords: dict, tmp_pa
         outputs = net(batch.image)
         assert (outputs.image is None) == bool(keywords)
         sum(stage.loss(outputs, batch).values()).backward()
-        assert not [n for n, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+        removed = "psi.0.bias"  # batch normalisation takes it out again: its gradient is rounding alone
+        silent = [n for n, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+        assert not [n for n in silent if not n.endswith(removed)]
 
 
 def test_variations() -> None:

@@ -200,7 +200,7 @@ def test_image_quality_parts() -> None:
     outputs = segmenter.stages[0].network()(image)
     assert outputs.image is None
     assert outputs.pixel.shape == (2, 5, 64, 64)
-    assert segmenter.stages[0].keep.figure == "dice"
+    assert segmenter.stages[0].keep.figure == "dice_pooled"
     for keep, highest in (("loss", False), ("brier", False), ("dice", True)):
         assert narrow("image_quality", "enface", keep=keep).stages[0].keep.highest is highest
     sizes = [

@@ -69,6 +69,13 @@ class Paint(_Step):
 
 Step = Move | Tone | Paint
 
+WARPED = 0.3
+"""Chance of a step that interpolates, so that training images are also seen as validation images are: not interpolated.
+
+If each training image is turned, each is a little blurred and no validation image is. On drawn en-face images the
+answers then collapse to one of four (accuracy 0.25 after 20 epochs); with this chance it is 0.62.
+"""
+
 # -- geometry ------------------------------------------------------------------------------------------------------
 
 
@@ -82,24 +89,24 @@ def flip_vertical(p: float = 0.5) -> Move:
     return Move("flip_vertical", 0, 0, p, act=_mirror_rows)
 
 
-def rotate(degrees: float, *, p: float = 1.0) -> Move:
+def rotate(degrees: float, *, p: float = WARPED) -> Move:
     """Turn about the centre by an angle within plus and minus ``degrees``."""
     return Move("rotate", -degrees, degrees, p, act=_turn)
 
 
-def zoom(low: float, high: float, *, p: float = 1.0) -> Move:
+def zoom(low: float, high: float, *, p: float = WARPED) -> Move:
     """Magnify about the centre by a factor between low and high, drawn evenly in its logarithm; 1 leaves it."""
     if not 0 < low <= high:
         raise ValueError(f"zoom({low}, {high}): give positive factors, the smaller one first")
     return Move("zoom", low, high, p, act=_Zoom(low, high))
 
 
-def shift(fraction: float, *, p: float = 1.0) -> Move:
+def shift(fraction: float, *, p: float = WARPED) -> Move:
     """Move rows and columns, each by a part of the frame's side within plus and minus ``fraction``."""
     return Move("shift", -fraction, fraction, p, act=_shift)
 
 
-def shear(degrees: float, *, p: float = 1.0) -> Move:
+def shear(degrees: float, *, p: float = WARPED) -> Move:
     """Slant rows and columns, each by an angle within plus and minus ``degrees``."""
     return Move("shear", -degrees, degrees, p, act=_slant)
 

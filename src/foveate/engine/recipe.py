@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
@@ -26,6 +27,15 @@ Loss = Callable[[Outputs, Batch], Mapping[str, Tensor]]
 
 Maps = Callable[[nn.Module, Batch, Outputs], Tensor]
 """(network, batch, its outputs) -> maps ``(b, k, h, w)`` that a later stage reads; needs no second forward pass."""
+
+
+def at(loss: Loss, *, progress: float) -> Loss:
+    """The loss once a share of the training is done; a loss that does not change is returned as it is."""
+    if "progress" not in inspect.signature(loss).parameters:
+        return loss
+    changing: Any = loss
+    return partial(changing, progress=progress)
+
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
 

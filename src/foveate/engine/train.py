@@ -36,7 +36,7 @@ from foveate.engine.evaluate import validate
 from foveate.engine.keep import Keep, Support
 from foveate.engine.logs import Ledger, Watch
 from foveate.engine.outlook import outlook
-from foveate.engine.recipe import Loss, Stage
+from foveate.engine.recipe import Loss, Stage, at
 from foveate.engine.run import CALMER, DivergedError, Run, autocast_forward, cast_up, forward, place, write_out
 from foveate.engine.schedule import History, stopped
 from foveate.engine.share import copy_stage
@@ -245,7 +245,7 @@ class Trainer:
             self.network.get_submodule(part).eval()
         totals: dict[str, torch.Tensor] = {}
         for pieces in self._batches(until):
-            rate, loss = recipe.schedule.rate(self._history()), self._loss()
+            rate, loss = recipe.schedule.rate(self._history()), at(self._loss(), progress=self.step / self.steps)
             for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
                 group["lr"] = base * rate
             torch.manual_seed(self._mix(1, self.step, self.processes.rank))

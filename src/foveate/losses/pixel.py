@@ -96,17 +96,24 @@ def pixel_cross_entropy(
     Raises:
         ValueError: labels overlap, the network has no pixel logits, or a weight has a strange name or is negative.
     """
+    names = ("background", *batch.schema.labels)
+    w = None if weights is None else torch.tensor(per_name(weights, names, argument="weights"))
+    return weighted_cross_entropy(outputs, batch, weights=w)
+
+
+def weighted_cross_entropy(outputs: Outputs, batch: Batch, *, weights: Float[Tensor, " c"] | None) -> Float[Tensor, ""]:
+    """`pixel_cross_entropy` with the weights as a tensor: one per class, the background's first; None = all 1."""
     schema = batch.schema
     if not schema.exclusive:
         raise ValueError("pixel_cross_entropy needs a schema with exclusive=True; take bce for labels that overlap")
     log_p = schema.pixel_log_probability(pixel_logits(outputs, batch, term="pixel_cross_entropy"))
     possible = schema.possible(batch.masks, batch.known)
     loss = -(log_p + torch.where(possible, 0.0, -torch.inf)).logsumexp(1)
-    told = ~possible.all(1)
+    known = ~possible.all(1)
     if weights is None:
-        return known_mean(loss, told)
-    w = loss.new_tensor(per_name(weights, ("background", *schema.labels), argument="weights"))[:, None, None]
-    return known_mean(loss, told, weights=(w * possible).sum(1) / possible.sum(1))
+        return known_mean(loss, known)
+    w = weights.to(loss)[:, None, None]
+    return known_mean(loss, known, weights=(w * possible).sum(1) / possible.sum(1))
 
 
 def deep(outputs: Outputs, batch: Batch, *, term: Term, weights: float | Sequence[float] = 1.0) -> Float[Tensor, ""]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,43 @@ from foveate.core.types import Batch, Outputs
 from foveate.losses.known import Term
 
 
+@dataclass(frozen=True)
+class Ramp:
+    """A weight that changes over the training, from ``first`` to ``last``, in a straight line between two times.
+
+    Args:
+        first: weight at the start, >= 0.
+        last: weight at the end, >= 0.
+        start: share of the steps at which it begins to change, in [0, 1].
+        end: share of the steps from which it stays, in [start, 1].
+
+    Raises:
+        ValueError: a weight is negative or not finite, or the shares are out of range or order.
+    """
+
+    first: float
+    last: float
+    start: float = 0.2
+    end: float = 0.7
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.first < float("inf") and 0 <= self.last < float("inf")):
+            raise ValueError(f"{self}: give weights of 0 or more")
+        if not 0 <= self.start <= self.end <= 1:
+            raise ValueError(f"{self}: give shares of the steps with 0 <= start <= end <= 1")
+
+    def at(self, progress: float) -> float:
+        """The weight once so much of the training is done.
+
+        Args:
+            progress: share of the steps, in [0, 1].
+        """
+        if progress >= self.end:
+            return self.last
+        gone = max(progress - self.start, 0.0) / max(self.end - self.start, 1e-9)
+        return self.first + (self.last - self.first) * gone
+
+
 class Weigh:
     """A weighted sum of named terms, kept apart: ``loss(outputs, batch)`` -> name -> weight * term.
 
@@ -22,15 +60,15 @@ class Weigh:
     term of weight 0 is not computed and not in the dict.
 
     Args:
-        terms: name=(weight, term).
+        terms: name=(weight, term); a weight is a number, or a `Ramp` over the training.
 
     Raises:
         ValueError: no term, or none with a weight; a weight that is negative or not finite.
     """
 
-    def __init__(self, **terms: tuple[float, Term]) -> None:
+    def __init__(self, **terms: tuple[float | Ramp, Term]) -> None:
         for name, (weight, _) in terms.items():
-            if not 0 <= weight < float("inf"):
+            if not isinstance(weight, Ramp) and not 0 <= weight < float("inf"):
                 raise ValueError(f"Weigh: {name}={weight} is no weight; give 0 (term off) or a positive number")
         if not any(weight for weight, _ in terms.values()):
             raise ValueError(
@@ -38,9 +76,16 @@ class Weigh:
             )
         self.terms = terms
 
-    def __call__(self, outputs: Outputs, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        """The weighted terms, in the order given."""
-        return {name: weight * term(outputs, batch) for name, (weight, term) in self.terms.items() if weight}
+    def __call__(self, outputs: Outputs, batch: Batch, *, progress: float = 1.0) -> dict[str, Float[Tensor, ""]]:
+        """The weighted terms, in the order given.
+
+        Args:
+            outputs: what the network answered.
+            batch: its truth.
+            progress: share of the training that is done; 1 = as it ends, which is what validation compares.
+        """
+        now = {name: w.at(progress) if isinstance(w, Ramp) else w for name, (w, _) in self.terms.items()}
+        return {name: now[name] * term(outputs, batch) for name, (_, term) in self.terms.items() if now[name]}
 
     def __repr__(self) -> str:
         terms = (f"{name}={weight!r} * {_describe(term)}" for name, (weight, term) in self.terms.items())

@@ -4,7 +4,8 @@ Of the pixel labels: dice, dice_all (a rightly empty mask is 1, whatever the pol
 precision (mean over images), dice_pooled (F1 over the pixels of all images), presence_f1 (F1 of "the image bears it",
 read from its mask). Of the questions: accuracy, auc, ap, f1, kappa, qkappa ("yes", or the mean over answers),
 brier and nll (less is better), skill (Brier skill, more is better), and the sensitivity and specificity of each
-answer. The bare name is the mean over labels or questions; ``dice/<label>``, ``auc/<question>``, ``sensitivity/<question>/<answer>``.
+answer. The bare name is the mean over labels or questions; ``dice/<label>``, ``auc/<question>``,
+``sensitivity/<question>/<answer>``.
 """
 
 from __future__ import annotations

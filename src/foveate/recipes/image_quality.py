@@ -5,7 +5,8 @@ serves any schema. ``classify`` is the share of the answers in the loss: 1 leave
 single-task classifier), 0 the answer head.
 
 Where the paper is silent
-  losses: cross entropy for answers; for masks cross entropy (BCE where labels overlap) plus soft Dice, equal weights.
+  losses: cross entropy for answers; for masks cross entropy (BCE if labels overlap) plus soft Dice over the batch, with
+      equal weights; the pixels of rare labels weigh more at the start (`recipes._marking`).
   schedule: Adam with decoupled weight decay, half a cosine after a short warm-up.
   fine-tuning: ``weights="hub"`` (or a file) fills the encoder with ImageNet weights; all layers are trained.
   choice of weights: the mean of pooled Dice and Brier skill, averaged over validations (`engine.keep.trusted`).
@@ -24,12 +25,11 @@ from foveate.engine.keep import better, trusted
 from foveate.engine.recipe import Recipe, Stage
 from foveate.engine.schedule import cosine
 from foveate.losses.answer import cross_entropy
-from foveate.losses.overlap import dice
-from foveate.losses.pixel import bce, pixel_cross_entropy
 from foveate.losses.weigh import Weigh
 from foveate.models.joint import Joint
 from foveate.models.parts.decoders import FPN, MakeDecoder, UNet
 from foveate.models.parts.encoders import pretrain
+from foveate.recipes._marking import RARE, marking_terms
 
 
 def unet(width: int) -> MakeDecoder:
@@ -75,6 +75,7 @@ def recipe(
     stride_first: bool = False,
     rotation: float = 15.0,
     balance: bool = False,
+    rare: float = RARE,
     absent: bool = True,
     keep: str | None = None,
     precision: str = "fp32",
@@ -101,7 +102,8 @@ def recipe(
         stride_first: the encoder's ResNet bottlenecks stride first, as weights from Keras need it.
         rotation: largest turn in degrees.
         balance: draw the question's answers equally often.
-        absent: images free of a label count in the Dice loss; False where a rare label is never marked otherwise.
+        rare: how much the pixels of rare labels weigh at the start, 0 (not) to 1 (`recipes._marking`).
+        absent: whether batches free of a label count in its Dice.
         keep: validation metric that chooses the weights ("loss" and other costs: the lowest); None = the mean of the
             tasks' own metrics as far as the validation images can decide (`engine.keep.trusted`).
     """
@@ -113,13 +115,9 @@ def recipe(
     if grouping is not None and asked is not None:
         schema = schema.group(asked, grouping)
     learnt = schema.select(labels=() if classify == 1 else None, questions=() if classify == 0 else None)
-    masks = pixel_cross_entropy if learnt.exclusive else bce
-    share = (1 - classify) / 2
-    terms = {
-        "answers": (classify, cross_entropy),
-        "pixels": (share, masks),
-        "overlap": (share, partial(dice, absent=absent)),
-    }
+    share = classify if learnt.labels and learnt.questions else float(bool(learnt.questions))
+    answers = {"answers": (share, cross_entropy)} if share else {}
+    loss = Weigh(**answers, **marking_terms(learnt, share=1 - share, rare=rare, absent=absent))
     stage = Stage(
         "joint",
         network=partial(
@@ -131,7 +129,7 @@ def recipe(
             dropout=dropout,
             stride_first=stride_first,
         ),
-        loss=Weigh(**{name: term for name, term in terms.items() if term[0] > 0}),
+        loss=loss,
         start=partial(pretrain, weights=weights) if weights != "none" else None,
         keep=trusted(learnt) if keep is None else better(keep),
     )
