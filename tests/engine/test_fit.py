@@ -225,6 +225,12 @@ def test_validations_within_an_epoch(rows: Manifest, tmp_path: Path) -> None:
     assert [entry["step"] for entry in log] == list(range(1, len(log) + 1))
 
 
+def test_a_run_has_at_least_so_many_validations(rows: Manifest, tmp_path: Path) -> None:
+    recipe = tiny_recipe(epochs=4).with_(validate_every=1000, validations=6)
+    log = fit(recipe, rows, out=tmp_path / "run", device="cpu", quiet=True, cache=tmp_path / "c").log("tiny")
+    assert [entry["step"] for entry in log] == [2, 4, 6, 8, 10, 12]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -97,6 +97,7 @@ class Recipe:
         epochs: passes over the training rows.
         schedule: learning rate over time.
         validate_every: steps between validations; None = once an epoch.
+        validations: at least so many in a run, whatever ``validate_every`` is; None = as it is.
         patience: stop after so many validations without gain; None = never.
         precision: "fp32" or "bf16" (autocast; weights and losses stay float32).
         clip: largest norm of the gradient; None = as it is.
@@ -127,6 +128,7 @@ class Recipe:
     epochs: int = 50
     schedule: Schedule = field(default_factory=constant)
     validate_every: int | None = None
+    validations: int | None = None
     patience: int | None = None
     precision: str = "fp32"
     clip: float | None = None

@@ -89,7 +89,8 @@ class Trainer:
         self.weights = self._weights(train.rows)
         self.steps_an_epoch = max(len(train) // recipe.batch, 1)
         self.steps = self.steps_an_epoch * (stage.epochs or recipe.epochs)
-        self.every = recipe.validate_every or self.steps_an_epoch
+        every = recipe.validate_every or self.steps_an_epoch
+        self.every = min(every, max(self.steps // (recipe.validations or 1), 1))
         self.ledger = Ledger(self.folder, stage=stage.name, active=processes.first)
         self.watch = Watch(stage.name, self.steps, quiet=quiet or not processes.first)
         self.step = self.started = 0

@@ -116,6 +116,7 @@ def recipe(
     momentum: float = 0.95,
     weight_decay: float = 1e-4,
     validate_every: int | None = 1000,
+    validations: int | None = 30,
     flat: int = 4,
     patience: int | None = 10,
     balance: bool = False,
@@ -152,6 +153,8 @@ def recipe(
         grade_lr: of the stage that grades, whose loss is steeper than Dice; None = ``lr``.
         grade_epochs: of that stage, where many more images have a grade than lesions; None = ``epochs``.
         flat: validations without gain after which the rate is divided by 10.
+        validations: at least so many in a stage, for sets smaller than the paper's, on which 1000 batches are a whole
+            training and neither the rate nor the loss would change; None = every ``validate_every`` steps alone.
         patience: validations without gain after which a stage ends.
         balance: draw the answers equally often (in both stages).
 
@@ -259,6 +262,7 @@ def recipe(
         batch=batch,
         epochs=epochs,
         validate_every=validate_every,
+        validations=validations,
         patience=patience,
         balance=asked.name if balance and asked is not None else None,
         precision=precision,
