@@ -97,9 +97,9 @@ def recipe(
             timm has it.
         lora: rank of LoRA in the attention of a plain vision transformer, whose own weights are frozen; None = all
             weights are trained.
-        layer_decay: factor of the rate per layer from the encoder's last to its first, over 0, at most 1; normalisations,
+        layer_decay: factor of the rate per layer from the encoder's end to its stem, over 0, at most 1; normalisations,
             biases and positions then have no weight decay.
-        encoder_lr: rate of the encoder's last layer; None = lr.
+        encoder_lr: rate of the encoder; None = lr.
         classify: share of the answers in the loss, 0 to 1.
         grouping: merge neighbouring grades, e.g. "012|3".
         question: the question that is grouped and balanced; None = the first ordered one, else the first.

@@ -33,7 +33,11 @@ def same(net: Encoder, state: State, *, but: tuple[str, ...] = ()) -> bool:
 def test_masked_autoencoder(tmp_path: Path) -> None:
     """RETFound's and MAE's: under "model", a decoder beside it, the command line's Namespace among the entries."""
     state = random_state(TINY)
-    extra = {"mask_token": torch.rand(1, 1, 8), "decoder_pos_embed": torch.rand(1, 197, 8), "decoder_norm.bias": torch.rand(8)}
+    extra = {
+        "mask_token": torch.rand(1, 1, 8),
+        "decoder_pos_embed": torch.rand(1, 197, 8),
+        "decoder_norm.bias": torch.rand(8),
+    }
     path = tmp_path / "mae.pth"
     torch.save({"model": {**state, **extra}, "epoch": 799, "args": argparse.Namespace(lr=1e-3, mask_ratio=0.75)}, path)
     net = encoder(TINY).eval()

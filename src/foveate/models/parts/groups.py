@@ -10,12 +10,20 @@ from torch import nn
 
 from foveate.models.parts.encoders import Encoder
 
-UNDECAYED = ("cls_token", "reg_token", "dist_token", "pos_embed", "relative_position_bias_table", "rel_pos_h", "rel_pos_w")
+UNDECAYED = (
+    "cls_token",
+    "reg_token",
+    "dist_token",
+    "pos_embed",
+    "relative_position_bias_table",
+    "rel_pos_h",
+    "rel_pos_w",
+)
 """Ends of the names of parameters that weight decay would only pull from where they are: tokens and positions."""
 
 
 def by_depth(network: nn.Module, *, lr: float, decay: float = 1.0, encoder: float = 1.0) -> list[dict[str, Any]]:
-    """Groups of a network's trained parameters: the rate falls by ``decay`` per layer from the encoder's end to its stem.
+    """Groups of the trained parameters: the rate falls by ``decay`` per layer from an encoder's end to its stem.
 
     Layer-wise decay as in BEiT (Bao et al. 2022) and MAE (He et al. 2022): of an encoder with n layers, layer i from
     the image (0 = patch embedding, tokens and positions) learns at ``lr * encoder * decay ** (n - i)``; all that is
@@ -47,7 +55,9 @@ def by_depth(network: nn.Module, *, lr: float, decay: float = 1.0, encoder: floa
     groups: dict[tuple[float, bool], list[nn.Parameter]] = defaultdict(list)
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            groups[scales.get(id(parameter), 1.0), parameter.ndim > 1 and not name.endswith(UNDECAYED)].append(parameter)
+            groups[scales.get(id(parameter), 1.0), parameter.ndim > 1 and not name.endswith(UNDECAYED)].append(
+                parameter
+            )
     if not groups:
         raise ValueError("no parameter is trained; freeze less")
     return [

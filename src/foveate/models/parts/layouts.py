@@ -75,7 +75,8 @@ def renamed(state: Mapping[str, Tensor], *, net: nn.Module, file: str) -> Rename
     for name in ("weight", "bias"):  # a fine-tuned MAE keeps its last normalisation there
         if f"norm.{name}" not in named and f"fc_norm.{name}" in named and f"norm.{name}" in wanted:
             named[f"norm.{name}"] = named.pop(f"fc_norm.{name}")
-    if strange := [name for name in TOKENS if name in named and name not in wanted and "blocks.0.norm1.weight" in wanted]:
+    strange = [name for name in TOKENS if name in named and name not in wanted]
+    if strange and "blocks.0.norm1.weight" in wanted:
         raise ValueError(
             f"weights={file!r} have {', '.join(strange)}, which the network lacks; name one that has it, such as "
             "vit_small_patch14_reg4_dinov2 for registers"

@@ -93,7 +93,7 @@ def adapted(make: Callable[[], nn.Module], *, rank: int, alpha: float | None = N
 def _change(attention: nn.Module, *, rank: int, alpha: float) -> None:
     """Replace an attention's linear layers."""
     if hasattr(attention, "qkv_bias_separate"):
-        attention.qkv_bias_separate = True  # else timm's EVA reads the weight itself and passes the layer by
+        attention.__dict__["qkv_bias_separate"] = True  # else timm's EVA reads the weight itself and omits the change
     for name, layer in list(attention.named_children()):
         if isinstance(layer, nn.Linear):
             if rank > min(layer.weight.shape):

@@ -1,4 +1,4 @@
-"""Where an encoder's weights come from when the user leaves the choice to us: a folder, the hub or its cache, nothing."""
+"""Where weights come from if the user leaves the choice to us: a folder, the hub or its cache, nothing."""
 
 from __future__ import annotations
 

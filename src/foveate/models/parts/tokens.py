@@ -7,7 +7,6 @@ from math import isqrt
 from pathlib import Path
 
 import timm
-import torch
 from jaxtyping import Float
 from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import VisionTransformer

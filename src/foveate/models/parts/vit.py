@@ -52,7 +52,7 @@ class TokenPyramid(nn.Module):
         depth, count = len(made.blocks), len(reductions)
         self.indices = [max(depth * (number + 1) // count - 1, 0) for number in range(count)]
         made.prune_intermediate_layers(self.indices, prune_norm=False, prune_head=True)
-        self.net = made
+        self.net: nn.Module = made
         self.levels = nn.ModuleList(_level(width, int(log2(stride // r)) if r < stride else 0) for r in reductions)
         self.pools = [max(r // stride, 1) for r in reductions]
         self.reductions = list(reductions)
@@ -60,9 +60,12 @@ class TokenPyramid(nn.Module):
 
     def forward(self, image: Float[Tensor, "b c h w"]) -> list[Tensor]:
         """The maps, fine to coarse; the image's sides are multiples of the coarsest reduction."""
-        maps = self.net.forward_intermediates(image, indices=self.indices, norm=True, intermediates_only=True)
-        pooled = (nn.functional.avg_pool2d(m, pool) if pool > 1 else m for m, pool in zip(maps, self.pools, strict=True))
-        return [level(m) for level, m in zip(self.levels, pooled, strict=True)]
+        net: Any = self.net
+        maps = net.forward_intermediates(image, indices=self.indices, norm=True, intermediates_only=True)
+        return [
+            level(m if pool == 1 else nn.functional.avg_pool2d(m, pool))
+            for level, m, pool in zip(self.levels, maps, self.pools, strict=True)
+        ]
 
 
 def _level(width: int, doublings: int) -> nn.Sequential:

@@ -126,18 +126,11 @@ def fill(
         share = f"at least {least:.0%} are needed" if optional is None else f"all but {', '.join(optional)} are needed"
         raise ValueError(
             f"weights={str(file)!r} fill {len(found)} of {len(wanted)} tensors, {share}; "
-            f"missing are {_shapes(needed, wanted)}, the file has {_shapes(tuple(state), state)}: "
+            f"missing are {', '.join(needed[:3])}, the file has {', '.join(list(state)[:3])}: "
             "is it another network's?"
         )
     network.load_state_dict(found, strict=False)
-    return Filled(
-        len(found), len(wanted), missing, tuple(name for name in state if name not in wanted), file=str(file)
-    )
-
-
-def _shapes(names: tuple[str, ...], tensors: Mapping[str, Tensor]) -> str:
-    """The first names with the shapes of their tensors."""
-    return ", ".join(f"{name} {'x'.join(map(str, tensors[name].shape))}".rstrip() for name in names[:3])
+    return Filled(len(found), len(wanted), missing, tuple(name for name in state if name not in wanted), file=str(file))
 
 
 def _fitted(value: Tensor, *, like: Tensor) -> Tensor:
