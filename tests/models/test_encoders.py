@@ -92,8 +92,8 @@ def test_wrong_channels_are_named() -> None:
 def test_unknown_and_unsuitable_networks_are_named() -> None:
     with pytest.raises(ValueError, match=r"'resnet18x'.*near.*resnet18"):
         encoder("resnet18x")
-    with pytest.raises(ValueError, match="'vit_tiny_patch16_224' does not take images of every size"):
-        encoder("vit_tiny_patch16_224")
+    with pytest.raises(ValueError, match="'convit_tiny' does not take images of every size"):
+        encoder("convit_tiny")
 
 
 def test_a_network_off_the_grid_is_refused() -> None:

@@ -66,6 +66,7 @@ ZOO: dict[str, dict[str, Make]] = {
         "unet": lambda: Joint("resnet10t", SCHEMA, decoder=NARROW, dropout=0.1),
         "fpn": lambda: Joint("tf_efficientnet_lite0", SCHEMA, decoder=partial(FPN, pyramid=32, width=32), channels=1),
         "classifier": lambda: Joint("mobilenetv3_small_050", SCHEMA.select(labels=())),
+        "transformer": lambda: Joint("vit_tiny_patch16_224", SCHEMA, decoder=NARROW),
         "segmenter": lambda: Joint("efficientnet_b0", LESIONS, decoder=partial(UNet, widths=(32, 16, 8)), channels=1),
     },
     "models/cam": {},

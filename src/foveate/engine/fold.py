@@ -65,6 +65,9 @@ def _fold_all(network: nn.Module, image: Tensor, prior: Tensor | None = None) ->
     if network.training:
         raise ValueError("network is in training mode, where nothing can be folded; call network.eval() first")
     with torch.inference_mode(False), torch.no_grad():
+        for name, part in list(network.named_modules()):
+            if callable(plain := getattr(part, "plain", None)):  # LoRA: the sum of its weights does the same
+                network.set_submodule(name, plain())
         network.requires_grad_(False)
         for conv, name in _pairs(network, image[:1], None if prior is None else prior[:1]):
             norm = network.get_submodule(name)

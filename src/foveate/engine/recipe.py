@@ -53,6 +53,7 @@ class Stage:
         loss: terms by name, see `losses.weigh`.
         keep: validation metric that chooses the weights.
         start: fills the new network from outside (pretrained weights); called once, never on resume or at prediction.
+            The lines that it returns, if any, are printed.
         starts_from: part of the network -> earlier stage whose kept weights fill it.
         frozen: parts of the network that are not trained (and stay in evaluation mode).
         rows: which rows it trains and validates on; None = all.
@@ -61,13 +62,15 @@ class Stage:
         after_drop: loss from the first drop of the learning rate on.
         epochs: instead of the recipe's.
         optimizer: instead of the recipe's.
+        groups: network -> groups of its trained parameters with rates of their own, as optimizers of PyTorch take them,
+            the full rate first (`models.parts.groups.by_depth`); None = one group.
     """
 
     name: str
     network: Callable[[], nn.Module]
     loss: Loss
     keep: Keep = field(default_factory=lambda: lowest("loss"))
-    start: Callable[[nn.Module], None] | None = None
+    start: Callable[[nn.Module], Iterable[str] | None] | None = None
     starts_from: Mapping[str, str] = field(default_factory=dict)
     frozen: tuple[str, ...] = ()
     rows: Callable[[Row], bool] | None = None
@@ -76,6 +79,7 @@ class Stage:
     after_drop: Loss | None = None
     epochs: int | None = None
     optimizer: Callable[[Iterable[Any]], torch.optim.Optimizer] | None = None
+    groups: Callable[[nn.Module], list[dict[str, Any]]] | None = None
 
 
 UNSAID = ("cues", "aims", "gates", "calibrated", "patches", "infer")

@@ -178,8 +178,10 @@ class Trainer:
         place(self.network, self.processes.device)
         for part in self.stage.frozen:
             self.network.get_submodule(part).requires_grad_(False)
-        taught = [p for p in self.network.parameters() if p.requires_grad]
-        self.optimizer = fused(self.stage.optimizer or self.recipe.optimizer, taught)
+        trained: list[Any] = [p for p in self.network.parameters() if p.requires_grad]
+        if self.stage.groups is not None:
+            trained = self.stage.groups(self.network)
+        self.optimizer = fused(self.stage.optimizer or self.recipe.optimizer, trained)
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.average = averaged(self.network, over=self.recipe.average * self.steps)
         if state is not None:
@@ -197,7 +199,8 @@ class Trainer:
     def _fill(self, network: nn.Module) -> None:
         """Weights from outside and from earlier stages."""
         if self.stage.start is not None:
-            self.stage.start(network)
+            for line in self.stage.start(network) or ():
+                self.watch.note(line)
         for part, stage in self.stage.starts_from.items():
             part_weights(self.run.stage_folder(stage) / "weights.safetensors", network, part)
 
@@ -386,15 +389,15 @@ def averaged(network: nn.Module, *, over: float) -> AveragedModel | None:
     return AveragedModel(network, multi_avg_fn=update, use_buffers=True)
 
 
-def fused(make: Callable[..., Optimizer], parameters: list[nn.Parameter]) -> Optimizer:
+def fused(make: Callable[..., Optimizer], parameters: list[Any]) -> Optimizer:
     """An optimizer with its fused kernel where it has one for these parameters (Adam's on a CPU: 4 times quicker).
 
     Args:
         make: called with the parameters, and with ``fused=True`` if it knows that.
-        parameters: in their place.
+        parameters: in their place, or groups of them (dicts).
     """
-    try:
-        return make(parameters, fused=True)
+    try:  # an optimizer writes its defaults into the groups that it is given, so the first try gets copies
+        return make([dict(p) if isinstance(p, dict) else p for p in parameters], fused=True)
     except (TypeError, RuntimeError):  # no such keyword, or no such kernel; a true error comes again
         return make(parameters)
 

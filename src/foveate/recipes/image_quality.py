@@ -30,6 +30,7 @@ from foveate.models.joint import Joint
 from foveate.models.parts.decoders import FPN, MakeDecoder, UNet
 from foveate.models.parts.encoders import pretrain
 from foveate.recipes._marking import RARE, marking_terms
+from foveate.recipes._tuning import check_encoder, rates, tuned
 
 
 def unet(width: int) -> MakeDecoder:
@@ -57,6 +58,10 @@ def recipe(
     encoder: str = "resnet18",
     decoder: str = "unet",
     weights: str = "none",
+    normalise: str | None = None,
+    lora: int | None = None,
+    layer_decay: float | None = None,
+    encoder_lr: float | None = None,
     classify: float = 0.5,
     grouping: str | None = None,
     question: str | None = None,
@@ -84,9 +89,17 @@ def recipe(
 
     Args:
         schema: the manifest's.
-        encoder: any timm network with feature maps ("resnet18", "efficientnet_b0", "resnext101_32x8d").
+        encoder: any timm network that takes every image size ("resnet18", "convnext_atto", "vit_small_patch16_224").
         decoder: "unet" or "fpn".
-        weights: "none", "hub", or a file of encoder weights.
+        weights: "none", "hub", a file of encoder weights, or "auto" ($FOVEATE_WEIGHTS/NAME.*, else the hub or its
+            cache, else none).
+        normalise: by what images are normalised for these weights: "imagenet", "half", "none"; None = as the file or
+            timm has it.
+        lora: rank of LoRA in the attention of a plain vision transformer, whose own weights are frozen; None = all
+            weights are trained.
+        layer_decay: factor of the rate per layer from the encoder's end to its stem, over 0, at most 1; normalisations,
+            biases and positions then have no weight decay.
+        encoder_lr: rate of the encoder; None = lr.
         classify: share of the answers in the loss, 0 to 1.
         grouping: merge neighbouring grades, e.g. "012|3".
         question: the question that is grouped and balanced; None = the first ordered one, else the first.
@@ -111,6 +124,7 @@ def recipe(
         raise ValueError(f"classify={classify}; give a share from 0 (masks only) to 1 (answers only)")
     if decoder not in DECODERS:
         raise ValueError(f"decoder={decoder!r} is none of {list(DECODERS)}")
+    check_encoder(encoder, weights=weights, normalise=normalise, lora=lora)
     asked = question or next((q.name for q in sorted(schema.questions, key=lambda q: not q.ordered)), None)
     if grouping is not None and asked is not None:
         schema = schema.group(asked, grouping)
@@ -118,19 +132,21 @@ def recipe(
     share = classify if learnt.labels and learnt.questions else float(bool(learnt.questions))
     answers = {"answers": (share, cross_entropy)} if share else {}
     loss = Weigh(**answers, **marking_terms(learnt, share=1 - share, rare=rare, absent=absent))
+    network = partial(
+        Joint,
+        encoder,
+        learnt,
+        decoder=DECODERS[decoder](width),
+        channels=1 if grey else 3,
+        dropout=dropout,
+        stride_first=stride_first,
+    )
     stage = Stage(
         "joint",
-        network=partial(
-            Joint,
-            encoder,
-            learnt,
-            decoder=DECODERS[decoder](width),
-            channels=1 if grey else 3,
-            dropout=dropout,
-            stride_first=stride_first,
-        ),
+        network=tuned(network, lora=lora),
         loss=loss,
-        start=partial(pretrain, weights=weights) if weights != "none" else None,
+        start=partial(pretrain, weights=weights, normalise=normalise) if weights != "none" else None,
+        groups=rates(lr, layer_decay=layer_decay, encoder_lr=encoder_lr),
         keep=trusted(learnt) if keep is None else better(keep),
     )
     return Recipe(

@@ -1,4 +1,4 @@
-"""Encoders: any convolutional timm network as a pyramid of feature maps, fine to coarse."""
+"""Encoders: a timm network, convolutional or a transformer, as a pyramid of feature maps, fine to coarse."""
 
 from __future__ import annotations
 
@@ -11,12 +11,31 @@ import timm
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from timm.models import is_model_in_modules
 from timm.models.inception_v3 import InceptionB, InceptionD
 from timm.models.resnet import Bottleneck
 from torch import Tensor, nn
 
+from foveate.models.parts.layouts import Renamed, renamed
+from foveate.models.parts.sources import resolve_weights
 from foveate.models.parts.start import start_residuals
+from foveate.models.parts.vit import TokenPyramid, is_plain, token_pyramid
 from foveate.models.parts.weights import Filled, fill, read
+
+NORMALISE = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+}
+"""Mean and standard deviation by which images in [0, 1] are normalised, by name."""
+
+NEEDS: dict[str, dict[str, Any]] = {
+    "swin_transformer": {"dynamic_img_size": True, "feature_cls": "getter"},
+    "swin_transformer_v2": {"dynamic_img_size": True, "feature_cls": "getter"},
+    "swin_transformer_v2_cr": {"dynamic_img_size": True, "feature_cls": "getter"},
+    "mambaout": {"feature_cls": "getter"},
+}
+"""File of timm -> what its networks need to take images of every size, and to give their maps channels first."""
 
 
 class Encoder(nn.Module):
@@ -79,40 +98,92 @@ class Encoder(nn.Module):
         edge = (0, -image.shape[3] % coarsest, 0, -image.shape[2] % coarsest)
         return tuple(self.pyramid(F.pad((image - self.mean) / self.std, edge, mode="replicate")))
 
-    def pretrain(self, weights: Path | str) -> None:
-        """Take weights from the "hub" or a file, and normalise from now on; ``filled`` tells how much was found.
+    @property
+    def net(self) -> nn.Module:
+        """timm's network inside the pyramid, whose tensors have timm's names."""
+        if isinstance(self.pyramid, TokenPyramid):
+            return self.pyramid.net
+        inner = getattr(self.pyramid, "model", None)  # of timm's FeatureGetterNet
+        return inner if isinstance(inner, nn.Module) else self.pyramid
+
+    def pretrain(self, weights: Path | str, *, normalise: str | None = None) -> Filled:
+        """Take weights from the "hub" or a file, and normalise from now on; returns how much was found, and keeps it.
+
+        Args:
+            weights: "hub" or a file.
+            normalise: one of `NORMALISE`; None = as the file's layout shows it (`layouts.renamed`), else as timm has it
+                for the network's name.
 
         Raises:
-            ValueError: the file does not fill the network.
+            ValueError: the file does not fill the network, or the hub has no weights or cannot be reached.
         """
-        if str(weights) == "hub":
-            image_channels = self.mean.shape[1]
-            source = timm.create_model(self.name, features_only=True, in_chans=image_channels, pretrained=True)
-            self.filled = fill(self.pyramid, source.state_dict(), file=f"hub:{self.name}", least=1.0)
-        else:
-            self.filled = fill(self.pyramid, read(weights), file=weights)
-        for buffer, numbers in zip((self.mean, self.std), self.expects, strict=True):
-            buffer.copy_(torch.tensor(numbers).view(1, -1, 1, 1))
+        hub = str(weights) == "hub"
+        file = f"hub:{self.name}" if hub else str(weights)
+        named = self._of_hub() if hub else renamed(read(weights), net=self.net, file=file)
+        needed = ("norm.",) if isinstance(self.pyramid, TokenPyramid) else None
+        filled = fill(self.net, named.state, file=file, least=1.0 if hub and needed is None else 0.95, optional=needed)
+        self.filled = filled._replace(
+            unused=(*filled.unused, *named.dropped),
+            resampled=named.resampled,
+            normalise=self.normalise(normalise or named.normalise),
+        )
+        return self.filled
+
+    def normalise(self, kind: str | None) -> str:
+        """Normalise images by one of `NORMALISE` from now on, None = as timm has it for the name; returns which.
+
+        Raises:
+            ValueError: there is no such kind.
+        """
+        if kind is not None and kind not in NORMALISE:
+            raise ValueError(f"normalise must be one of {list(NORMALISE)}, got {kind!r}")
+        for buffer, numbers in zip((self.mean, self.std), NORMALISE.get(str(kind), self.expects), strict=True):
+            buffer.copy_(torch.tensor(_as_channels(numbers, buffer.shape[1])).view(1, -1, 1, 1))
+        return kind or "timm"
+
+    def _of_hub(self) -> Renamed:
+        """timm's own weights, under the names of the network inside."""
+        alike = {"features_only": True} if self.net is self.pyramid else {}
+        try:
+            source = timm.create_model(self.name, in_chans=self.mean.shape[1], pretrained=True, **alike)
+        except (OSError, RuntimeError, ValueError) as error:  # what the hub raises offline is an OSError
+            raise ValueError(
+                f"weights='hub': the weights of {self.name!r} cannot be had ({str(error)[:200]}); connect to the "
+                "internet, or give a file, 'auto' or 'none'"
+            ) from error
+        state = source.state_dict()
+        if alike:
+            return Renamed(state, (), (), None)
+        return renamed(state, net=self.net, file=f"hub:{self.name}")
 
 
-def pretrain(network: nn.Module, *, weights: Path | str) -> None:
-    """Fill every encoder in a network (a ``Stage``'s ``start``).
+def pretrain(network: nn.Module, *, weights: Path | str, normalise: str | None = None) -> tuple[str, ...]:
+    """Fill every encoder in a network (a ``Stage``'s ``start``); returns a line on each for people to read.
 
     Args:
         network: is changed in place.
-        weights: "hub" (timm's own, downloaded once), a file with timm's or torchvision's names (.safetensors, or .pth
-            with nothing but tensors), or "none" (nothing happens).
+        weights: "hub" (timm's own, downloaded once), a file (.safetensors, .pth or .pt; see `layouts.renamed` for the
+            names it may use), "auto" (`sources.resolve_weights` chooses), or "none" (nothing happens).
+        normalise: as `Encoder.pretrain` has it.
 
     Raises:
-        ValueError: the network has no encoder, or the file does not fill it.
+        ValueError: the network has no encoder, the file does not fill it, or LoRA would train a network without
+            weights.
     """
     if str(weights) == "none":
-        return
+        return ()
     encoders = [part for part in network.modules() if isinstance(part, Encoder)]
     if not encoders:
         raise ValueError(f"weights={str(weights)!r}: {type(network).__name__} has no encoder to fill; give 'none'")
+    notes: list[str] = []
     for part in encoders:
-        part.pretrain(weights)
+        source, note = resolve_weights(part.name) if str(weights) == "auto" else (str(weights), "")
+        notes += [note] if note else []
+        if source != "none":
+            notes.append(str(part.pretrain(source, normalise=normalise)))
+        elif any(".lora_" in name for name in part.state_dict()):
+            raise ValueError(f"lora trains beside frozen weights, and there are none: {note}")
+    return tuple(notes)
 
 
 def encoder(
@@ -129,15 +200,17 @@ def encoder(
     2021, Lesion-Net); timm's are a few pixels smaller.
 
     Args:
-        name: any timm network with ``features_only`` that takes every image size (``resnet18``, ``convnext_atto``); a
-            tag of its weights may follow (``inception_v3.tf_in1k``), which `pretrain` takes from the hub.
+        name: any timm network that takes every image size: convolutional (``resnet18``, ``convnext_atto``), a
+            hierarchical transformer (``swin_tiny_patch4_window7_224``) or a plain one (``vit_small_patch16_224``, see
+            `vit.token_pyramid`); a tag of its weights may follow (``inception_v3.tf_in1k``), which `pretrain` takes
+            from the hub.
         channels: of the image, 1 or 3; from weights for 3, one channel gets the sum of the first filters, and the mean
             of the three numbers it is normalised with.
         stride_first: ResNet bottlenecks stride in their first convolution, as first published and as Keras has it,
             not in the second. Weights trained so need it: with Keras' weights the variances that layer3 sees on fundus
             images are off from the trained ones by a median factor of 1.5 with it and 2.2 without.
         coarsest: image pixels per pixel of the coarsest map: 32, or 16 or 8, for which later stages are dilated
-            instead of halved, where timm can do so.
+            instead of halved, where timm can do so (of a plain transformer: coarser maps are left out).
 
     Raises:
         ValueError: timm has no such network, or it does not take every image size.
@@ -145,26 +218,41 @@ def encoder(
     if not timm.is_model(name):
         near = get_close_matches(name, timm.list_models(), n=5)
         raise ValueError(f"encoder {name!r} is no timm network; near it are {near}")
-    chosen: dict[str, Any] = {} if maps is None else {"out_indices": tuple(range(maps))}
-    if coarsest != 32:
-        chosen["output_stride"] = coarsest
-    try:
-        network = timm.create_model(name, features_only=True, in_chans=channels, **chosen)
-    except (NotImplementedError, TypeError, AssertionError) as error:
-        raise ValueError(f"encoder {name!r} cannot be made with coarsest={coarsest} ({error}); take 32") from error
+    if is_plain(name):
+        tokens = token_pyramid(name, channels=channels, maps=maps, coarsest=coarsest)
+        return _encoder(
+            tokens, name=name, image_channels=channels, maps=(tokens.channels, tokens.reductions), of=tokens.net
+        )
+    network = _hierarchy(name, channels=channels, maps=maps, coarsest=coarsest)
     for part in network.modules():
         if stride_first and isinstance(part, Bottleneck) and part.conv2.stride == (2, 2):
             part.conv1.stride, part.conv2.stride = (2, 2), (1, 1)
     if network.pretrained_cfg.get("architecture") == "inception_v3":  # the name may have a tag
         _pad_inception(network)
-    return Encoder(
-        start_residuals(network),
-        name=name,
-        channels=network.feature_info.channels(),
-        reductions=network.feature_info.reduction(),
-        mean=_as_channels(network.pretrained_cfg["mean"], channels),
-        std=_as_channels(network.pretrained_cfg["std"], channels),
-    )
+    maps_told = (network.feature_info.channels(), network.feature_info.reduction())
+    return _encoder(start_residuals(network), name=name, image_channels=channels, maps=maps_told, of=network)
+
+
+def _hierarchy(name: str, *, channels: int, maps: int | None, coarsest: int) -> Any:
+    """A timm network whose stages get coarser, as the list of their maps."""
+    chosen: dict[str, Any] = {} if maps is None else {"out_indices": tuple(range(maps))}
+    if coarsest != 32:
+        chosen["output_stride"] = coarsest
+    for module, needs in NEEDS.items():
+        if is_model_in_modules(name.partition(".")[0], (module,)):
+            chosen |= needs
+    try:
+        return timm.create_model(name, features_only=True, in_chans=channels, **chosen)
+    except (NotImplementedError, TypeError, AssertionError) as error:
+        raise ValueError(f"encoder {name!r} cannot be made with coarsest={coarsest} ({error}); take 32") from error
+
+
+def _encoder(
+    pyramid: nn.Module, *, name: str, image_channels: int, maps: tuple[list[int], list[int]], of: Any
+) -> Encoder:
+    """The encoder of a pyramid: ``maps`` are channels and reductions, ``of`` has timm's configuration."""
+    mean, std = (_as_channels(of.pretrained_cfg[key], image_channels) for key in ("mean", "std"))
+    return Encoder(pyramid, name=name, channels=maps[0], reductions=maps[1], mean=mean, std=std)
 
 
 def _as_channels(numbers: Sequence[float], channels: int) -> list[float]:

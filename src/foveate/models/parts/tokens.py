@@ -7,14 +7,13 @@ from math import isqrt
 from pathlib import Path
 
 import timm
-import torch
 from jaxtyping import Float
 from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from foveate.models.parts.encoders import Encoder
-from foveate.models.parts.weights import fill, read
+from foveate.models.parts.weights import Filled, fill, read
 
 Size = tuple[int, int]
 """(rows, cols)."""
@@ -104,10 +103,10 @@ class TransformerEncoder(Encoder):
     Args: as `Encoder` has them.
     """
 
-    def pretrain(self, weights: Path | str) -> None:
-        """Take weights from the "hub" or a file with timm's names, and normalise from now on.
+    def pretrain(self, weights: Path | str, *, normalise: str | None = None) -> Filled:
+        """Take weights from the "hub" or a file with timm's names, and normalise from now on; returns what was found.
 
-        Blocks beyond those that the network has are not used.
+        Blocks beyond those that the network has are not used. Arguments as `Encoder.pretrain` has them.
 
         Raises:
             ValueError: the file does not fill the network.
@@ -119,9 +118,9 @@ class TransformerEncoder(Encoder):
             else read(weights)
         )
         file = f"hub:{self.name}" if hub else weights
-        self.filled = fill(self.pyramid, self.named(state), file=file, least=1.0 if hub else 0.95)
-        for buffer, numbers in zip((self.mean, self.std), self.expects, strict=True):
-            buffer.copy_(torch.tensor(numbers).view(1, -1, 1, 1))
+        filled = fill(self.pyramid, self.named(state), file=file, least=1.0 if hub else 0.95)
+        self.filled = filled._replace(normalise=self.normalise(normalise))
+        return self.filled
 
     def named(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """timm's tensors under the names that the network has them under."""

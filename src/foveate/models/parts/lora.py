@@ -1,0 +1,121 @@
+"""LoRA (Hu et al. 2022): a frozen linear layer learns a change of low rank beside its weight.
+
+W x + b becomes (W + (alpha / r) B A) x + b with A ``(r, in)`` random and B ``(out, r)`` zero at the start, so that the
+network answers as before until it is trained. The paper changes the projections of queries and values; here it is every
+linear layer of the attention, queries, keys and values being one layer in timm.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from copy import deepcopy
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from foveate.models.parts.encoders import Encoder
+from foveate.models.parts.vit import TokenPyramid
+
+
+class LoRALinear(nn.Linear):
+    """A linear layer whose weight is frozen and changed by a product of low rank; its weight keeps its name.
+
+    Args:
+        layer: gives weight and bias, which it shares.
+        rank: r, from 1 to the smaller side of the weight.
+        alpha: scale; the product counts alpha / r times.
+    """
+
+    def __init__(self, layer: nn.Linear, *, rank: int, alpha: float) -> None:
+        super().__init__(layer.in_features, layer.out_features, bias=layer.bias is not None, device="meta")
+        self.weight, self.bias = layer.weight, layer.bias
+        self.scale = alpha / rank
+        self.lora_down = nn.Parameter(torch.empty(rank, layer.in_features))
+        self.lora_up = nn.Parameter(torch.zeros(layer.out_features, rank))
+        nn.init.kaiming_uniform_(self.lora_down, a=math.sqrt(5))  # as the authors' code has it
+
+    def forward(self, input: Float[Tensor, "*b i"]) -> Float[Tensor, "*b o"]:
+        """The layer's output and what it has learnt."""
+        return F.linear(input, self.weight, self.bias) + self.scale * F.linear(
+            F.linear(input, self.lora_down), self.lora_up
+        )
+
+    def plain(self) -> nn.Linear:
+        """A linear layer with the weight W + (alpha / r) B A."""
+        made = nn.Linear(self.in_features, self.out_features, bias=self.bias is not None, device="meta")
+        made.weight = nn.Parameter((self.weight + self.scale * (self.lora_up @ self.lora_down)).detach())
+        made.bias = self.bias
+        return made
+
+
+def with_lora(network: nn.Module, *, rank: int, alpha: float | None = None) -> nn.Module:
+    """Freeze the transformers in a network and let their attention learn changes of low rank; returns the network.
+
+    Trained are A and B, and all that is not of timm's network: pyramid, decoder and heads.
+
+    Args:
+        network: is changed in place; has an `Encoder` that is a plain vision transformer.
+        rank: r, from 1 on; 4 to 16 are usual.
+        alpha: None = 2 r.
+
+    Raises:
+        ValueError: rank is out of its range, or no encoder of the network is a plain vision transformer.
+    """
+    if rank < 1:
+        raise ValueError(f"rank must be at least 1, got {rank}")
+    encoders = [part for part in network.modules() if isinstance(part, Encoder)]
+    if not any(isinstance(part.pyramid, TokenPyramid) for part in encoders):
+        names = ", ".join(repr(part.name) for part in encoders) or "no encoder"
+        raise ValueError(f"LoRA changes plain vision transformers, got {names}; take one such as vit_small_patch16_224")
+    for part in encoders:
+        if isinstance(part.pyramid, TokenPyramid):
+            part.net.requires_grad_(False)
+            for name, attention in part.net.named_modules():
+                if name.rpartition(".")[2] == "attn":
+                    _change(attention, rank=rank, alpha=2.0 * rank if alpha is None else alpha)
+    return network
+
+
+def adapted(make: Callable[[], nn.Module], *, rank: int, alpha: float | None = None) -> nn.Module:
+    """A network with LoRA (`with_lora`), as a ``Stage.network`` makes it.
+
+    Args:
+        make: the network.
+        rank: r.
+        alpha: None = 2 r.
+    """
+    return with_lora(make(), rank=rank, alpha=alpha)
+
+
+def _change(attention: nn.Module, *, rank: int, alpha: float) -> None:
+    """Replace an attention's linear layers."""
+    if hasattr(attention, "qkv_bias_separate"):
+        attention.__dict__["qkv_bias_separate"] = True  # else timm's EVA reads the weight itself and omits the change
+    for name, layer in list(attention.named_children()):
+        if isinstance(layer, nn.Linear):
+            if rank > min(layer.weight.shape):
+                raise ValueError(f"rank must be at most {min(layer.weight.shape)} of this encoder, got {rank}")
+            setattr(attention, name, LoRALinear(layer, rank=rank, alpha=alpha))
+
+
+def merged(network: nn.Module) -> nn.Module:
+    """A copy whose LoRA layers are plain linear layers: the same answers, names and number of tensors as without LoRA.
+
+    Args:
+        network: is left as it is.
+    """
+    copy = deepcopy(network)
+    merge(copy)
+    return copy
+
+
+@torch.no_grad()
+def merge(network: nn.Module) -> None:
+    """`merged` in place."""
+    for parent in list(network.modules()):
+        for name, layer in list(parent.named_children()):
+            if isinstance(layer, LoRALinear):
+                setattr(parent, name, layer.plain())

@@ -1,0 +1,103 @@
+"""Where weights come from if the user leaves the choice to us: a folder, the hub or its cache, nothing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import timm
+import torch
+from huggingface_hub import HfApi, constants, try_to_load_from_cache
+from huggingface_hub.errors import HfHubHTTPError
+
+FOLDER = "FOVEATE_WEIGHTS"
+"""Environment variable: a folder of weights, each file named as timm names the network."""
+
+ENDINGS = (".safetensors", ".pth", ".pt")
+
+HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+"""Files that timm's own repositories on the hub keep weights in."""
+
+SECONDS = 5.0
+"""How long the hub may take to answer."""
+
+
+class Source(NamedTuple):
+    """Where weights come from.
+
+    Args:
+        weights: "none", "hub" or the path of a file: what `encoders.pretrain` takes.
+        note: one line for people that gives the reason.
+    """
+
+    weights: str
+    note: str
+
+
+def resolve_weights(name: str) -> Source:
+    """The weights of a timm network: ``$FOVEATE_WEIGHTS/NAME.*``, else the hub or its cache, else none.
+
+    NAME is the network's with the tag of its weights, then without. The hub is asked once whether it can be reached,
+    for at most 5 seconds, and not at all if HF_HUB_OFFLINE is set. Nothing is downloaded here.
+
+    Args:
+        name: of timm, such as ``resnet18`` or ``vit_base_patch16_224.mae``.
+
+    Raises:
+        ValueError: timm has no such network.
+    """
+    if not timm.is_model(name):
+        raise ValueError(f"encoder {name!r} is no timm network")
+    if (file := _in_folder(name)) is not None:
+        return Source(str(file), f"{name}: weights from {file} (${FOLDER})")
+    config = timm.get_pretrained_cfg(name)
+    repository = getattr(config, "hf_hub_id", None)
+    if config is None or not (repository or config.url):
+        return Source("none", f"{name}: timm publishes no weights; it starts from random weights")
+    known = f"{repository} on the hub" if repository else str(config.url)
+    if _cached(repository, config.url):
+        return Source("hub", f"{name}: weights from the local cache of {known}")
+    why = _unreachable(repository)
+    if why is None:
+        return Source("hub", f"{name}: weights from {known}")
+    place = os.environ.get(FOLDER) or f"a folder named by ${FOLDER}"
+    return Source(
+        "none",
+        f"{name}: starts from random weights, because {known} is not in the cache and {why}; put {name}.safetensors "
+        f"or .pth into {place}",
+    )
+
+
+def _in_folder(name: str) -> Path | None:
+    """The file in the user's folder; ValueError if the variable names no folder."""
+    named = os.environ.get(FOLDER)
+    if not named:
+        return None
+    folder = Path(named)
+    if not folder.is_dir():
+        raise ValueError(f"{FOLDER}={named!r} is no folder; name the folder of your weights, or unset it")
+    files = (folder / f"{stem}{end}" for stem in dict.fromkeys((name, name.partition(".")[0])) for end in ENDINGS)
+    return next((file for file in files if file.is_file()), None)
+
+
+def _cached(repository: str | None, url: str | None) -> bool:
+    """Whether the hub's file is on this machine."""
+    if repository:
+        return any(isinstance(try_to_load_from_cache(repository, file), str) for file in HUB_FILES)
+    return url is not None and (Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name).is_file()
+
+
+def _unreachable(repository: str | None) -> str | None:
+    """The reason why the hub's file cannot be had; None = it can."""
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    if not repository:
+        return "it is not on the hub (give weights=hub to download it from there)"
+    try:
+        HfApi().model_info(repository, timeout=SECONDS)
+    except HfHubHTTPError as error:
+        return f"the hub refuses it ({str(error).splitlines()[0][:100]})"
+    except Exception as error:  # no network: each HTTP library raises its own
+        return f"the hub cannot be reached ({type(error).__name__})"
+    return None
