@@ -19,8 +19,8 @@ from foveate.data.loader import Regions
 from foveate.data.prepare import Prepare
 from foveate.engine.schedule import Schedule, constant
 from foveate.engine.window import SlidingWindow
-from foveate.metrics.grading import LESS_IS_BETTER
 from foveate.metrics.operating import judged
+from foveate.metrics.summary import LESS_IS_BETTER
 
 Loss = Callable[[Outputs, Batch], Mapping[str, Tensor]]
 """(outputs, batch) -> weighted scalars by name; the training loss is their sum."""
