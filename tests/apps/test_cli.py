@@ -121,9 +121,20 @@ def test_evaluate_says_figures_with_intervals(desk: Desk) -> None:
     told, run = desk.told["evaluate"], desk.folder / "run"
     assert all((run / name).is_file() for name in ("counts.csv", "scores.csv", "metrics.json"))
     assert json.loads((run / "metrics.json").read_text())["about"]["seen in training"] == 0
-    for word in ("nerve_head", "quality", "bootstrap"):
+    for word in ("nerve_head", "quality", "bootstrap", "found", "false alarms", "Dice where"):
         assert word in told
-    assert "warning" not in told
+    assert "warning: the run has seen" not in told
+
+
+def test_evaluate_and_report_warn_of_what_is_never_given(desk: Desk) -> None:
+    """A network of few steps gives one answer throughout."""
+    never = json.loads((desk.folder / "run/metrics.json").read_text())["about"]["never given"]
+    assert never
+    for line in never:
+        assert f"warning: {line}" in desk.told["evaluate"]
+        assert f"warning: {line}" in desk.told["report"]
+    assert "warning: " in desk.told["report of a study"]
+    assert 'class="warning"' in (desk.folder / "study/report.html").read_text(encoding="utf-8")
 
 
 def test_evaluate_warns_of_images_seen_in_training(desk: Desk) -> None:
@@ -134,7 +145,7 @@ def test_evaluate_warns_of_images_seen_in_training(desk: Desk) -> None:
 
 def test_reports_are_pages(desk: Desk) -> None:
     for name, folder in (("report", "run"), ("report of a study", "study")):
-        page = Path(desk.told[name].strip())
+        page = Path(desk.told[name].splitlines()[-1])
         assert page == desk.folder / folder / "report.html"
         text = page.read_text(encoding="utf-8")
         assert "<html" in text

@@ -24,6 +24,7 @@ from foveate.engine.run import Run
 from foveate.losses.pixel import bce
 from foveate.losses.weigh import Weigh
 from foveate.metrics.lesions import read_lesions
+from foveate.metrics.never_given import never_given
 
 SHAPES = ((41, 67), (90, 30), (32, 32), (75, 33))
 
@@ -156,6 +157,7 @@ def test_what_was_evaluated_is_said(run: Run, rows: Manifest, hold: Callable[...
     about = data["about"]
     assert (about["images"], about["groups"], about["splits"]) == (4, 2, ["test", "train", "val"])
     assert about["seen in training"] == 2
+    assert about["never given"] == list(never_given(counts))  # type: ignore[arg-type]
     assert "1000 repeats" in about["interval"]
     dice = data["figures"]["dice"]
     assert set(dice) == {"value", "low", "high", "images", "groups", "undefined"}
@@ -235,6 +237,9 @@ def test_the_last_stage_that_says_anything_counts(
     assert all((fp > 0) == marked for _, fp, _, _ in counted(counts).values())
     at = counts.answers["answer"] == "yes"
     assert counts.answers["given"][at].tolist() == [int(yes)] * 3
+    label, answer = "label blob: in 2 images, marked in none", "question blob_present: always answered "
+    told = json.loads((run.folder / "metrics.json").read_text())["about"]["never given"]
+    assert [line.partition(";")[0] for line in told] == [label] * (not marked) + [answer + ("yes" if yes else "no")]
 
 
 def test_stages_that_only_answer_count_no_pixel(rows: Manifest, tmp_path: Path) -> None:

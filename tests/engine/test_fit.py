@@ -23,10 +23,10 @@ from foveate.engine.artifacts import read_map
 from foveate.engine.evaluate import evaluate
 from foveate.engine.fit import fit
 from foveate.engine.keep import Keep, best
+from foveate.engine.optimise import averaged, fused
 from foveate.engine.recipe import Recipe, Stage
 from foveate.engine.run import DivergedError
 from foveate.engine.schedule import divide_when_flat
-from foveate.engine.train import averaged, fused
 from foveate.losses.pixel import bce
 from foveate.losses.weigh import Weigh
 

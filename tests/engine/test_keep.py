@@ -1,5 +1,6 @@
 """Which weights are kept: few validation images decide nothing, lucky validations are averaged away."""
 
+import json
 import math
 from collections import Counter
 from dataclasses import replace
@@ -103,8 +104,19 @@ def test_a_validation_split_too_small_keeps_the_last_weights(
     stage = replace(recipe.stages[0], keep=trusted(CLASSES))
     run = fit(replace(recipe, stages=(stage,)), rows, out=tmp_path / "run", device="cpu", cache=tmp_path / "c")
     assert [entry["best"] for entry in run.log("tiny")] == [True] * 4
+    assert np.isfinite(run.log("tiny")[-1]["val"]["skill"])
     text = " ".join(capsys.readouterr().err.split())
     assert "blob in 3, absent in 3" in text
     assert "the last weights are kept" in text
     assert LEAST == 5
-    assert np.isfinite(run.log("tiny")[-1]["val"]["skill"])
+
+
+def test_what_the_network_never_gives_is_reported_at_the_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = toy_manifest(tmp_path)
+    run = fit(tiny_recipe(epochs=1, lr=0.0), rows, out=tmp_path / "run", device="cpu", cache=tmp_path / "c")
+    never = json.loads((run.folder / "tiny/done.json").read_text())["never given"]
+    assert never
+    text = " ".join(capsys.readouterr().err.split())
+    assert all(f"warning: on the validation images, {line}" in text for line in never)

@@ -14,7 +14,8 @@ from foveate.data.manifest import Manifest
 from foveate.engine.distributed import Processes
 from foveate.engine.fit import fit
 from foveate.engine.run import Run
-from foveate.engine.train import Trainer, _shown, taught
+from foveate.engine.shown import shown, taught
+from foveate.engine.train import Trainer
 
 HALF = tiny_recipe(epochs=1).with_(masks=0.5, cues=Cues(CLASSES, form="masks"), precision="fp32")
 
@@ -42,11 +43,11 @@ def trainer(rows: Manifest, folder: Path, *, share: float, seed: int = 0) -> Tra
 
 
 def hidden(row: Row) -> bool:
-    return _shown(row, 0.5, 0) is not row
+    return shown(row, 0.5, 0) is not row
 
 
 def test_patients_are_shown_whole_and_stay_at_larger_shares(rows: Manifest) -> None:
-    seen = [{row.id for row in rows if _shown(row, share, 3) is row} for share in (0.0, 0.3, 0.6, 1.0)]
+    seen = [{row.id for row in rows if shown(row, share, 3) is row} for share in (0.0, 0.3, 0.6, 1.0)]
     assert [len(one) for one in (seen[0], seen[3])] == [0, len(rows)]
     assert seen[1] < seen[2] < seen[3]
     pairs = [{row.id for row in rows if row.patient == f"p{k}"} for k in range(len(rows) // 2)]
@@ -54,7 +55,7 @@ def test_patients_are_shown_whole_and_stay_at_larger_shares(rows: Manifest) -> N
 
 
 def test_cues_of_readers_are_hidden_with_the_masks(rows: Manifest) -> None:
-    lost = [_shown(row, 0.5, 0) for row in rows if hidden(row)]
+    lost = [shown(row, 0.5, 0) for row in rows if hidden(row)]
     assert 0 < len(lost) < len(rows)
     assert not any(row.masks or row.cues for row in lost)
     assert all(row.answers for row in lost)

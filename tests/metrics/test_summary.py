@@ -13,11 +13,12 @@ from foveate.metrics.summary import estimates, summary
 
 def test_the_names_of_the_summary(make_counts):
     assert list(summary(make_counts(8))) == [
-        "dice", "dice_all", "dice_pooled", "iou", "sensitivity", "specificity", "precision", "presence_f1",
+        "dice", "dice_all", "dice_present", "found", "false_alarms", "dice_pooled", "iou", "sensitivity", "specificity",
+        "precision", "presence_f1",
         "accuracy", "auc", "ap", "f1", "kappa", "qkappa", "brier", "nll", "skill",
-        "dice/disc", "dice_all/disc", "dice_pooled/disc",
+        "dice/disc", "dice_all/disc", "dice_present/disc", "found/disc", "false_alarms/disc", "dice_pooled/disc",
         "iou/disc", "sensitivity/disc", "specificity/disc", "precision/disc", "presence_f1/disc",
-        "dice/cup", "dice_all/cup", "dice_pooled/cup",
+        "dice/cup", "dice_all/cup", "dice_present/cup", "found/cup", "false_alarms/cup", "dice_pooled/cup",
         "iou/cup", "sensitivity/cup", "specificity/cup", "precision/cup", "presence_f1/cup",
         "accuracy/grade", "auc/grade", "ap/grade", "f1/grade", "kappa/grade", "qkappa/grade",
         "brier/grade", "nll/grade", "skill/grade",

@@ -70,6 +70,12 @@ def counts() -> Counts:
 
 
 @pytest.fixture(scope="session")
+def clean() -> Counts:
+    """Without a false pixel."""
+    return make_counts(0.02)
+
+
+@pytest.fixture(scope="session")
 def noisy() -> Counts:
     return make_counts(0.5)
 

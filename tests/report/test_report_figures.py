@@ -27,6 +27,20 @@ def test_curves_part_losses_from_figures_and_mark_what_was_kept(log):
     assert right.get_yscale() == "log"
 
 
+@pytest.mark.parametrize("kind", ["dice_present", "dice"])
+def test_the_dice_where_present_of_each_label_has_a_panel(kind):
+    """Logs of today, and those before "dice_present" was in them: validation always left images without it out."""
+    log = [{"epoch": k, "val": {"dice": 0.4, f"{kind}/disc": 0.8, f"{kind}/spot": 0.0, "auc": 0.7}} for k in (1, 2)]
+    if kind == "dice_present":
+        log = [r | {"val": r["val"] | {"dice/spot": 0.9, "dice_all/spot": 0.9, "dice_present": 0.4}} for r in log]
+    _, middle, each, _ = curves(log).axes
+    assert set(lines(each)) == {"disc", "spot"}
+    assert list(lines(each)["spot"].get_ydata()) == [0, 0]
+    assert each.get_title(loc="left") == "Validation, Dice where present"
+    first = {"dice": {"dice", "auc"}, "dice_present": {"Dice where present", "auc", "dice_all/spot"}}
+    assert set(lines(middle)) == first[kind]
+
+
 def test_curves_cope_with_gaps_and_nothing():
     log = [{"epoch": 0, "train": {"a": 1.0}, "val": None}, {"epoch": 2, "train": {}, "val": {"dice": None}}]
     left, middle, _ = curves(log).axes

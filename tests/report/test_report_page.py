@@ -3,6 +3,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from foveate import report
@@ -87,6 +88,24 @@ def test_page_is_the_same_for_the_same_input(tmp_path, counts, case):
         page(tmp_path / n, title="t", counts=counts, cases=[case], repeats=5, when=WHEN).read_bytes() for n in "ab"
     }
     assert len(texts) == 1
+
+
+def test_what_a_network_never_gives_is_in_a_box_at_the_top(tmp_path, clean):
+    silent = {c: np.where(clean.pixels["label"] == "cup", 0, clean.pixels[c]) for c in ("tp", "fp")}
+    silent["fn"] = np.where(clean.pixels["label"] == "cup", clean.pixels["tp"] + clean.pixels["fn"], 1)
+    text, _ = read(
+        page(
+            tmp_path,
+            title="t",
+            counts=Counts(clean.schema, clean.pixels | silent, clean.answers),
+            warned=["U-Net: <b>"],
+            repeats=2,
+        )
+    )
+    box = text.partition('<aside class="warning">')[2].partition("</aside>")[0]
+    assert "<li>label cup: in 24 images, marked in none.</li><li>U-Net: &lt;b&gt;</li>" in box
+    assert text.index('class="warning"') < text.index('class="tiles"')
+    assert 'class="warning"' not in read(page(tmp_path, title="t", counts=clean, repeats=2))[0]
 
 
 def test_everything_may_be_missing_and_is_said_to_be(tmp_path):

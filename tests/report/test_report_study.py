@@ -21,12 +21,15 @@ def test_comparison_has_ours_the_paper_and_the_paired_difference(counts, noisy):
         "Dice",
         "Dice, paper",
         "Δ Dice",
+        "Dice where present",
+        "found",
+        "false alarms",
         "AUC, glaucoma",
         "Δ AUC, glaucoma",
     ]
     rows = {row[0]: row[1:] for row in table.rows}
     assert list(rows) == ["CAM-UNet", "U-Net", "DeepLab"]
-    assert rows["DeepLab"] == (None, 0.9, None, None, None)
+    assert rows["DeepLab"] == (None, 0.9, None, None, None, None, None, None)
     gap = estimates_difference(counts, noisy, absent="one", repeats=100)["dice"]
     assert isinstance(rows["CAM-UNet"][2], Estimate)
     assert (rows["CAM-UNet"][2].value, rows["CAM-UNet"][2].low) == (pytest.approx(gap.value), pytest.approx(gap.low))
@@ -42,6 +45,10 @@ def test_the_better_side_of_a_figure(counts, noisy):
     assert [c.name for c in table.columns][1:3] == ["AUC", "Brier score"]
     better = {c.name.split(",")[0].split(" (")[0]: c.better for c in table.columns[1:]}
     assert better == {"AUC": max, "Brier score": min, "negative log-likelihood": min, "Dice SD": None}
+    beside = report.comparison("", rows, ["dice/cup"], repeats=2).columns
+    assert {c.name: c.better for c in beside[2:]} == {
+        "Dice where present, cup": max, "found, cup": max, "false alarms, cup": min
+    }  # fmt: skip
     lowest = min(float(row[2].value) for row in table.rows)
     assert all((float(table.rows[i][2].value) == lowest) == (i in table.best(2)) for i in range(2))
 
@@ -50,7 +57,10 @@ def test_headings_may_be_given(counts):
     table = report.comparison(
         "", {"a": counts}, {"Dice of the cup": "dice/cup"}, paper={"a": {"Dice of the cup": 0.8}}, repeats=2
     )
-    assert [c.name for c in table.columns] == ["method", "Dice of the cup", "Dice of the cup, paper"]
+    assert [c.name for c in table.columns] == [
+        "method", "Dice of the cup", "Dice of the cup, paper", "Dice where present, cup", "found, cup",
+        "false alarms, cup",
+    ]  # fmt: skip
 
 
 def test_other_images_are_told_apart(counts, noisy):
@@ -121,13 +131,15 @@ def test_differences_may_be_of_some_figures_only(counts, noisy):
     table = report.comparison(
         "", {"a": counts, "b": noisy}, ["dice", "iou"], reference="b", compared=["iou"], repeats=2
     )
-    assert [c.name for c in table.columns] == ["method", "Dice", "IoU", "Δ IoU"]
+    assert [c.name for c in table.columns] == [
+        "method", "Dice", "Dice where present", "found", "false alarms", "IoU", "Δ IoU"
+    ]  # fmt: skip
 
 
 def test_several_references_have_columns_of_their_own(counts, noisy):
     rows = {"a": counts, "b": noisy, "c": counts}
     table = report.comparison("", rows, ["dice"], reference=("b", "c"), repeats=9)
-    assert [column.name for column in table.columns] == ["method", "Dice", "Δ Dice (minus b)", "Δ Dice (minus c)"]
+    assert [column.name for column in table.columns][:4] == ["method", "Dice", "Δ Dice (minus b)", "Δ Dice (minus c)"]
     alone = report.comparison("", rows, ["dice"], reference="b", repeats=9)
     assert [line[2] for line in table.rows] == [line[2] for line in alone.rows]
     assert table.rows[1][2] is None

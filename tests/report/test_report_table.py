@@ -7,6 +7,7 @@ import pytest
 
 from foveate.metrics.interval import Estimate
 from foveate.report import Column, Table
+from foveate.report.cells import Share
 
 ROWS = (
     ("U-Net", Estimate(0.9004, 0.85, 0.95, 10, 5), 0.25, 12),
@@ -36,7 +37,7 @@ def test_text_has_values_intervals_and_notes_in_line():
     assert lines[first + 1].strip() == "0.850–0.950"
     assert lines[first].index("0.900*") + len("0.900*") == lines[first + 1].index("0.850") + len("0.850–0.950") + 1
     assert "-0.100 to 0.600" in str(TABLE)
-    assert "n/a: not defined" in str(TABLE)
+    assert "—: not defined" in str(TABLE)
     assert "A note: 5 % | x_1." in lines
 
 
@@ -45,6 +46,35 @@ def test_csv_keeps_all_digits_and_splits_intervals():
     assert head == ["method", "Dice", "Dice low", "Dice high", "error", "n"]
     assert first == ["U-Net", "0.9004", "0.85", "0.95", "0.25", "12"]
     assert last[-2:] == ["", ""]
+
+
+def test_shares_are_written_out_and_ranked_as_shares():
+    rows = (("a", Share(18, 25)), ("b", Share(3, 4)), ("c", Share(0, 0)))
+    table = Table("t", (Column("method"), Column("found", max)), rows)
+    assert re.search(r"^a +18 of 25 *$", str(table), re.M)
+    assert re.search(r"^b +3 of 4\* *$", str(table), re.M)
+    assert re.search(r"^c +— *$", str(table), re.M)
+    assert "—: not defined" in str(table)
+    assert table.csv() == "method,found,found of\na,18,25\nb,3,4\nc,0,0\n"
+    assert all(ord(sign) < 128 for sign in table.latex())
+
+
+def test_cells_may_be_left_out_of_the_ranking():
+    rows = (("a", 0.9), ("b", 0.8), ("c", 0.7))
+    columns = (Column("method"), Column("Dice", max))
+    assert Table("t", columns, rows, unranked=frozenset({(0, 1)})).best(1) == {1}
+    assert Table("t", columns, rows, unranked=frozenset({(0, 1), (1, 1)})).best(1) == frozenset()
+
+
+def test_a_table_below_is_written_with_it(tmp_path):
+    table = Table("above", (Column("a"),), ((1,),), below=Table("under", (Column("b"),), ((2,),), ("<note>",)))
+    for text in (str(table), table.latex(), table.html(), table.markdown()):
+        assert text.index("above") < text.index("under")
+    assert table.html().count("<table>") == table.latex().count("\\begin{table}") == 2
+    assert "&lt;note&gt;" in table.html()
+    paths = table.write(tmp_path, "t")
+    assert [p.name for p in paths] == ["t.txt", "t.csv", "t.tex", "t_below.csv"]
+    assert (table.csv(), paths[-1].read_text()) == ("a\n1\n", "b\n2\n")
 
 
 def test_latex_is_escaped_booktabs():

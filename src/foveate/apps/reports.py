@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,18 +19,25 @@ from foveate.engine.run import Run
 from foveate.inference.cases import make_cases, pick, score_images
 from foveate.inference.predictor import Predictor
 from foveate.metrics.counts import Counts
+from foveate.metrics.never_given import never_given
 from foveate.recipes import load_run
 from foveate.report.canvas import png
 from foveate.report.cases import cam_sheet
 from foveate.report.embed import Shot, chart, photo
+from foveate.report.found import warnings
 from foveate.report.page import page
 from foveate.report.rows import describe
 from foveate.report.table import Table
-from foveate.studies import study_charts, study_record, study_tables
+from foveate.studies import pooled, study_charts, study_record, study_tables
 
 
 def write_report(
-    folder: str | Path, *, device: str = "auto", looks: bool = False, seconds: Mapping[str, float] | None = None
+    folder: str | Path,
+    *,
+    device: str = "auto",
+    looks: bool = False,
+    seconds: Mapping[str, float] | None = None,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Write ``report.html`` for a run or a study; returns its path.
 
@@ -40,19 +47,20 @@ def write_report(
         looks: of a study, also measure where each method saw its answers (`looking.cam_table`): Grad-CAM of every test
             image.
         seconds: of one label of each kind (`report.cost.SECONDS`), for a study with a figure of what labels cost.
+        warn: called with each line on a label or an answer that a network never gives; the page has them in a box.
 
     Raises:
         ValueError: the folder holds neither, or nothing in it asks for seconds.
     """
     folder = Path(folder)
     if (folder / "study.json").is_file():
-        return study_report(folder, device=device, looks=looks, seconds=seconds)
+        return study_report(folder, device=device, looks=looks, seconds=seconds, warn=warn)
     if seconds is not None:
         raise ValueError(f"seconds: {folder} is no study; a run has no figure of what labels cost")
-    return run_report(load_run(folder), device=device)
+    return run_report(load_run(folder), device=device, warn=warn)
 
 
-def run_report(run: Run, *, device: str = "auto") -> Path:
+def run_report(run: Run, *, device: str = "auto", warn: Callable[[str], None] = lambda _: None) -> Path:
     """The page of one run; without an evaluation it says so."""
     log = [entry for stage in run.recipe.stages for entry in run.log(stage.name)]
     rows = _manifest(run.record["manifest"])
@@ -60,6 +68,8 @@ def run_report(run: Run, *, device: str = "auto") -> Path:
     cases: list[Case] = []
     if (run.folder / "metrics.json").is_file():
         counts = Counts.read(run.folder, run.recipe.schema)
+        for line in never_given(counts):
+            warn(line)
         about = json.loads((run.folder / "metrics.json").read_text(encoding="utf-8"))["about"]
         absent = about["absent"]
         held = _manifest({"path": about["manifest"]})
@@ -83,7 +93,12 @@ def run_report(run: Run, *, device: str = "auto") -> Path:
 
 
 def study_report(
-    folder: Path, *, device: str = "auto", looks: bool = False, seconds: Mapping[str, float] | None = None
+    folder: Path,
+    *,
+    device: str = "auto",
+    looks: bool = False,
+    seconds: Mapping[str, float] | None = None,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """The page of a study: its tables, under each the methods side by side and the charts that the study offers (also
     in ``figures/``), and cases.
@@ -107,6 +122,9 @@ def study_report(
                 cases = cases or found
         figures = readings.write(folder / "figures")
     tables = study_tables(folder)
+    warned = _never_given(folder, record)
+    for line in warned:
+        warn(line)
     shots: dict[str, list[Shot]] = {}
     for one in charts:
         (folder / "figures").mkdir(exist_ok=True)
@@ -125,6 +143,7 @@ def study_report(
             t for title, table in tables.items() for t in (table, *_looks(folder, title, record, rows, device, looks))
         ],
         figures=shots,
+        warned=warned,
         cases=cases,
         data_summary=dict(describe(rows.rows, schema=rows.schema)) if rows else {},
     )
@@ -139,6 +158,12 @@ def _looks(
         return []
     found.write(folder / "tables", "_".join([*title.lower().split(), "looks"]))
     return [found]
+
+
+def _never_given(folder: Path, record: Mapping[str, Any]) -> list[str]:
+    """What the rows of a study never give over all folds; a run that is a row of several tables is named once."""
+    names = {run: row for table in reversed(record["tables"].values()) for row, run in table["rows"].items()}
+    return warnings({row: pooled(folder, run, record["folds"]) for run, row in names.items()})
 
 
 def _sheet(predictor: Predictor, rows: Manifest, path: Path) -> list[Case]:

@@ -27,15 +27,28 @@ from foveate.engine.recipe import Loss, Recipe
 from foveate.engine.run import CALMER, DivergedError, Run, forward, pick_device
 from foveate.metrics.counts import Counts
 from foveate.metrics.lesions import lesion_rows, write_lesions
+from foveate.metrics.never_given import never_given
 from foveate.metrics.summary import estimates, summary
 from foveate.metrics.table import Table
 
 
-@torch.no_grad()  # one process validates: a loss that adds up over all would wait for the others
 def validate(
     network: nn.Module, data: Dataset, *, loss: Loss, recipe: Recipe, device: torch.device, threads: int = 2
 ) -> dict[str, float]:
     """Figures of `metrics.summary` and the mean loss, in the network's frame (no undo), for choosing weights.
+
+    Raises:
+        DivergedError: the loss is not a number.
+    """
+    mean, counts = count_validation(network, data, loss=loss, recipe=recipe, device=device, threads=threads)
+    return {"loss": mean, **summary(counts)}
+
+
+@torch.no_grad()  # one process validates: a loss that adds up over all would wait for the others
+def count_validation(
+    network: nn.Module, data: Dataset, *, loss: Loss, recipe: Recipe, device: torch.device, threads: int = 2
+) -> tuple[float, Counts]:
+    """The mean loss and the counts that `validate` makes its figures of; `metrics.never_given` reads the counts.
 
     Raises:
         DivergedError: the loss is not a number.
@@ -51,7 +64,7 @@ def validate(
             raise DivergedError(f"validation: the loss is not finite but nan; {CALMER}")
         images += len(batch)
         parts.append(_count_batch(outputs, batch, groups))
-    return {"loss": totals / images, **summary(Counts.join(parts))}
+    return totals / images, Counts.join(parts)
 
 
 def evaluate(
@@ -71,7 +84,8 @@ def evaluate(
 
     Writes ``counts.csv`` (image x label), ``lesions.csv`` (every single lesion, drawn or predicted), ``scores.csv``
     (image x answer), ``looks.csv`` (image x finding, where the network has activation maps) and ``metrics.json``
-    (figures with patient-clustered bootstrap intervals) to the run folder.
+    (figures with patient-clustered bootstrap intervals; under "never given" the labels and answers that the network
+    never gives) to the run folder.
 
     Args:
         run: from `fit` or `load_run`.
@@ -118,6 +132,7 @@ def evaluate(
         "graders": rule,
         "absent": absent,
         "decisions": decisions.to_json(),
+        "never given": list(never_given(counts)),
         "averaging": "per-image figures averaged over images, then over labels; answers pooled over images",
         "interval": "95 % percentile bootstrap over patients, 1000 repeats" if intervals else None,
     }

@@ -11,8 +11,7 @@ import numpy as np
 
 from foveate.core.labels import LabelSchema
 from foveate.core.types import Batch
-from foveate.metrics.grading import LESS_IS_BETTER
-from foveate.metrics.summary import OF_LABELS, OF_QUESTIONS
+from foveate.metrics.summary import LESS_IS_BETTER, OF_LABELS, OF_QUESTIONS
 
 LEAST = 5
 """Validation images that a label or an answer needs before it counts: one image of five moves a mean by a fifth."""

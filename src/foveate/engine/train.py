@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -19,27 +19,29 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel
 
-from foveate.core.types import Batch, Row, Sample
+from foveate.core.types import Batch, Row
 from foveate.data.cache import Cache
-from foveate.data.loader import Dataset, Regions, balanced, batches
+from foveate.data.loader import Dataset, balanced, batches
 from foveate.data.manifest import Manifest
 from foveate.engine.artifacts import check_maps, claim_maps, map_path, read_map, write_map
 from foveate.engine.checkpoint import load_state, load_weights, part_weights, save_state, save_weights, write_json
 from foveate.engine.distributed import Processes
-from foveate.engine.evaluate import validate
+from foveate.engine.evaluate import count_validation
 from foveate.engine.keep import Keep, Support
 from foveate.engine.logs import Ledger, Watch
+from foveate.engine.optimise import averaged, fused
 from foveate.engine.outlook import outlook
 from foveate.engine.recipe import Loss, Stage, at
 from foveate.engine.run import CALMER, DivergedError, Run, autocast_forward, cast_up, forward, place, write_out
 from foveate.engine.schedule import History, stopped
 from foveate.engine.share import copy_stage
+from foveate.engine.shown import shown, shown_cues
+from foveate.metrics.never_given import never_given
+from foveate.metrics.summary import summary
 
 
 class Trainer:
@@ -81,10 +83,10 @@ class Trainer:
         for name, part in (("train", train), ("val", val)):
             if not len(part):
                 raise ValueError(f"stage {stage.name!r}: no row has split {name!r}; say `foveate split` first")
-        self.train = self.dataset(train.with_rows(_shown(row, recipe.masks, seed) for row in train), augmented=True)
+        self.train = self.dataset(train.with_rows(shown(row, recipe.masks, seed) for row in train), augmented=True)
         self.val = self.dataset(val)
         if recipe.cues is not None:
-            cues = partial(_shown_cues, recipe.cues, share=recipe.masks, seed=seed)
+            cues = partial(shown_cues, recipe.cues, share=recipe.masks, seed=seed)
             self.val = replace(self.val, regions=cues)
         self.weights = self._weights(train.rows)
         self.steps_an_epoch = max(len(train) // recipe.batch, 1)
@@ -96,6 +98,7 @@ class Trainer:
         self.step = self.started = 0
         self.values: list[float] = []
         self.keep: Keep | None = stage.keep
+        self.never: tuple[str, ...] = ()
 
     def _weights(self, rows: Sequence[Row]) -> Float[np.ndarray, " n"] | None:
         """How often each row is drawn; alike where the recipe does not balance, or the stage's rows have no answer.
@@ -148,6 +151,8 @@ class Trainer:
                     self._period()
                 if self.processes.first and max(self.values, default=0.0) == float("-inf"):
                     self.watch.unchosen(self.stage.keep.figure)
+                for line in self.never if self.processes.first else ():
+                    self.watch.note(f"warning: on the validation images, {line}")
         self._finish()
 
     def _look_ahead(self) -> None:
@@ -190,6 +195,7 @@ class Trainer:
                 self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.base_rates, self.step, self.values = state["rates"], state["step"], state["values"]
+            self.never = tuple(state["never"])
         self.started = self.step
         self.ledger.open(bytes_done=0 if state is None else state["log_bytes"])
         self.model: nn.Module = self.network
@@ -207,7 +213,7 @@ class Trainer:
     def _period(self) -> None:
         """Train up to the next validation, validate, log, keep, write the state."""
         train_terms = self._train(until=min(self.step + self.every - self.step % self.every, self.steps))
-        figures = self._validate()
+        figures, never = self._validate()
         keep = self.keep or self.stage.keep
         try:
             value = keep.of(figures)
@@ -217,6 +223,7 @@ class Trainer:
         if self.processes.first:
             is_best = self.keep is None or keep.best(self.values)
             if is_best:
+                self.never = never
                 save_weights(self.folder / "weights.safetensors", self.kept)
             epoch, lr = -(-self.step // self.steps_an_epoch), self.optimizer.param_groups[0]["lr"]
             done = self.ledger.write(epoch=epoch, step=self.step, lr=lr, train=train_terms, val=figures, best=is_best)
@@ -229,6 +236,7 @@ class Trainer:
                     "rates": self.base_rates,
                     "step": self.step,
                     "values": self.values,
+                    "never": list(self.never),
                     "log_bytes": done,
                 },
             )
@@ -315,18 +323,19 @@ class Trainer:
         first = self.step - self.started < self.steps_an_epoch
         return self.processes.threads if first else self.processes.spare
 
-    def _validate(self) -> dict[str, float]:
-        """Validation figures, the same on every process."""
-        figures: dict[str, float] = {}
+    def _validate(self) -> tuple[dict[str, float], tuple[str, ...]]:
+        """Validation metrics, and what the network never gives; the same on every process."""
+        found: tuple[dict[str, float], tuple[str, ...]] = ({}, ())
         if self.processes.first:
             device, threads = (
                 self.processes.device,
                 self.processes.threads if len(self.values) == 0 else self.processes.spare,
             )
-            figures = validate(
+            loss, counts = count_validation(
                 self.kept, self.val, loss=self._loss(), recipe=self.recipe, device=device, threads=threads
             )
-        return self.processes.share(figures)
+            found = {"loss": loss, **summary(counts)}, never_given(counts)
+        return self.processes.share(found)
 
     def _finish(self) -> None:
         """Reload the best weights, write the maps of every row, and say that the stage is done."""
@@ -337,6 +346,7 @@ class Trainer:
         self.processes.wait()  # done means that every process has written its maps
         if self.processes.first:
             done = {"steps": self.step, "validations": len(self.values), "best": max(self.values), "key": self.key}
+            done["never given"] = list(self.never)
             write_json(self.folder / "done.json", done)
             (self.folder / "state.pt").unlink(missing_ok=True)
 
@@ -365,70 +375,3 @@ class Trainer:
         """A seed from the run's seed, the stage and these numbers."""
         words = ",".join(str(p) for p in (*self.seed, *parts))
         return zlib.crc32(words.encode())
-
-
-def averaged(network: nn.Module, *, over: float) -> AveragedModel | None:
-    """An exponential moving average of a network's weights and statistics; None if it would be the network itself.
-
-    Args:
-        network: that is trained.
-        over: steps that it reaches back: the decay is 1 - 1 / over. It is shorter at first, so that the random weights
-            of the start are forgotten.
-    """
-    if over <= 1:
-        return None
-
-    @torch.no_grad()
-    def update(average: Any, current: Any, count: Any) -> None:
-        decay = min(1 - 1 / over, (1 + float(count)) / (10 + float(count)))
-        if average[0].is_floating_point():
-            torch._foreach_lerp_(average, current, 1 - decay)
-        else:
-            torch._foreach_copy_(average, current)
-
-    return AveragedModel(network, multi_avg_fn=update, use_buffers=True)
-
-
-def fused(make: Callable[..., Optimizer], parameters: list[Any]) -> Optimizer:
-    """An optimizer with its fused kernel where it has one for these parameters (Adam's on a CPU: 4 times quicker).
-
-    Args:
-        make: called with the parameters, and with ``fused=True`` if it knows that.
-        parameters: in their place, or groups of them (dicts).
-    """
-    try:  # an optimizer writes its defaults into the groups that it is given, so the first try gets copies
-        return make([dict(p) if isinstance(p, dict) else p for p in parameters], fused=True)
-    except (TypeError, RuntimeError):  # no such keyword, or no such kernel; a true error comes again
-        return make(parameters)
-
-
-def taught(run: Run, rows: Manifest) -> Manifest:
-    """The rows that a run trained and validated on, with the masks and cues that guided it and no others.
-
-    Masks that validation figures such as Dice were taken of are not told from those that it never looked at.
-
-    Args:
-        run: trained.
-        rows: the manifest that it was trained on, whatever their splits are today.
-    """
-    share, seed, splits = run.recipe.masks, run.record["seed"], run.splits
-    return rows.with_rows(_shown(row, share, seed) for row in rows if splits.get(row.id) in ("train", "val"))
-
-
-def _shown(row: Row, share: float, seed: int) -> Row:
-    """The row, or the row without its masks and cues where its patient is not among the share whose masks are shown.
-
-    A patient with masks at one share has them at every larger one.
-    """
-    known = zlib.crc32(f"{seed},{row.group}".encode()) < share * 2**32
-    return row if known else replace(row, masks={}, cues={})
-
-
-def _shown_cues(
-    make: Regions, sample: Sample, *, share: float, seed: int
-) -> tuple[UInt8[np.ndarray, "r h w"], UInt8[np.ndarray, " r"]]:
-    """Cues of a validation sample, of masks and readers' cues that are shown; its masks stay, for figures to judge."""
-    row = _shown(sample.row, share, seed)
-    if row is not sample.row:
-        sample = replace(sample, row=row, masks=np.zeros_like(sample.masks), known=np.zeros_like(sample.known))
-    return make(sample)

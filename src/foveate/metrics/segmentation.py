@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Num
 
+from foveate.metrics import found
 from foveate.metrics.counts import Counts, LabelCounts
 from foveate.metrics.ranking import auc, average_precision
 from foveate.metrics.weighted import Figures, mean, ratio, std, with_means
@@ -59,8 +60,14 @@ SCORES: dict[str, Score] = {
     "dice": dice, "iou": iou, "sensitivity": sensitivity, "specificity": specificity, "precision": precision,
     "pixel_accuracy": accuracy,
 }  # fmt: skip
-DICE = {"dice_all": "one", "dice_present": "exclude"}
-"""Dice under a policy of its own, whatever the others have: papers print both side by side (Wei et al., Table 1)."""
+FIXED = {
+    "dice_all": ("dice", "one"), "dice_present": ("dice", "exclude"), "iou_present": ("iou", "exclude"),
+    "sensitivity_present": ("sensitivity", "exclude"), "precision_marked": ("precision", "nan"),
+    "specificity_all": ("specificity", "nan"),
+}  # fmt: skip
+"""Name -> score and the policy that it always has, whatever the others have. Papers print the first two side by side
+(Wei et al., Table 1). None but ``dice_all`` gives a point for an empty mask: ``_present`` is the mean over the images
+with the label, ``_marked`` over those in which it was marked (a false alarm is 0), ``_all`` over all."""
 PRESENCE: dict[str, Score] = {
     "accuracy": accuracy, "sensitivity": sensitivity, "specificity": specificity, "f1": dice,
 }  # fmt: skip
@@ -102,6 +109,7 @@ def per_image(counts: LabelCounts, *, absent: str) -> dict[str, Float[np.ndarray
     """Every score of one label in each of its images, nan where it does not count.
 
     The precision of an image that bears the label and was given none of it is undefined under every policy.
+    An empty mask scores a point in sensitivity and precision too under "one": read `FIXED` beside them.
 
     Args:
         counts: ``Counts.labels[label]``.
@@ -146,9 +154,11 @@ def figures(counts: Counts, weights: Float[np.ndarray, "r n"], *, absent: str = 
     """All figures of the masks; a statistic for `interval`.
 
     Names: ``dice`` (mean over images), ``dice_std`` (spread over images), ``dice_pooled``, and so for each of
-    `SCORES`; ``dice_all`` (a rightly empty mask is 1, a false alarm 0) and ``dice_present`` (images that bear the label
-    alone) with their ``_std``, whatever ``absent`` says; ``presence_accuracy``, ``presence_auc`` and so on.
-    ``dice/<label>`` is one label's, ``dice`` the mean over the labels that have one. nan where undefined.
+    `SCORES`; ``dice_all`` (a rightly empty mask is 1, a false alarm 0), ``dice_present`` (images that bear the label
+    alone) and the others of `FIXED` with their ``_std``, whatever ``absent`` is; ``found`` and ``false_alarms`` (shares
+    of images, `found.found_of`); ``presence_accuracy``, ``presence_auc`` and so on. ``dice/<label>`` is one label's,
+    ``dice`` the mean over the labels that have one. nan where undefined. The precision of a label that is marked in no
+    image is undefined under every policy.
 
     Args:
         counts: of the images.
@@ -157,12 +167,23 @@ def figures(counts: Counts, weights: Float[np.ndarray, "r n"], *, absent: str = 
     """
     parts = {}
     for label, part in counts.labels.items():
-        scores = per_image(part, absent=absent) | {n: per_image(part, absent=p)["dice"] for n, p in DICE.items()}
-        values, drawn = np.stack(list(scores.values()), 1), weights[:, part.image]
         parts[label] = (
-            dict(zip(scores, mean(values, drawn).T, strict=True))
-            | {f"{name}_std": spread for name, spread in zip(scores, std(values, drawn).T, strict=True)}
+            _over_images(part, weights, absent=absent)
+            | found.figures(part, weights)
             | {f"{name}_pooled": value for name, value in pooled(part, weights).items()}
             | {f"presence_{name}": value for name, value in presence(part, weights).items()}
         )
     return with_means(parts)
+
+
+def _over_images(part: LabelCounts, weights: Float[np.ndarray, "r n"], *, absent: str) -> Figures:
+    """Mean and spread over images of every score of one label, under the policy and under those of `FIXED`."""
+    under = {name: per_image(part, absent=name) for name in {absent, *(policy for _, policy in FIXED.values())}}
+    scores = under[absent] | {name: under[fixed][score] for name, (score, fixed) in FIXED.items()}
+    values, drawn = np.stack(list(scores.values()), 1), weights[:, part.image]
+    out = dict(zip(scores, mean(values, drawn).T, strict=True)) | {
+        f"{name}_std": spread for name, spread in zip(scores, std(values, drawn).T, strict=True)
+    }
+    # Without a single mark only images free of the label would count, and a policy's 1 would be all there is
+    silent = drawn @ (part.tp + part.fp > 0).astype(np.float64) == 0
+    return out | {name: np.where(silent, np.nan, out[name]) for name in ("precision", "precision_std")}

@@ -1,11 +1,12 @@
 """The figures of a run under flat names: for logs, for model selection, and with intervals for tables.
 
-Of the pixel labels: dice, dice_all (a rightly empty mask is 1, whatever the policy), iou, sensitivity, specificity,
-precision (mean over images), dice_pooled (F1 over the pixels of all images), presence_f1 (F1 of "the image bears it",
-read from its mask). Of the questions: accuracy, auc, ap, f1, kappa, qkappa ("yes", or the mean over answers),
-brier and nll (less is better), skill (Brier skill, more is better), and the sensitivity and specificity of each
-answer. The bare name is the mean over labels or questions; ``dice/<label>``, ``auc/<question>``,
-``sensitivity/<question>/<answer>``.
+Of the pixel labels: dice, dice_all (a rightly empty mask is 1, whatever the policy), dice_present (images that bear the
+label), found (share of the images with the label in which a true pixel was marked), false_alarms (share of the images
+without it in which anything was marked), dice_pooled (F1 over the pixels of all images), iou, sensitivity, specificity,
+precision (mean over images), presence_f1 (F1 of "the image bears it", read from its mask).
+Of the questions: accuracy, auc, ap, f1, kappa, qkappa ("yes", or the mean over answers), brier and nll (less is
+better), skill (Brier skill, more is better), and the sensitivity and specificity of each answer. The bare name is the
+mean over labels or questions; ``dice/<label>``, ``auc/<question>``, ``sensitivity/<question>/<answer>``.
 """
 
 from __future__ import annotations
@@ -20,9 +21,14 @@ from foveate.metrics.counts import Counts
 from foveate.metrics.interval import Estimate
 from foveate.metrics.weighted import Figures
 
-OF_LABELS = ("dice", "dice_all", "dice_pooled", "iou", "sensitivity", "specificity", "precision", "presence_f1")
+OF_LABELS = (
+    "dice", "dice_all", "dice_present", "found", "false_alarms", "dice_pooled", "iou", "sensitivity", "specificity",
+    "precision", "presence_f1",
+)  # fmt: skip
 OF_QUESTIONS = ("accuracy", "auc", "ap", "f1", "kappa", "qkappa", "brier", "nll", "skill")
 OF_ANSWERS = ("sensitivity", "specificity")
+LESS_IS_BETTER = (*grading.LESS_IS_BETTER, "false_alarms")
+"""Figures that are the better the lower they are."""
 
 
 def names(counts: Counts) -> list[str]:

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from foveate.metrics.interval import Estimate
 
-Cell = str | int | float | Estimate | None
-"""Words, a number, a number with its interval, or nothing."""
 
-UNDEFINED = "n/a"
+@dataclass(frozen=True)
+class Share:
+    """A number of images out of all of one kind: "18 of 25"; undefined if there are none of the kind."""
+
+    count: int
+    of: int
+
+
+Cell = str | int | float | Estimate | Share | None
+"""Words, a number, a number with its interval, a share, or nothing."""
+
+UNDEFINED = "—"
 LATEX = {
     "\\": r"\textbackslash{}",
     **{sign: "\\" + sign for sign in "&%$#_{}"},
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "–": "--",
+    "—": "---",
     "−": "$-$",
     "±": r"$\pm$",
     "Δ": r"$\Delta$",
@@ -34,15 +45,19 @@ def number(cell: Cell) -> float:
     """The value of a cell; nan for words and for nothing."""
     if isinstance(cell, Estimate):
         return float(cell.value)
+    if isinstance(cell, Share):
+        return cell.count / cell.of if cell.of else math.nan
     return float(cell) if isinstance(cell, (int, float)) else math.nan
 
 
 def say(cell: Cell, *, digits: int) -> str:
-    """A cell without its interval; "n/a" where the figure is not defined, empty for None."""
+    """A cell without its interval; a dash if the figure is not defined, empty for None."""
     if cell is None:
         return ""
     if isinstance(cell, (str, int)):
         return str(cell)
+    if isinstance(cell, Share) and cell.of:
+        return f"{cell.count} of {cell.of}"
     return UNDEFINED if math.isnan(value := number(cell)) else f"{value:.{digits}f}"
 
 

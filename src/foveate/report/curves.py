@@ -11,11 +11,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from foveate.report import canvas, colours
+from foveate.report.tables import NAMES
 
 Record = Mapping[str, Any]
 
-HEADLINES = ("dice", "iou", "auc", "accuracy", "f1", "kappa", "qkappa")
-"""Validation figures that are drawn where there are too many to tell apart."""
+HEADLINES = ("dice_present", "dice", "iou", "auc", "accuracy", "f1", "kappa", "qkappa")
+"""Validation figures that are drawn if there are too many to tell apart."""
+OF_LABELS = ("dice_present/", "dice/")
+"""How the Dice of a label begins; logs without ``dice_present`` have it as ``dice``, for validation leaves images
+without the label out."""
 
 
 def stages(log: Sequence[Record]) -> dict[str, list[Record]]:
@@ -29,7 +33,8 @@ def stages(log: Sequence[Record]) -> dict[str, list[Record]]:
 def curves(log: Sequence[Record], *, stage: str | None = None) -> Figure:
     """Loss terms, validation figures and learning rate of one stage against the epoch; the kept epoch is marked.
 
-    Of many validation figures the `HEADLINES` are drawn; the log has them all.
+    Of many validation figures the `HEADLINES` are drawn, and if the log has a Dice of single labels, a panel with the
+    Dice where present of each; the log has them all.
 
     Args:
         log: records ``{"stage", "epoch", "step", "lr", "train": {term: value}, "val": {figure: value}, "best"}``;
@@ -45,19 +50,32 @@ def curves(log: Sequence[Record], *, stage: str | None = None) -> Figure:
         raise ValueError(f"stage={stage!r} is none of the log's {list(parts)}")
     records = parts.get(name, [])
     train, val = _series(records, "train"), _series(records, "val")
+    labels = _of_labels(val)
+    # Drawn in its own panel; and "dice" is the same figure, for validation leaves images without the label out
+    val = {k: v for k, v in val.items() if not k.startswith(OF_LABELS) and (k != "dice" or "dice_present" not in val)}
     if len(val) > len(HEADLINES) + 1:
         val = {key: points for key, points in val.items() if key in ("loss", *HEADLINES)}
     # A validation figure outside [-1, 1] is a loss and would flatten the others: it belongs to the loss terms.
     like_loss = {key for key, points in val.items() if key in train or any(abs(y) > 1 for _, y in points)}
     kept = [_epoch(i, r) for i, r in enumerate(records) if r.get("best")]
-    figure, (left, middle, right) = canvas.panels(3, width=3.6)
+    figure, (left, middle, *more, right) = canvas.panels(4 if labels else 3, width=3.6, columns=2 if labels else 3)
     _draw(left, "Loss terms", train | {f"{key} (validation)": val[key] for key in val if key in like_loss}, kept[-1:])
-    _draw(middle, "Validation figures", {key: val[key] for key in val if key not in like_loss}, kept[-1:])
+    shown = {NAMES[k] if k == "dice_present" else k: points for k, points in val.items() if k not in like_loss}
+    _draw(middle, "Validation figures", shown, kept[-1:])
+    for axes in more:
+        _draw(axes, "Validation, Dice where present", labels, kept[-1:])
+        axes.set_ylim(-0.02, 1.02)
     rate = [(_epoch(i, r), float(r["lr"])) for i, r in enumerate(records) if _finite(r.get("lr"))]
     _draw(right, "Learning rate", {"rate": rate} if rate else {}, kept[-1:])
     if rate and min(y for _, y in rate) > 0:
         right.set_yscale("log")
     return figure
+
+
+def _of_labels(val: Mapping[str, Sequence[tuple[float, float]]]) -> dict[str, Sequence[tuple[float, float]]]:
+    """Label -> points of its Dice where present, of a log that has it."""
+    start = next((start for start in OF_LABELS if any(key.startswith(start) for key in val)), None)
+    return {key.removeprefix(start): points for key, points in val.items() if key.startswith(start)} if start else {}
 
 
 def _series(records: Sequence[Record], part: str) -> dict[str, list[tuple[float, float]]]:

@@ -17,6 +17,7 @@ from foveate.metrics.summary import estimates
 from foveate.report import gallery, sections, tables
 from foveate.report.curves import Record
 from foveate.report.embed import Shot
+from foveate.report.found import warnings
 from foveate.report.table import Table
 
 ROOM = Path(__file__).parent
@@ -46,6 +47,7 @@ def page(
     data_summary: Mapping[str, Any] | None = None,
     tables: Sequence[Table] = (),
     figures: Mapping[str, Sequence[Shot]] | None = None,
+    warned: Sequence[str] = (),
     absent: str = "one",
     repeats: int = 1000,
     each: int = 3,
@@ -65,6 +67,7 @@ def page(
         data_summary: `rows.describe`, or numbers and tables (row -> column -> number) by name.
         tables: more tables, such as `study.comparison`.
         figures: title of such a table -> pictures that stand under it.
+        warned: lines of the box at the top, beside the labels and answers of ``counts`` that the network never gives.
         absent: what an image free of a label scores: a name of ``metrics.segmentation.ABSENT``.
         repeats: bootstrap draws.
         each: how many best, median and worst cases.
@@ -81,6 +84,7 @@ def page(
         absent=absent, repeats=repeats, each=each,
     )  # fmt: skip
     values["figures"] = figures or {}
+    values["warned"] = [*(warnings({"": counts}) if counts is not None else []), *warned]
     values["when"] = (when or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M %Z").strip()
     values["lead"] = f"{values['lead']}Written {values['when']}."
     maker = Environment(loader=FileSystemLoader(ROOM), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
@@ -133,7 +137,9 @@ def _values(
             (key, words) for key, words in CONTENTS.items() if (key in OF_STUDIES if study else key != "tables" or more)
         ],
         "facts": sections.facts(run),
-        "key_figures": sections.tiles(evaluated, estimates=estimates(evaluated, absent=absent, repeats=repeats))
+        "key_figures": sections.tiles(
+            evaluated, estimates=estimates(evaluated, absent=absent, repeats=repeats), absent=absent
+        )
         if evaluated
         else [],
         "key_note": _key_note(evaluated, absent=absent, repeats=repeats) if evaluated else "",

@@ -16,6 +16,7 @@ from foveate.report import answers
 from foveate.report.cells import Cell, say, span
 from foveate.report.curves import Record, curves, stages
 from foveate.report.embed import chart
+from foveate.report.found import mean_heading
 from foveate.report.table import Column, Table
 from foveate.report.tables import NAMES
 
@@ -76,9 +77,12 @@ def training(log: Sequence[Record]) -> list[dict[str, Any]]:
     return out
 
 
-def tiles(counts: Counts, *, estimates: Mapping[str, Estimate]) -> list[dict[str, str]]:
-    """The few figures that a reader looks for first: Dice and IoU; AUC and accuracy (or quadratic kappa) a question."""
-    wanted = [("Dice", "dice"), ("IoU", "iou")] if counts.schema.labels else []
+def tiles(counts: Counts, *, estimates: Mapping[str, Estimate], absent: str) -> list[dict[str, str]]:
+    """The few figures that a reader looks for first: Dice where present and over all images, with its policy; AUC and
+    accuracy (or quadratic kappa) per question.
+    """
+    mean = mean_heading(absent)
+    wanted = [("Dice where present", "dice_present"), *([(mean, "dice")] if mean else [])] * bool(counts.schema.labels)
     for q in counts.schema.questions:
         wanted += [(f"{NAMES[n]}, {q.name}", f"{n}/{q.name}") for n in ("auc", "qkappa" if q.ordered else "accuracy")]
     return [

@@ -13,7 +13,9 @@ from matplotlib.figure import Figure
 from foveate.metrics import grading, localisation, operating, segmentation
 from foveate.metrics.counts import Counts
 from foveate.metrics.interval import Estimate, difference, interval
+from foveate.metrics.summary import LESS_IS_BETTER
 from foveate.metrics.weighted import Figures
+from foveate.report import found
 from foveate.report.cells import Cell
 from foveate.report.table import Column, Table
 from foveate.report.tables import KNOWN, heading, said_of_absent, said_of_draws
@@ -52,11 +54,15 @@ def comparison(
 ) -> Table:
     """Methods side by side: each figure with its interval, the published one beside it, and the paired difference.
 
+    Beside the Dice or IoU of one label (or of the mean over labels) the table has Dice where present, found and false
+    alarms, whether they are asked for or not; figures of several labels have them in a table below, a line per method
+    and label. A value that is high because a label was never marked is not ranked.
+
     Args:
         title: of the table.
         rows: method -> counts of its test images.
         figures: names as in ``metrics.segmentation.figures`` and ``metrics.grading.figures`` ("dice",
-            "dice_pooled/cup", "auc/grade"), or heading -> name. One that a method does not have is "n/a".
+            "dice_pooled/cup", "auc/grade"), or heading -> name. One that a method does not have is a dash.
             "auc/grade/*" gives every answer of the question a line of its own.
         paper: method -> figure ("auc/grade/2" of a line of its own), or heading -> published value; methods that were
             not run get a row too.
@@ -80,9 +86,12 @@ def comparison(
     called = dict(zip(figures, headings, strict=True))
     answers = _answers(headings.values(), rows)
     names = list(dict.fromkeys(name.replace("*", a) for name in headings.values() for a in answers))
-    statistic = partial(_figures, names=names, absent=absent)
+    parts = found.parts(names)
+    labels = found.labels_of(parts, rows) if len(parts) > 1 else []
+    beside = [f"{kind}{part}" for part in (*parts, *(f"/{label}" for label in labels)) for kind in found.DICE]
+    statistic = partial(_figures, names=list(dict.fromkeys([*names, *beside])), absent=absent)
     ours = {m: interval(statistic, c, repeats=repeats, level=level, seed=seed) for m, c in rows.items()}
-    if lost := [n for n in names if rows and not any(n in found for found in ours.values())]:
+    if lost := [n for n in names if rows and not any(n in values for values in ours.values())]:
         raise ValueError(
             f"figures={lost} are not among the figures of any row; see metrics.segmentation and metrics.grading"
         )
@@ -102,9 +111,10 @@ def comparison(
     columns.append((Column("method"), lambda m, a: m if a == answers[0] else ""))
     if answers != [""]:
         columns.append((Column("class"), lambda _, a: a))
+    measured: dict[int, str] = {}  # column -> figure of ours
 
     def add(column: Column, values: Mapping[str, Mapping[str, Cell]], name: str, missing: Cell = None) -> None:
-        """A column of one figure; what is not of an answer stands on the method's first line alone."""
+        """A column of one figure; what is not of an answer is on the method's first line alone."""
 
         def cell(method: str, answer: str) -> Cell:
             if "*" not in name and answer != answers[0]:
@@ -116,29 +126,46 @@ def comparison(
     for figure, head in called.items():
         name = headings[head]
         better = _better(name.partition("/")[0])
+        measured[len(columns)] = name
         add(Column(head, better), ours, name, missing=np.nan)
         if any(name.replace("*", a) in values for values in printed.values() for a in answers):
             add(Column(f"{head}, paper", better), printed, name)
         for against, gap in gaps.items() if figure in shown else ():
             add(Column(f"Δ {head}" + f" (minus {against})" * (len(gaps) > 1)), gap, name)
+        if len(parts) == 1 and name == found.first(names, parts[0]):
+            for more, kind, cells in found.columns(parts[0], rows, ours, asked=names, absent=absent):
+                measured[len(columns)] = kind
+                add(Column(more, _better(kind.partition("/")[0])), cells, kind, missing=np.nan)
     for head, values in costs.items():
         add(Column(head, min, digits=2), {m: {head: v} for m, v in values.items()}, head)
-        if any(head in found for found in printed.values()):
+        if any(head in values for values in printed.values()):
             add(Column(f"{head}, paper", min, digits=2), printed, head)
-    lines = [tuple(cell(m, a) for _, cell in columns) for m in dict.fromkeys([*rows, *printed]) for a in answers]
+    keys = [(m, a) for m in dict.fromkeys([*rows, *printed]) for a in answers]
+    lines = [tuple(cell(m, a) for _, cell in columns) for m, a in keys]
+    unranked = frozenset(
+        (i, column)
+        for i, (m, _) in enumerate(keys)
+        for column, name in measured.items()
+        if m in rows and found.flattered(name, rows[m], absent=absent)
+    )
     note = _notes(rows, ours, references=references, absent=absent, repeats=repeats, level=level)
     if printed:
         note.append(
             "Paper: as published, on the authors' own images and split; an empty cell was not published or not run."
         )
-    return Table(title, tuple(column for column, _ in columns), tuple(lines), tuple(note))
+    if len(parts) == 1:
+        note.append(found.FOUND + f" {found.SUMMED}" * (parts[0] == ""))
+    if unranked:
+        note.append("Not marked as best: values that are high because a label that images have was marked in none.")
+    under = found.below(title, rows, labels=labels, found=ours, absent=absent) if labels else None
+    return Table(title, tuple(column for column, _ in columns), tuple(lines), tuple(note), unranked, under)
 
 
 def _better(figure: str) -> Callable[[Iterable[float]], float] | None:
     """Which end of a figure's column is marked; None for a spread, which has no better end."""
     if figure.endswith("_std"):
         return None
-    return min if figure in grading.LESS_IS_BETTER else max
+    return min if figure in LESS_IS_BETTER else max
 
 
 def _in_common(method: str, counts: Counts, reference: Counts) -> tuple[Counts, Counts]:
@@ -166,8 +193,8 @@ def _answers(names: Iterable[str], rows: Mapping[str, Counts]) -> list[str]:
     asked = {name.split("/")[1] for name in names if name.endswith("/*")}
     if len(asked) > 1:
         raise ValueError(f"figures: the answers of {sorted(asked)} cannot stand in one table; take one question")
-    found = {q.name: q.answers for counts in rows.values() for q in counts.schema.questions}
-    return [a for question in asked for a in found.get(question, ())] or [""]
+    known = {q.name: q.answers for counts in rows.values() for q in counts.schema.questions}
+    return [a for question in asked for a in known.get(question, ())] or [""]
 
 
 def measured(figures: Iterable[str], rows: Mapping[str, Counts], *, absent: str = "one") -> tuple[str, ...]:
@@ -218,15 +245,16 @@ def _notes(
 ) -> list[str]:
     if not rows:
         return ["No method was run."]
-    note = [
+    note = [f"Warning: {line}" for line in found.warnings(rows)]
+    note.append(
         "Scores of masks are means over images unless called pooled; without a label's name, means over the labels. "
         + KNOWN
-    ]
+    )
     note.append(said_of_absent(absent))
     spread = {said_of_draws(c, (), repeats=repeats, level=level): m for m, c in rows.items()}
     if len(spread) == 1:
-        found = [e for estimates in ours.values() for e in estimates.values()]
-        note.append(said_of_draws(next(iter(rows.values())), found, repeats=repeats, level=level))
+        every = [e for estimates in ours.values() for e in estimates.values()]
+        note.append(said_of_draws(next(iter(rows.values())), every, repeats=repeats, level=level))
     else:
         note += [f"{m}: {said_of_draws(c, ours[m].values(), repeats=repeats, level=level)}" for m, c in rows.items()]
     if references:

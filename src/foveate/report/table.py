@@ -14,7 +14,10 @@ from pathlib import Path
 from markupsafe import Markup, escape
 
 from foveate.metrics.interval import Estimate
-from foveate.report.cells import UNDEFINED, Cell, joined, number, pipe, say, span, tex
+from foveate.report.cells import UNDEFINED, Cell, Share, joined, number, pipe, say, span, tex
+
+WHY = "no image counts for it (none of the kind, none marked), or the images are of one kind only"
+"""Why a figure may be undefined."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class Table:
         columns: the first is the row's name.
         rows: one cell a column.
         note: lines below the table.
+        unranked: cells, as (row, column), that are not marked as the best whatever their value.
+        below: a table that belongs to this one and is written with it.
 
     Raises:
         ValueError: a row has more or fewer cells than there are columns.
@@ -52,6 +57,8 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     note: tuple[str, ...] = ()
+    unranked: frozenset[tuple[int, int]] = frozenset()
+    below: Table | None = None
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -62,19 +69,17 @@ class Table:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """The notes, and what "n/a" means where it stands in the table."""
-        gaps = any(isinstance(v, (float, Estimate)) and math.isnan(number(v)) for row in self.rows for v in row)
-        return (
-            (*self.note, f"{UNDEFINED}: not defined, for there is no image to take it of, or of one kind only.")
-            if gaps
-            else self.note
-        )
+        """The notes, and what a dash means if there is one in the table."""
+        gaps = any(isinstance(v, (float, Estimate, Share)) and math.isnan(number(v)) for row in self.rows for v in row)
+        return (*self.note, f"{UNDEFINED}: not defined, for {WHY}.") if gaps else self.note
 
     def best(self, column: int) -> frozenset[int]:
         """Rows that hold the best value of a column; none where it has no better side or fewer than two numbers."""
         wanted = self.columns[column]
         values = {
-            i: round(v, wanted.digits) for i, row in enumerate(self.rows) if not math.isnan(v := number(row[column]))
+            i: round(v, wanted.digits)
+            for i, row in enumerate(self.rows)
+            if (i, column) not in self.unranked and not math.isnan(v := number(row[column]))
         }
         if wanted.better is None or len(values) < 2:
             return frozenset()
@@ -115,26 +120,20 @@ class Table:
         marked = any(self.best(i) for i in range(len(wide)))
         note = [*self.notes, "* best of its column."] if marked else self.notes
         notes = [part for text in note for part in textwrap.wrap(text, max(len(rule), 72), subsequent_indent="  ")]
-        return "\n".join([self.title, rule, *map(line, head), rule, *body, rule, *notes])
+        text = "\n".join([self.title, rule, *map(line, head), rule, *body, rule, *notes])
+        return text if self.below is None else f"{text}\n\n{self.below}"
 
     def csv(self) -> str:
-        """All digits; a column with intervals becomes three ("Dice", "Dice low", "Dice high"); undefined is empty."""
-        wide = [any(isinstance(row[i], Estimate) for row in self.rows) for i in range(len(self.columns))]
-        head = []
-        for column, spread in zip(self.columns, wide, strict=True):
-            head += [column.name, f"{column.name} low", f"{column.name} high"] if spread else [column.name]
+        """All digits; undefined is empty. The table below is left out.
+
+        A column with intervals becomes three ("Dice", "Dice low", "Dice high"), of shares two ("found", "found of").
+        """
+        kinds = [_endings([row[i] for row in self.rows]) for i in range(len(self.columns))]
         stream = io.StringIO()
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(head)
+        writer.writerow([c.name + ending for c, endings in zip(self.columns, kinds, strict=True) for ending in endings])
         for row in self.rows:
-            cells: list[object] = []
-            for cell, spread in zip(row, wide, strict=True):
-                parts = [cell.value, cell.low, cell.high] if isinstance(cell, Estimate) else [cell, None, None]
-                cells += [
-                    "" if p is None or (isinstance(p, float) and math.isnan(p)) else p
-                    for p in parts[: 3 if spread else 1]
-                ]
-            writer.writerow(cells)
+            writer.writerow([part for cell, ends in zip(row, kinds, strict=True) for part in _parts(cell)[: len(ends)]])
         return stream.getvalue()
 
     def latex(self) -> str:
@@ -157,10 +156,10 @@ class Table:
         lines += [r"\bottomrule", r"\end{tabular}"]
         if self.notes:
             lines.append(rf"\par\smallskip{{\footnotesize {' '.join(tex(n) for n in self.notes)}\par}}")
-        return "\n".join([*lines, r"\end{table}", ""])
+        return "\n".join([*lines, r"\end{table}", "", *([self.below.latex()] if self.below else [])])
 
     def html(self) -> Markup:
-        """A ``<figure class="table">``, escaped; style is the page's."""
+        """A ``<figure class="table">``, escaped, and one for the table below; style is the page's."""
 
         def write(value: str, between: str, top: bool) -> str:
             shown = escape(value) if not top else Markup("<strong>{}</strong>").format(value)
@@ -178,7 +177,7 @@ class Table:
             f'<figure class="table"><figcaption>{escape(self.title)}</figcaption><div class="scroll"><table>'
             f"<thead><tr>{head}</tr></thead><tbody>\n{lines}</tbody></table></div>"
             f'<div class="note">{note}</div></figure>'
-        )
+        ) + (self.below.html() if self.below else "")
 
     def markdown(self) -> str:
         """A pipe table under its title, notes below."""
@@ -191,12 +190,25 @@ class Table:
             lambda value, between, top: f"**{joined(pipe(value), between)}**" if top else joined(pipe(value), between)
         )
         head = line([pipe(c.heading) for c in self.columns])
+        below = [self.below.markdown()] if self.below else []
         return "\n".join(
-            [f"**{pipe(self.title)}**", "", head, rule, *map(line, body), "", *(f"{n}  " for n in self.notes), ""]
+            [
+                f"**{pipe(self.title)}**",
+                "",
+                head,
+                rule,
+                *map(line, body),
+                "",
+                *(f"{n}  " for n in self.notes),
+                "",
+                *below,
+            ]
         )
 
     def write(self, folder: str | Path, name: str) -> tuple[Path, ...]:
         """Write ``name.txt``, ``name.csv`` and ``name.tex``; returns their paths.
+
+        The table below is in the first and the last, and is ``name_below.csv``.
 
         Args:
             folder: made if it is not there.
@@ -209,4 +221,22 @@ class Table:
         for ending, text in texts.items():
             paths.append(place / f"{name}.{ending}")
             paths[-1].write_text(text, encoding="utf-8")
+        if self.below is not None:
+            paths.append(place / f"{name}_below.csv")
+            paths[-1].write_text(self.below.csv(), encoding="utf-8")
         return tuple(paths)
+
+
+def _endings(cells: Sequence[Cell]) -> tuple[str, ...]:
+    """What the columns of a CSV file that a column becomes are called, after its name."""
+    if any(isinstance(cell, Estimate) for cell in cells):
+        return ("", " low", " high")
+    return ("", " of") if any(isinstance(cell, Share) for cell in cells) else ("",)
+
+
+def _parts(cell: Cell) -> list[object]:
+    """A cell in these columns."""
+    if isinstance(cell, Share):
+        return [cell.count, cell.of, None]
+    parts = [cell.value, cell.low, cell.high] if isinstance(cell, Estimate) else [cell, None, None]
+    return ["" if p is None or (isinstance(p, float) and math.isnan(p)) else p for p in parts]

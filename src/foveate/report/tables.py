@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 
 from foveate.metrics import grading as answers
 from foveate.metrics import segmentation as pixels
 from foveate.metrics.counts import Counts
 from foveate.metrics.interval import Estimate, interval
+from foveate.metrics.never_given import never_answered, never_marked
 from foveate.report.cells import Cell
+from foveate.report.found import FOUND, SUMMED, found_cells, mean_heading, warnings
 from foveate.report.table import Column, Table
 
 NAMES = {
     "dice": "Dice", "iou": "IoU", "sensitivity": "sensitivity", "specificity": "specificity", "precision": "precision",
-    "dice_all": "Dice of all images", "dice_present": "Dice where present",
+    "dice_all": "Dice of all images", "dice_present": "Dice where present", "found": "found",
+    "false_alarms": "false alarms", "iou_present": "IoU where present",
+    "sensitivity_present": "sensitivity where present", "precision_marked": "precision where marked",
+    "specificity_all": "specificity of all images",
     "pixel_accuracy": "pixel accuracy", "accuracy": "accuracy", "auc": "AUC", "ap": "AP", "f1": "F1",
     "f1_macro": "macro F1", "f1_weighted": "weighted F1", "kappa": "κ", "qkappa": "quadratic κ",
     "harmonic": "best harmonic mean", "harmonic_sensitivity": "sensitivity at best harmonic mean",
@@ -23,7 +28,11 @@ NAMES = {
     "air_mask": "AIR within mask", "pointing": "pointing game", "activation_dice": "Dice of activation",
     "brier": "Brier score", "nll": "negative log-likelihood", "skill": "Brier skill",
 }  # fmt: skip
-OF_LABELS = ("dice", "iou", "sensitivity", "precision", "specificity")
+OF_LABELS = {
+    "Dice, pooled": "dice_pooled", "IoU where present": "iou_present", "sensitivity where present":
+    "sensitivity_present", "precision where marked": "precision_marked", "specificity": "specificity_all",
+}  # fmt: skip
+"""Column -> figure: none of them gives a point for an empty mask, but specificity, which is of all images."""
 OF_QUESTIONS = ("auc", "ap", "accuracy", "sensitivity", "specificity", "f1", "kappa", "qkappa")
 
 POLICIES = {
@@ -38,10 +47,14 @@ KNOWN = "Only pixels whose truth is known are counted."
 def segmentation(
     counts: Counts, *, absent: str = "one", repeats: int = 1000, level: float = 0.95, seed: int = 0
 ) -> Table:
-    """How well the masks fit: a row a label, and the mean over the labels that have a figure.
+    """How well the masks fit: a line per label, and the mean over the labels that have a figure.
+
+    Dice over all images has a policy for images without the label; a label that was never marked scores well under
+    "one". So Dice where present, the images in which it was found and the false alarms are beside it, and no other
+    column has a policy.
 
     Args:
-        counts: of the images; a label unknown in all of them shows "n/a".
+        counts: of the images; a label unknown in all of them shows dashes.
         absent: what an image free of the label scores: a name of ``metrics.segmentation.ABSENT``.
         repeats: bootstrap draws.
         level: of the interval.
@@ -52,28 +65,31 @@ def segmentation(
     """
     if not counts.schema.labels:
         raise ValueError("counts: the schema has no labels; a table of masks needs at least one")
-    pixels.policy(absent)
+    said, mean = said_of_absent(absent), mean_heading(absent)
     found = interval(partial(pixels.figures, absent=absent), counts, repeats=repeats, level=level, seed=seed)
-    columns = [
-        Column("label"),
-        Column("images"),
-        Column("with label"),
-        Column("Dice"),
-        Column("SD"),
-        Column("Dice, pooled"),
-    ]
-    rows: list[tuple[Cell, ...]] = []
-    for label, part in counts.labels.items():
-        rows.append((label, len(part.image), int(part.truth.sum()), *_mask_cells(found, f"/{label}")))
+    heads = ["label", "found", "false alarms", "Dice where present", "SD", *([mean] if mean else []), *OF_LABELS]
+
+    def line(name: str, label: str) -> tuple[Cell, ...]:
+        end = f"/{label}" if label else ""
+        kinds = (*(["dice"] if mean else []), *OF_LABELS.values())
+        spread = found[f"dice_present_std{end}"].value if label else None
+        return (
+            name, *found_cells(counts, label), found[f"dice_present{end}"], spread, *(found[f"{k}{end}"] for k in kinds)
+        )  # fmt: skip
+
+    rows = [line(label, label) for label in counts.labels]
     if len(rows) > 1:
-        dice, _, *others = _mask_cells(found, "")
-        rows.append(("mean of labels", len(counts), None, dice, None, *others))
+        rows.append(line("mean of labels", ""))
     note = (
-        "Mean over images, SD over images; pooled: from the pixels of all images together. " + KNOWN,
-        said_of_absent(absent),
+        *(f"Warning: {line}" for line in warnings({"": counts}, never=never_marked)),
+        FOUND + f" {SUMMED}" * (len(rows) > 1),
+        "Dice where present and its SD, IoU and sensitivity: over the images with the label. Precision: over the "
+        "images in which it was marked, a false alarm scoring 0. Specificity: over all images. Pooled: from the pixels "
+        f"of all images together. {KNOWN}",
+        *([said] if mean else []),
         said_of_draws(counts, found.values(), repeats=repeats, level=level),
     )
-    return Table("Pixel labels", (*columns, *(Column(NAMES[n]) for n in OF_LABELS[1:])), tuple(rows), note)
+    return Table("Pixel labels", tuple(Column(head) for head in heads), tuple(rows), note)
 
 
 def grading(counts: Counts, *, repeats: int = 1000, level: float = 0.95, seed: int = 0) -> Table:
@@ -100,6 +116,7 @@ def grading(counts: Counts, *, repeats: int = 1000, level: float = 0.95, seed: i
             cells = [found.get(f"{n}/{q.name}/{answer}") for n in OF_QUESTIONS]
             rows.append((f"{q.name} = {answer}", None, int((truth == k).sum()), *cells))
     note = [
+        *(f"Warning: {line}" for line in warnings({"": counts}, never=never_answered)),
         'Yes/no questions: the figures are those of "yes". Others: mean over the answers, each against the rest; '
         "accuracy and κ are of the question as a whole. Images whose answer is unknown are not counted.",
         said_of_draws(counts, found.values(), repeats=repeats, level=level),
@@ -143,8 +160,3 @@ def said_of_draws(counts: Counts, found: Iterable[Estimate], *, repeats: int, le
     if lost := max((e.undefined for e in found if e.value == e.value), default=0):
         text += f" Draws that leave a figure undefined do not count for it (at most {lost})."
     return text
-
-
-def _mask_cells(found: Mapping[str, Estimate], suffix: str) -> list[Cell]:
-    plain: list[Cell] = [found[f"dice{suffix}"], found[f"dice_std{suffix}"].value, found[f"dice_pooled{suffix}"].value]
-    return plain + [found[f"{name}{suffix}"] for name in OF_LABELS[1:]]

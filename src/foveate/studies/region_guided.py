@@ -19,8 +19,8 @@ from foveate.data.cues import drawn_in
 from foveate.data.manifest import Manifest
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import Run
+from foveate.engine.shown import taught
 from foveate.engine.study import Study, StudyTable
-from foveate.engine.train import taught
 from foveate.recipes import load_recipe, load_run
 from foveate.report.cost import SECONDS, Labelled, Labels, cost_curves, timed
 from foveate.report.study import Chart

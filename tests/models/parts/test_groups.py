@@ -9,7 +9,7 @@ from timm.optim import param_groups_layer_decay
 from torch import nn
 
 from foveate.core.labels import LabelSchema, Question
-from foveate.engine.train import fused
+from foveate.engine.optimise import fused
 from foveate.models.joint import Joint
 from foveate.models.parts.decoders import UNet
 from foveate.models.parts.groups import by_depth

@@ -27,7 +27,14 @@ def report(
     from foveate.apps.reports import read_seconds, write_report
 
     times = None if seconds is None else read_seconds(seconds)
-    typer.echo(write_report(folder, device=device, looks=looks, seconds=times))
+    page = write_report(
+        folder,
+        device=device,
+        looks=looks,
+        seconds=times,
+        warn=lambda line: typer.secho(f"warning: {line}", fg="yellow", err=True),
+    )
+    typer.echo(page)
 
 
 def predict(

@@ -53,6 +53,7 @@ def evaluate(
 ) -> None:
     """Hold a run against the truth, in the original pixels, with intervals."""
     from foveate.engine.evaluate import evaluate as hold
+    from foveate.metrics.never_given import never_given
     from foveate.recipes import load_run
     from foveate.report import grading, segmentation
 
@@ -68,6 +69,8 @@ def evaluate(
         typer.echo(str(segmentation(counts, absent=absent)))
     if counts.answers["image"].size:
         typer.echo(str(grading(counts)))
+    for line in never_given(counts):
+        typer.secho(f"warning: {line}", fg="yellow", err=True)
 
 
 def calibrate(

@@ -1,0 +1,145 @@
+"""Beside every mean over images: how many images with a label were found, how many without it were falsely marked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from foveate.metrics.counts import Counts
+from foveate.metrics.found import found_of, total
+from foveate.metrics.interval import Estimate
+from foveate.metrics.never_given import never_given, unmarked
+from foveate.report.cells import Cell, Share
+from foveate.report.table import Column, Table
+
+FOUND = (
+    "Found: images with the label in which at least one of its true pixels was marked. False alarms: images without "
+    "the label in which any pixel was marked."
+)
+SUMMED = "Of several labels, found and false alarms are sums."
+OVERLAP = ("dice", "dice_all", "dice_present", "dice_pooled", "iou")
+"""Figures of masks beside which found and false alarms are shown."""
+DICE = ("dice_present", "dice")
+REWARD = ("dice_all", "specificity", "specificity_all", "pixel_accuracy", "false_alarms", "presence_accuracy",
+          "presence_specificity")  # fmt: skip
+"""Figures that rise the more rarely a label is marked, even if it is marked in no image."""
+REWARD_ONE = ("dice", "iou", "sensitivity", "precision")
+"""Figures that do so under the policy "one"."""
+
+
+def found_cells(counts: Counts, label: str = "") -> tuple[Share, Share]:
+    """Found and false alarms of a label, or the sums over all labels; undefined for a label that was not counted."""
+    if label and label not in counts.labels:
+        return Share(0, 0), Share(0, 0)
+    one = found_of(counts.labels[label]) if label else total(counts)
+    return Share(one.found, one.present), Share(one.alarms, one.absent)
+
+
+def mean_heading(absent: str) -> str:
+    """Heading of the Dice that has a policy; empty if it is Dice where present."""
+    return {"exclude": "", "nan": "Dice (absent=nan)"}.get(absent, f"Dice, all images (absent={absent})")
+
+
+def warnings(rows: Mapping[str, Counts], *, never: Callable[[Counts], Sequence[str]] = never_given) -> list[str]:
+    """What methods never give, one line per sentence with the methods that it is true of.
+
+    Args:
+        rows: method -> counts; a method without a name is not named.
+        never: `metrics.never_given`, or its part of labels or answers alone.
+    """
+    found: dict[str, list[str]] = {}
+    for method, counts in rows.items():
+        for line in never(counts):
+            found.setdefault(line, []).append(method)
+    return [line + (f" ({', '.join(methods)})." if any(methods) else ".") for line, methods in found.items()]
+
+
+def flattered(figure: str, counts: Counts, *, absent: str) -> bool:
+    """Whether a figure of masks is high because a label that images have was never marked: such a value is not ranked.
+
+    Args:
+        figure: "dice", "dice_all/cup", ...
+        counts: of the method.
+        absent: policy of the table.
+    """
+    kind, _, label = figure.partition("/")
+    if kind not in (*REWARD, *(REWARD_ONE if absent == "one" else ())):
+        return False
+    silent = unmarked(counts)
+    return label in silent if label else bool(silent)
+
+
+def parts(names: Sequence[str]) -> list[str]:
+    """Of which masks figures are asked for: "/cup" of a label, "" of the mean over labels; each once."""
+    return list(dict.fromkeys(name.removeprefix(kind) for name in names if (kind := name.partition("/")[0]) in OVERLAP))
+
+
+def first(names: Sequence[str], part: str) -> str:
+    """The first figure of masks that is asked for of a part: found and false alarms are beside it."""
+    return next(name for name in names if name in {f"{kind}{part}" for kind in OVERLAP})
+
+
+def labels_of(parts: Sequence[str], rows: Mapping[str, Counts]) -> list[str]:
+    """Labels of these parts, in the order of the schemas; all of them if the mean over labels is among the parts."""
+    every = dict.fromkeys(label for counts in rows.values() for label in counts.labels)
+    return [label for label in every if "" in parts or f"/{label}" in parts]
+
+
+def columns(
+    part: str,
+    rows: Mapping[str, Counts],
+    found: Mapping[str, Mapping[str, Estimate]],
+    *,
+    asked: Sequence[str],
+    absent: str,
+) -> list[tuple[str, str, dict[str, dict[str, Cell]]]]:
+    """The columns beside the Dice of one part, as heading, figure, and method -> figure -> cell.
+
+    Args:
+        part: one of `parts`.
+        rows: method -> counts.
+        found: method -> figure -> estimate.
+        asked: figures that the table has anyway: they get no second column.
+        absent: policy of the table.
+    """
+    label = part.removeprefix("/")
+    tail = f", {label}" if label else ""
+    shares = {method: found_cells(counts, label) for method, counts in rows.items()}
+    out: list[tuple[str, str, dict[str, dict[str, Cell]]]] = []
+    name = f"dice_present{part}"
+    if name not in asked and not (absent == "exclude" and f"dice{part}" in asked):
+        present: dict[str, dict[str, Cell]] = {m: {name: v[name]} for m, v in found.items() if name in v}
+        out.append((f"Dice where present{tail}", name, {m: present.get(m, {}) for m in rows}))
+    for at, (heading, kind) in enumerate((("found", "found"), ("false alarms", "false_alarms"))):
+        name = f"{kind}{part}"
+        if name not in asked:
+            out.append((f"{heading}{tail}", name, {m: {name: cells[at]} for m, cells in shares.items()}))
+    return out
+
+
+def below(
+    title: str,
+    rows: Mapping[str, Counts],
+    *,
+    labels: Sequence[str],
+    found: Mapping[str, Mapping[str, Estimate]],
+    absent: str,
+) -> Table:
+    """A line per method and label: found, false alarms, Dice where present, and Dice over all images with its policy.
+
+    Args:
+        title: of the table that it belongs to.
+        rows: method -> counts.
+        labels: those that it shows; a method has no line for one that it does not know.
+        found: method -> figure -> estimate.
+        absent: policy of the figure "dice".
+    """
+    mean = mean_heading(absent)
+    heads = ["method", "label", "found", "false alarms", "Dice where present", *([mean] if mean else [])]
+    lines: list[tuple[Cell, ...]] = []
+    for method, counts in rows.items():
+        for label in labels:
+            if label in counts.labels and len(counts.labels[label].image):
+                kinds = DICE if mean else DICE[:1]
+                cells = (found[method][f"{kind}/{label}"] for kind in kinds)
+                lines.append((method, label, *found_cells(counts, label), *cells))
+    return Table(f"{title}: found and false alarms", tuple(map(Column, heads)), tuple(lines), (FOUND,))
