@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from foveate.data.cache import cache_at
+from foveate.data.cache import Cache, cache_at
 from foveate.data.manifest import Manifest
 from foveate.engine.calibrate import calibrate
 from foveate.engine.checkpoint import write_json
@@ -26,7 +26,7 @@ def fit(
     device: str | torch.device = "auto",
     seed: int = 0,
     resume: bool = False,
-    cache: str | Path | None = None,
+    cache: str | Path | Cache | None = None,
     quiet: bool = False,
     shared: str | Path | None = None,
 ) -> Run:
@@ -39,7 +39,8 @@ def fit(
         device: "auto", "cpu", "cuda", ...; under ``torchrun`` each process takes its own.
         seed: of weights, order, augmentation and dropout.
         resume: go on with a run that was interrupted; a finished one is returned as it is.
-        cache: folder for prepared images; None = ``$FOVEATE_CACHE`` or the user's cache folder.
+        cache: folder for prepared images, or what `data.cache.cache_at` gives; None = ``$FOVEATE_CACHE`` or the user's
+            cache folder.
         quiet: no progress on the terminal.
         shared: folder of runs; a stage that one of them has trained with the very same settings is copied from there.
 
