@@ -84,7 +84,7 @@ def plain(rows: Manifest, size: int) -> Callable[[], None]:
 
 def ours(rows: Manifest, size: int, cache: Path) -> Callable[[], None]:
     """The same through the house."""
-    augment = Augment((flip_horizontal(), rotate(15), brightness(0.15), contrast(0.15), saturation(0.15)))
+    augment = Augment((flip_horizontal(), rotate(15, p=1.0), brightness(0.15), contrast(0.15), saturation(0.15)))
     prepare = Prepare(size=size, clahe=CLIP, stretch=True)
     data = Dataset(rows.rows, rows.root, rows.schema, prepare, augment=augment, cache=cache_at(cache))
 

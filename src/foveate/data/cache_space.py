@@ -114,12 +114,12 @@ def clear(folder: Path) -> Usage:
     found = usage(folder)
     for entry in list(entries(folder)):
         entry.path.unlink(missing_ok=True)
-    for inside in (*_listed(folder), folder):
-        if inside is folder or inside.name == DIGESTS or SHELF.fullmatch(inside.name):
-            try:
-                os.rmdir(inside)
-            except OSError:
-                continue
+    inside = [Path(one) for one in _listed(folder) if one.name == DIGESTS or SHELF.fullmatch(one.name)]
+    for emptied in (*inside, folder):
+        try:
+            emptied.rmdir()
+        except OSError:  # something else is in it
+            continue
     return found
 
 

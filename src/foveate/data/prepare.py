@@ -228,7 +228,7 @@ def _average(image: np.ndarray, shape: tuple[int, int], extent: tuple[float, flo
     """
     down, across = shape[0] / extent[0], shape[1] / extent[1]
     # without a size OpenCV takes the factors as they are, and rounds the size (to ``shape``: less than half is beyond)
-    return cv2.resize(image, None, fx=across, fy=down, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(image, None, fx=across, fy=down, interpolation=cv2.INTER_AREA))
 
 
 def _level(image: np.ndarray, clip: float | None) -> np.ndarray:
