@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -141,6 +143,61 @@ def test_evaluate_warns_of_images_seen_in_training(desk: Desk) -> None:
     words = ("evaluate", desk.folder / "run", desk.folder / "m.jsonl", "--split", "train", "-o", desk.folder / "seen")
     told = desk.say(*words, "--device", "cpu", "-q", called="seen")
     assert "warning: the run has seen 12 of these 12 images in training" in told
+
+
+def test_the_cache_is_shown_cleared_and_limited(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = desk.folder / "small cache"
+    monkeypatch.setenv("FOVEATE_CACHE", str(folder))
+    told = desk.say("cache", called="empty cache")
+    assert f"folder  {folder}" in told
+    assert "images  0 in 0 files" in told
+    words = (
+        "evaluate",
+        desk.folder / "run",
+        desk.folder / "m.jsonl",
+        "-o",
+        desk.folder / "again",
+        "--device",
+        "cpu",
+        "-q",
+    )
+    desk.say(*words, "--cache-limit", "20MB", called="within a limit")
+    count = len(Manifest.read(desk.folder / "m.jsonl").where(split="test"))
+    assert f"images  {count} in {2 * count} files" in desk.say("cache")
+    with pytest.warns(UserWarning, match="need more than its limit"):
+        desk.say(*words, "--cache-limit", "1KB", called="a limit too small")
+    assert "images  0 in 0 files" in desk.say("cache"), "what is above a limit that is given goes"
+    desk.say(*words, called="no limit")
+    monkeypatch.setenv("FOVEATE_CACHE_LIMIT", "3GB")
+    assert "limit   3.0 GB (FOVEATE_CACHE_LIMIT;" in desk.say("cache")
+    asked = CliRunner().invoke(cli.app, ["cache", "clear"], input="n\n")
+    assert asked.exit_code == 1
+    assert f"Remove {count} prepared images" in asked.output
+    assert f"images  {count}" in desk.say("cache")
+    assert f"removed {count} prepared images" in desk.say("cache", "clear", "--yes")
+    assert not folder.exists()
+    assert "there is nothing to clear" in desk.say("cache", "clear")
+    for wrong in (["cache", "empty"], ["evaluate", *words[1:], "--cache-limit", "much"]):
+        result = CliRunner().invoke(cli.app, [str(word) for word in wrong])
+        assert isinstance(result.exception, ValueError)
+        assert re.search(r"must be (one of|a size such as 20GB)", str(result.exception))
+
+
+def test_fit_names_files_that_are_missing_before_it_trains(desk: Desk, tmp_path: Path) -> None:
+    """Though all samples are in the cache."""
+    rows = Manifest.read(desk.folder / "m.jsonl")
+    shutil.copytree(desk.folder / "data", tmp_path / "data")
+    moved = rows.at(desk.folder).with_rows(rows.rows)
+    Manifest(moved.schema, moved.rows, tmp_path).write(tmp_path / "m.jsonl")
+    val = rows.where(split="val")
+    (tmp_path / "data/images" / f"{val[0].id}.png").unlink()
+    (tmp_path / "data/masks" / f"{val[1].id}.png").unlink()
+    words = ["fit", "image_quality", str(tmp_path / "m.jsonl"), "-o", str(tmp_path / "run"), *SET, "-q"]
+    for _ in range(2):
+        result = CliRunner().invoke(cli.app, words)
+        assert isinstance(result.exception, ValueError)
+        assert re.search(r"there is no such file \(image .*; 2 of \d+ files are missing\)", str(result.exception))
+    assert not (tmp_path / "run").exists()
 
 
 def test_reports_are_pages(desk: Desk) -> None:

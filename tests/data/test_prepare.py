@@ -232,18 +232,21 @@ def test_second_time_is_read_from_disk_and_damage_is_made_again(
 ) -> None:
     prepare, cache = Prepare(16), Cache(tmp_path / "cache")
     truth = cache.sample(row, tmp_path, SCHEMA, prepare)
-    (file,) = (f for f in (tmp_path / "cache").rglob("*") if f.is_file())
-    whole = file.read_bytes()
-    for damaged in (b"", whole[:10], whole[:-3], whole[:200] + b"\1\2" + whole[202:], b"x" * len(whole)):
-        file.write_bytes(damaged)
-        same(cache.sample(row, tmp_path, SCHEMA, prepare), truth)
-        assert file.read_bytes() == whole
-    monkeypatch.setattr(prepare_file.read, "image", None)
+    files = sorted(f for f in (tmp_path / "cache").rglob("*") if f.is_file())
+    assert sorted(file.suffix for file in files) == [".image", ".masks"]
+    for file in files:
+        whole = file.read_bytes()
+        for damaged in (b"", whole[:10], whole[:-3], whole[:90] + b"\1\2" + whole[92:], b"x" * len(whole)):
+            file.write_bytes(damaged)
+            same(cache.sample(row, tmp_path, SCHEMA, prepare), truth)
+            assert file.read_bytes() == whole
+    monkeypatch.setattr(prepare_file.read, "reduced", None)
+    monkeypatch.setattr(prepare_file.read, "masks", None)
     again = Cache(tmp_path / "cache").sample(row, tmp_path, SCHEMA, prepare)
     same(again, truth)
     again.image[0, 0] = 9
     same(cache.sample(row, tmp_path, SCHEMA, prepare), truth)
-    assert [f for f in (tmp_path / "cache").rglob("*") if f.is_file()] == [file], "nothing is left aside"
+    assert sorted(f for f in (tmp_path / "cache").rglob("*") if f.is_file()) == files, "nothing is left aside"
 
 
 def test_a_folder_is_shared_by_writers(tmp_path: Path, row: Row) -> None:
@@ -256,7 +259,7 @@ def test_a_folder_is_shared_by_writers(tmp_path: Path, row: Row) -> None:
     with ThreadPoolExecutor(8) as pool:
         for sample in pool.map(work, range(24)):
             same(sample, truth)
-    assert len([f for f in (tmp_path / "cache").rglob("*") if f.is_file()]) == 1
+    assert len([f for f in (tmp_path / "cache").rglob("*") if f.is_file()]) == 2
 
 
 def test_key_follows_contents_masks_labels_and_numbers(
@@ -270,7 +273,6 @@ def test_key_follows_contents_masks_labels_and_numbers(
     keys.append(cache.key(row, tmp_path, SCHEMA.select(labels=["vessel"]), prepare))
     keys.append(cache.key(row, tmp_path, replace(SCHEMA, exclusive=True), prepare))
     keys.append(cache.key(replace(row, masks={"vessel": row.masks["exudate"]}), tmp_path, SCHEMA, prepare))
-    keys.append(cache.key(replace(row, sha256="abc"), tmp_path, SCHEMA, prepare))
     Image.fromarray(np.ones((60, 80), np.uint8)).save(tmp_path / "m.png")
     keys.append(cache.key(row, tmp_path, SCHEMA, prepare))
     Image.fromarray(fundus(60, 80, (31, 40), 26)).save(tmp_path / "a.png")

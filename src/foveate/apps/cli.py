@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from foveate.apps.annotate import verbs as annotate
-from foveate.apps.verbs import data, results, training
+from foveate.apps.verbs import cache, data, results, training
 
 app = typer.Typer(
     help="foveate reads retinal images and says what is there and where, each answer guiding the other.",
@@ -53,7 +53,7 @@ def list_(
 
 for verb in (
     data.scan, data.check, data.merge, data.consensus, data.split, data.crop, data.export, training.fit,
-    training.evaluate, training.calibrate, training.study, results.report, results.predict, results.demo,
+    training.evaluate, training.calibrate, training.study, results.report, results.predict, results.demo, cache.cache,
 ):  # fmt: skip
     app.command()(verb)
 app.add_typer(annotate.app, name="annotate")

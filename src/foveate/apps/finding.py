@@ -12,13 +12,15 @@ from foveate.data.crop import Find
 from foveate.inference.predictor import Predictor
 
 
-def finder(run: Path, *, label: str, device: str = "auto") -> Find:
+def finder(run: Path, *, label: str, device: str = "auto", root: Path | None = None) -> Find:
     """What marks a label in an image by a run.
 
     Args:
         run: folder of a trained run.
         label: one of those that it marks.
         device: where its networks run.
+        root: folder of the rows' paths; the run then sees each file as in training (`Prepare.file`). None = it sees the
+            full pixels.
 
     Raises:
         ValueError: no run, or it does not mark the label.
@@ -29,6 +31,7 @@ def finder(run: Path, *, label: str, device: str = "auto") -> Find:
     at = there.index(label)
 
     def find(row: Row, image: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"]:
-        return np.asarray(predictor(image, name=row.id).masks[at] > 0)
+        seen = image if root is None else root / row.image
+        return np.asarray(predictor(seen, name=row.id, frame=row.frame).masks[at] > 0)
 
     return find

@@ -89,9 +89,8 @@ def _looks(predictor: Predictor, rows: Manifest, images: tuple[str, ...]) -> dic
     out: dict[str, tuple[float, ...]] = {}
     for image in images:
         row = by_id[image]
-        pixels = read.image(rows.root / row.image, frame=row.frame)
-        found = predictor(pixels, cam=True)
-        shape = (pixels.shape[0], pixels.shape[1])
+        found = predictor(rows.root / row.image, frame=row.frame, cam=True)
+        shape = (found.image.shape[0], found.image.shape[1])
         masks, known = read.masks(row, rows.root, schema, graders=predictor.recipe.prepare.graders, shape=shape)
         lesion = (masks & known).any(0)
         _, cam = found.map_of(question)

@@ -51,15 +51,15 @@ class Kept:
     unplaced: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, predictor: Predictor, row: Row, pixels: UInt8[np.ndarray, "h w 3"], *, cam: bool) -> Kept:
-        """Read an image."""
-        found = predictor(pixels, cam=cam, name=row.id)
+    def of(cls, predictor: Predictor, row: Row, image: Path | UInt8[np.ndarray, "h w 3"], *, cam: bool) -> Kept:
+        """Read a row's image: its file, or its pixels."""
+        found = predictor(image, frame=row.frame, cam=cam, name=row.id)
         given = {q: {answer: _reduced(shown)} for q in found.cam for answer, shown in (found.map_of(q),)}
         masks = {
             label: zlib.compress(np.packbits(mask).tobytes(), 1)
             for label, mask in zip(found.labels, found.masks, strict=True)
         }
-        nothing = np.zeros((0, *pixels.shape[:2]), bool)
+        nothing = np.zeros((0, *found.image.shape[:2]), bool)
         bare = Prediction(
             found.id, found.probabilities, found.answers, nothing.astype(np.float32), nothing, (), cam=given
         )
@@ -127,8 +127,7 @@ class Readings:
         """Let a run read its images."""
         for image, cam in self.wanted(name).items():
             row = self.by_id[image]
-            pixels = read.image(self.rows.root / row.image, frame=row.frame)
-            self.kept[name, image] = Kept.of(predictor, row, pixels, cam=cam)
+            self.kept[name, image] = Kept.of(predictor, row, self.rows.root / row.image, cam=cam)
 
     def write(self, folder: Path) -> list[Figure]:
         """Draw the figures into a folder."""

@@ -1,21 +1,22 @@
 """Prepared samples on disk, each found by the content it was made of and by how it was made.
 
-A file holds a magic word, a checksum, a short JSON header and the raw bytes: the image as it is, masks and known as
-one bit a pixel. It is written aside and moved into place, so that processes may share a folder; a damaged one is made
-again. Nothing is ever unpickled.
+The frame of an image and its masks are files of their own, so that folds, rows of a study, shares of masks, graders and
+selections of labels have one frame in common. Neither splits nor augmentation count. A file is written aside and moved
+into place, so that processes may share a folder; a damaged one is made again (`cache_format`). Files that were not used
+for long go if the limit is reached (`cache_space`). The data's own files are looked at each time: one that was
+replaced is prepared anew, one that is gone is an error (`cache_digests`).
 """
 
 from __future__ import annotations
 
 import json
 import os
-import struct
 import warnings
-import zlib
-from dataclasses import asdict, dataclass, field
-from hashlib import file_digest, sha256
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from hashlib import sha256
 from pathlib import Path
-from threading import get_ident
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -23,147 +24,235 @@ import PIL
 
 from foveate.core.labels import LabelSchema
 from foveate.core.shapes import Geometry
-from foveate.core.types import Row, Sample
+from foveate.core.types import MaskSource, Row, Sample
 from foveate.data import read
+from foveate.data.cache_digests import Digests, State, state_of
+from foveate.data.cache_format import pack_image, pack_masks, unpack_image, unpack_masks
+from foveate.data.cache_space import Space, bytes_of
 from foveate.data.prepare import Prepare
 
-VERSION = 2
+VERSION = 3
 """Part of every key: raise it when preparing the same file the same way gives other pixels."""
 
 HEADERS = (".mhd", ".xml", ".mha")
 """Endings of files whose pixels may lie in another one; only these are opened to find it."""
 
-HEAD = struct.Struct("<8sII")  # magic word, crc32 of what follows, length of the JSON header
-MAGIC = b"fovcache"
+SOURCE = tuple(f.name for f in fields(MaskSource))
+T = TypeVar("T")
+Named = tuple[str, int | None]
+"""Path as in the manifest, and which frame of it."""
+
+Paths = tuple[Path, ...]
+"""A file, and those beside it that hold the pixels of a header."""
 
 
-@dataclass(frozen=True)
 class Cache:
     """A folder of prepared samples.
 
-    A folder that cannot be written to (read-only, disk full) costs time and nothing else: samples are made anew, and a
-    warning says so once.
+    A folder that cannot be written to (read-only, disk full), or whose limit is reached, costs time and nothing else:
+    samples are made anew, and a warning is given once.
 
     Args:
         folder: made when the first sample is stored; delete it whenever you like.
+        limit: bytes that its files may take; None = 50 GB, or half of what the disk has free if that is less.
     """
 
-    folder: Path
-    _digests: dict[Path, tuple[int, int, str]] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _refused: list[OSError] = field(default_factory=list, init=False, repr=False, compare=False)
+    def __init__(self, folder: Path, *, limit: int | None = None) -> None:
+        self.folder = folder
+        self._digests, self._space = Digests(folder, keep=limit != 0), Space(folder, limit)
+        self._warned: set[str] = set()
+
+    def __reduce__(self) -> tuple[Callable[..., Cache], tuple[Path, int | None]]:
+        """Another process opens the same folder."""
+        return _opened, (self.folder, self.limit)
+
+    @property
+    def limit(self) -> int | None:
+        """Bytes that the files may take, as asked for."""
+        return self._space.limit
 
     def sample(self, row: Row, root: Path, schema: LabelSchema, prepare: Prepare) -> Sample:
-        """``prepare(row, root, schema)``, from disk where it is there.
+        """``prepare(row, root, schema)``, from disk if it is there.
 
         Raises:
-            Unreadable: a file of the row is missing or damaged.
+            Unreadable: a file of the row is missing, even if its sample is there, or damaged.
         """
-        key = self.key(row, root, schema, prepare)
-        path = self.folder / key[:2] / key
-        stored = _load(path, len(schema.labels))
-        if stored is None:
-            made = prepare(row, root, schema)
-            self._keep(path, made)
-            return made
-        image, masks, known, geometry = stored
+        files = _files(row, root, schema)
+        states = {path: state_of(path) for paths in files.values() for path in paths}
+        image_key, masks_key = self._keys(row, schema, prepare, files, states)
+        frame = self._load(image_key, "image", unpack_image)
+        if frame is None:
+            framed = prepare.file(root / row.image, frame=row.frame)
+            frame = framed.image, framed.geometry
+            self._keep(image_key, "image", lambda: pack_image(framed.image, framed.geometry), states)
+        image, geometry = frame
+        masks, known = self._masks(masks_key, row, root, schema, prepare, geometry, states)
         return Sample(row, image, masks, known, schema.answer_indices(row.answers), geometry)
 
-    def _keep(self, path: Path, sample: Sample) -> None:
-        if self._refused:
-            return
-        try:
-            _store(path, sample)
-        except OSError as error:
-            self._refused.append(error)
-            warnings.warn(
-                f"cache {self.folder}: nothing more is kept there ({error.strerror or error}), every epoch prepares "
-                "its images anew; make room, or give another folder (FOVEATE_CACHE)",
-                stacklevel=3,
-            )
+    def _masks(
+        self,
+        key: str,
+        row: Row,
+        root: Path,
+        schema: LabelSchema,
+        prepare: Prepare,
+        geometry: Geometry,
+        states: Mapping[Path, State],
+    ) -> tuple[np.ndarray, np.ndarray]:
+        shape = (len(schema.labels), *geometry.size)
+        if not schema.labels:
+            return np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+        stored = self._load(key, "masks", lambda data: unpack_masks(data, shape))
+        if stored is None:
+            masks, known = stored = prepare.truth(row, root, schema, geometry)
+            self._keep(key, "masks", lambda: pack_masks(masks, known), states)
+        return stored
 
     def key(self, row: Row, root: Path, schema: LabelSchema, prepare: Prepare) -> str:
         """Hash of the files' contents, how the masks are read, the labels, the preparation and who decodes and resizes.
 
-        The image counts by ``row.sha256`` where the manifest gives it. Answers and questions are not stored, so they
-        do not count.
+        Answers and questions are not stored, so they do not count; nor do splits and folds.
+
+        Raises:
+            Unreadable: a file of the row is missing.
         """
-        members = [member for label in schema.labels for member in schema.members(label)]
-        sources = [s for label in members for s in row.masks.get(label, ())]
-        named = sorted({(s.path, s.frame) for s in sources if s.path is not None}, key=str)
+        files = _files(row, root, schema)
+        states = {path: state_of(path) for paths in files.values() for path in paths}
+        return self._keys(row, schema, prepare, files, states)[1]
+
+    def _keys(
+        self,
+        row: Row,
+        schema: LabelSchema,
+        prepare: Prepare,
+        files: Mapping[Named, Paths],
+        states: Mapping[Path, State],
+    ) -> tuple[str, str]:
+        """Key of the frame and key of the masks."""
+
+        def content(named: Named) -> list[str | int | None]:
+            """Hash of a file, its frame, hashes of the files beside a header."""
+            first, *others = [self._digests.of(path, states[path]) for path in files[named]]
+            return [first, named[1], *others]
+
+        how = {f.name: getattr(prepare, f.name) for f in fields(prepare)} | {"size": prepare.shape}
+        graders = how.pop("graders")
+        image = content((row.image, row.frame))
+        if row.sha256 not in (None, image[0]):
+            self._warn(
+                "sha256",
+                f"{files[row.image, row.frame][0]} is not the file that was scanned (image {row.id!r}) and is used as "
+                "it is now; `foveate check` lists all such images; if the change is wanted, scan again",
+            )
+        frame = _hash({"version": [VERSION, cv2.__version__, PIL.__version__], "image": image, "prepare": how})
+        members = _members(schema)
         parts = {
-            "version": [VERSION, cv2.__version__, PIL.__version__],
-            "image": [
-                row.sha256 or self._digest(root / row.image),
-                row.frame,
-                *self._beside(row.image, row.frame, root),
-            ],
-            "files": {
-                f"{path}#{frame}": [self._digest(root / path), *self._beside(path, frame, root)]
-                for path, frame in named
+            "frame": frame,
+            "files": {f"{named[0]}#{named[1]}": content(named) for named in _mask_files(row, members)},
+            "masks": {
+                label: [[getattr(s, name) for name in SOURCE] for s in row.masks.get(label, ())] for label in members
             },
-            "masks": {label: [asdict(s) for s in row.masks.get(label, ())] for label in members},
             "labels": schema.labels,
             "united": schema.united,
             "exclusive": schema.exclusive,
-            "prepare": {**asdict(prepare), "size": prepare.shape},
+            "graders": graders,
         }
-        return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return frame, _hash(parts)
 
-    def _beside(self, name: str, frame: int | None, root: Path) -> list[str]:
-        """Hashes of the files that hold the pixels of a header (.mhd, .xml)."""
-        if not name.lower().endswith(HEADERS):
-            return []
-        return [self._digest(path) for path in read.parts(root / name, frame=frame)[1:]]
+    def _load(self, key: str, kind: str, unpack: Callable[[np.ndarray], T | None]) -> T | None:
+        """What is stored, or None if nothing is, it is damaged, or it may not be read."""
+        path = self._path(key, kind)
+        try:
+            data = np.fromfile(path, np.uint8)
+        except OSError:
+            return None
+        self._space.touch(path)
+        return unpack(data)
 
-    def _digest(self, path: Path) -> str:
-        """Hash of a file, computed again only when its size or time of change is another."""
-        with read.reading(path):
-            state = path.stat()
-            seen = self._digests.get(path)
-            if seen is not None and seen[:2] == (state.st_mtime_ns, state.st_size):
-                return seen[2]
-            with path.open("rb") as file:
-                digest = file_digest(file, "sha256").hexdigest()
-        self._digests[path] = (state.st_mtime_ns, state.st_size, digest)
-        return digest
+    def _keep(self, key: str, kind: str, pack: Callable[[], bytes], states: Mapping[Path, State]) -> None:
+        """Store what was just made, unless a file has changed since its key was found."""
+        if "write" in self._warned or self.limit == 0 or any(state_of(path) != state for path, state in states.items()):
+            return
+        data = pack()
+        try:
+            if self._space.fits(len(data)):
+                self._space.store(self._path(key, kind), data)
+            else:
+                self._warn(
+                    "limit",
+                    "the images of this run need more than its limit; those that have no room are prepared anew in "
+                    "every epoch; raise it (--cache-limit, FOVEATE_CACHE_LIMIT)",
+                )
+        except OSError as error:
+            self._warn(
+                "write",
+                f"nothing more is kept there ({error.strerror or error}), every epoch prepares its images anew; make "
+                "room, or give another folder (FOVEATE_CACHE)",
+            )
 
+    def _path(self, key: str, kind: str) -> Path:
+        return self.folder / key[:2] / f"{key}.{kind}"
 
-def _store(path: Path, sample: Sample) -> None:
-    header = json.dumps({"image": sample.image.shape, "geometry": asdict(sample.geometry)}).encode()
-    bits = np.packbits(np.stack([sample.masks, sample.known]))
-    body = header + sample.image.tobytes() + bits.tobytes()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.{get_ident()}")
-    try:
-        aside.write_bytes(HEAD.pack(MAGIC, zlib.crc32(body), len(header)) + body)
-        os.replace(aside, path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
-
-
-def _load(path: Path, labels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, Geometry] | None:
-    """What is stored, or None where nothing is, it is damaged, or it may not be read."""
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError:
-        return None
-    if len(data) < HEAD.size:
-        return None
-    magic, check, length = HEAD.unpack_from(data.data)
-    if magic != MAGIC or zlib.crc32(data.data[HEAD.size :]) != check:
-        return None
-    at = HEAD.size + length
-    header = json.loads(data[HEAD.size : at].tobytes())
-    rows, cols, channels = header["image"]
-    plane = rows * cols
-    image = data[at : at + plane * channels].reshape(rows, cols, channels)
-    bits = np.unpackbits(data[at + plane * channels :], count=2 * labels * plane)
-    masks, known = bits.reshape(2, labels, rows, cols)
-    return image, masks, known, Geometry(**{name: tuple(value) for name, value in header["geometry"].items()})
+    def _warn(self, kind: str, text: str) -> None:
+        """Warn once of each kind."""
+        if kind not in self._warned:
+            self._warned.add(kind)
+            warnings.warn(f"cache {self.folder}: {text}", stacklevel=4)
 
 
-def cache_at(folder: str | Path | None) -> Cache:
-    """The cache in a folder; None = ``$FOVEATE_CACHE``, else ``foveate`` in the user's cache folder."""
+def _members(schema: LabelSchema) -> list[str]:
+    return [member for label in schema.labels for member in schema.members(label)]
+
+
+def _mask_files(row: Row, members: list[str]) -> list[Named]:
+    """Files of the masks, each once."""
+    sources = [s for label in members for s in row.masks.get(label, ())]
+    return sorted({(s.path, s.frame) for s in sources if s.path is not None}, key=str)
+
+
+def _files(row: Row, root: Path, schema: LabelSchema) -> dict[Named, Paths]:
+    """The files of a row that a sample is made of."""
+    named = {(row.image, row.frame), *_mask_files(row, _members(schema))}
+    return {
+        one: read.parts(root / one[0], frame=one[1]) if one[0].lower().endswith(HEADERS) else (root / one[0],)
+        for one in named
+    }
+
+
+def _hash(parts: Mapping[str, object]) -> str:
+    return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _opened(folder: Path, limit: int | None) -> Cache:
+    return Cache(folder, limit=limit)
+
+
+def cache_at(folder: str | Path | Cache | None, *, limit: str | int | None = None) -> Cache:
+    """The cache in a folder.
+
+    Args:
+        folder: as of `cache_folder`; a `Cache` is returned as it is.
+        limit: as of `cache_limit`.
+
+    Raises:
+        ValueError: the limit is not a size.
+    """
+    return folder if isinstance(folder, Cache) else Cache(cache_folder(folder), limit=cache_limit(limit))
+
+
+def cache_folder(folder: str | Path | None = None) -> Path:
+    """Where prepared samples are kept: None = ``$FOVEATE_CACHE``, else ``foveate`` in the user's cache folder."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Cache(Path(folder or os.environ.get("FOVEATE_CACHE") or Path(home) / "foveate"))
+    return Path(folder or os.environ.get("FOVEATE_CACHE") or Path(home) / "foveate")
+
+
+def cache_limit(limit: str | int | None = None) -> int | None:
+    """How many bytes they may take: "20GB" or a number; None = ``$FOVEATE_CACHE_LIMIT``, None without it.
+
+    Raises:
+        ValueError: it is not a size.
+    """
+    if limit is not None:
+        return bytes_of(limit)
+    given = os.environ.get("FOVEATE_CACHE_LIMIT")
+    return bytes_of(given, name="FOVEATE_CACHE_LIMIT") if given else None

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from scipy.optimize import minimize_scalar
 
 from foveate.core.decisions import Decisions, Gate
+from foveate.data.cache import Cache
 from foveate.data.manifest import Manifest
 from foveate.engine.checkpoint import write_json
 from foveate.engine.evaluate import count_rows
@@ -30,7 +31,7 @@ def calibrate(
     *,
     threshold: str | None = "harmonic",
     device: str | torch.device = "auto",
-    cache: str | Path | None = None,
+    cache: str | Path | Cache | None = None,
     quiet: bool = True,
 ) -> Decisions:
     """Fit a run's decisions on the images that chose its weights, and keep them in ``calibration.json``.

@@ -18,7 +18,7 @@ from foveate.core.labels import LabelSchema
 from foveate.core.reading import image_probabilities, read_out
 from foveate.core.types import Batch, Outputs, Prediction, Row
 from foveate.data import read
-from foveate.data.cache import cache_at
+from foveate.data.cache import Cache, cache_at
 from foveate.data.loader import Dataset, batches
 from foveate.data.manifest import Manifest
 from foveate.engine.checkpoint import write_json
@@ -76,7 +76,7 @@ def evaluate(
     out: str | Path | None = None,
     absent: str = "one",
     intervals: bool = True,
-    cache: str | Path | None = None,
+    cache: str | Path | Cache | None = None,
     quiet: bool = True,
     each: Callable[[Row, Prediction], None] | None = None,
 ) -> Counts:
@@ -147,7 +147,7 @@ def count_rows(
     decisions: Decisions,
     device: str | torch.device = "auto",
     graders: str | None = None,
-    cache: str | Path | None = None,
+    cache: str | Path | Cache | None = None,
     quiet: bool = True,
     each: Callable[[Row, Prediction], None] | None = None,
     lesions: list[Table] | None = None,

@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 
-from foveate.data.cache import cache_at
+from foveate.core.labels import LabelSchema
+from foveate.data.cache import Cache, cache_at
 from foveate.data.manifest import Manifest
+from foveate.data.read import Unreadable
 from foveate.engine.calibrate import calibrate
 from foveate.engine.checkpoint import write_json
 from foveate.engine.distributed import Processes
@@ -26,7 +28,7 @@ def fit(
     device: str | torch.device = "auto",
     seed: int = 0,
     resume: bool = False,
-    cache: str | Path | None = None,
+    cache: str | Path | Cache | None = None,
     quiet: bool = False,
     shared: str | Path | None = None,
 ) -> Run:
@@ -39,16 +41,20 @@ def fit(
         device: "auto", "cpu", "cuda", ...; under ``torchrun`` each process takes its own.
         seed: of weights, order, augmentation and dropout.
         resume: go on with a run that was interrupted; a finished one is returned as it is.
-        cache: folder for prepared images; None = ``$FOVEATE_CACHE`` or the user's cache folder.
+        cache: folder for prepared images, or what `data.cache.cache_at` gives; None = ``$FOVEATE_CACHE`` or the user's
+            cache folder.
         quiet: no progress on the terminal.
         shared: folder of runs; a stage that one of them has trained with the very same settings is copied from there.
 
     Raises:
         ValueError: the folder holds another run, a split is empty, or a patient straddles splits.
+        Unreadable: a file of the training or validation images is missing, also if its sample is in the cache.
         DivergedError: a loss is not finite.
     """
     run = Run(Path(out), recipe)
     _no_leak(rows)
+    if not all((run.stage_folder(stage.name) / "done.json").is_file() for stage in recipe.stages):
+        _files_there(rows, recipe.schema)
     processes = Processes(device)
     wrong = None
     if processes.first:
@@ -67,7 +73,7 @@ def fit(
         processes.wait()
     if recipe.calibrated is not None and processes.first and not (run.folder / CALIBRATION).is_file():
         rule = None if recipe.calibrated == "half" else recipe.calibrated
-        calibrate(run, rows, threshold=rule, device=processes.device, cache=cache, quiet=quiet)
+        calibrate(run, rows, threshold=rule, device=processes.device, cache=files, quiet=quiet)
     processes.wait()
     return run
 
@@ -88,6 +94,20 @@ def _claim(run: Run, record: dict[str, Any], splits: dict[str, str | None], *, r
     if before["manifest"]["hash"] != record["manifest"]["hash"]:
         return ": the manifest has changed since the run began; start a new run"
     return None
+
+
+def _files_there(rows: Manifest, schema: LabelSchema) -> None:
+    """No file of the training and validation images is missing; known before the first step, not after an epoch."""
+    labels = [member for label in schema.labels for member in schema.members(label)]
+    owners: dict[str, str] = {}
+    for row in rows:
+        if row.split in ("train", "val"):
+            masks = [source.path for label in labels for source in row.masks.get(label, ()) if source.path is not None]
+            owners |= dict.fromkeys([row.image, *masks], row.id)
+    gone = [path for path in owners if not (rows.root / path).exists()]
+    if gone:
+        others = f"; {len(gone)} of {len(owners)} files are missing" if len(gone) > 1 else ""
+        raise Unreadable(rows.root / gone[0], f"there is no such file (image {owners[gone[0]]!r}{others})")
 
 
 def _no_leak(rows: Manifest) -> None:

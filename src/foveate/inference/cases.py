@@ -48,8 +48,15 @@ def make_cases(predictor: Predictor, rows: Manifest, ids: Sequence[str], *, scor
 def make_case(predictor: Predictor, rows: Manifest, row: Row, *, score: float | None = None) -> Case:
     """One image with truth, prediction and a CAM an answer."""
     schema = predictor.recipe.schema
-    pixels = read.image(rows.root / row.image, frame=row.frame)
-    found = placed(predictor(pixels, cam=bool(schema.questions), name=row.id, spacing=row.spacing, eye=Eye.of(row)))
+    reading = predictor(
+        rows.root / row.image,
+        frame=row.frame,
+        cam=bool(schema.questions),
+        name=row.id,
+        spacing=row.spacing,
+        eye=Eye.of(row),
+    )
+    pixels, found = reading.image, placed(reading)
     shape = (pixels.shape[0], pixels.shape[1])
     seen = schema.select(labels=found.labels)
     masks, known = read.masks(row, rows.root, seen, graders=predictor.recipe.prepare.graders, shape=shape)

@@ -119,7 +119,8 @@ class Predictor:
         """Read one image.
 
         Args:
-            image: a file, or RGB uint8 (row, col, 3).
+            image: a file, or RGB uint8 (row, col, 3). The network sees a file as in training (`Prepare.file`: a JPEG
+                far larger than its frame is decoded at a part of its size), and an array from its full pixels.
             cam: also where each answer was seen: a finding's own activation map, in [0, 1], where the network has one;
                 else Grad-CAM (one backward pass an answer), divided by its maximum.
             spacing: mm a pixel (rows, cols), for areas in mm2.
@@ -131,9 +132,13 @@ class Predictor:
             Unreadable: the file is no image.
             ValueError: the array is not RGB uint8.
         """
-        pixels = image if isinstance(image, np.ndarray) else read.image(Path(image), frame=frame)
-        called = name or ("image" if isinstance(image, np.ndarray) else Path(image).stem)
-        sample = self.recipe.prepare.image_only(pixels, schema=self.recipe.schema, id=called)
+        prepare, schema = self.recipe.prepare, self.recipe.schema
+        if isinstance(image, np.ndarray):
+            pixels, sample = image, prepare.image_only(image, schema=schema, id=name or "image")
+        else:
+            framed = prepare.file(Path(image), frame=frame)
+            sample = prepare.image_only(framed, schema=schema, id=name or Path(image).stem)
+            pixels = read.image(Path(image), frame=frame) if framed.whole is None else framed.whole
         return self.read_sample(sample, pixels, cam=cam, spacing=spacing, eye=eye)
 
     def read_sample(

@@ -11,6 +11,7 @@ from typing import Any
 
 from foveate.core import find
 from foveate.core.labels import LabelSchema
+from foveate.data.cache import Cache
 from foveate.data.manifest import Manifest
 from foveate.engine.checkpoint import write_json
 from foveate.engine.recipe import Recipe
@@ -61,6 +62,7 @@ def run_study(
     graders: str | None = None,
     absent: str | None = None,
     workers: int = 1,
+    cache: Cache | None = None,
     quiet: bool = False,
     say: Callable[[str], None] = print,
 ) -> dict[str, Table]:
@@ -77,6 +79,7 @@ def run_study(
         absent: what an image free of a label scores in the tables; None = as each table has it.
         workers: rows trained at a time, each in a process with its part of the cores; for networks too small to keep
             all cores busy. A stage that several rows have in common is trained once.
+        cache: of prepared images (`data.cache.cache_at`); all rows and folds share it. None = the user's.
         graders: hold all runs against this grader, or another rule than the recipes'; trains nothing that is there.
         say: told of each row as it is done.
 
@@ -101,7 +104,7 @@ def run_study(
     for number, (name, (row, recipe)) in enumerate(jobs.items(), 1):
         for fold, part in parts.items():
             if not done(name, fold):
-                todo.append(Job(f"[{number}/{len(jobs)}] {row}, {fold}", recipe, part, runs / name / fold, runs))
+                todo.append(Job(f"[{number}/{len(jobs)}] {row}, {fold}", recipe, part, runs / name / fold, runs, cache))
     found = run_jobs(todo, workers=workers, device=device, seed=seed, graders=graders, quiet=quiet, say=say)
     lost = {place.parent.name: f"{place.name}: {said}" for place, said in reversed(found.items())}
     every = {name for row_names in names.values() for name in row_names.values()}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from foveate.data.cache import Cache
 from foveate.data.manifest import Manifest
 from foveate.engine.evaluate import evaluate
 from foveate.engine.fit import fit
@@ -29,6 +30,7 @@ class Job:
     rows: Manifest
     place: Path
     shared: Path
+    cache: Cache | None = None
 
     def run(self, device: str, seed: int, graders: str | None, quiet: bool) -> None:
         """Train and evaluate it."""
@@ -41,9 +43,11 @@ class Job:
             resume=True,
             quiet=quiet,
             shared=self.shared,
+            cache=self.cache,
         )
         held = self.place / graders if graders else self.place
-        evaluate(run, self.rows.where(split="test"), device=device, graders=graders, out=held, intervals=False)
+        test = self.rows.where(split="test")
+        evaluate(run, test, device=device, graders=graders, out=held, intervals=False, cache=self.cache)
 
     def untrained(self, seed: int) -> set[str]:
         """Keys of its stages that no run has trained yet."""

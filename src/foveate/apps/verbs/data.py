@@ -180,7 +180,7 @@ def crop(
     from foveate.data.manifest import Manifest
 
     rows = Manifest.read(manifest)
-    find = None if run is None else finder(run, label=around, device=device)
+    find = None if run is None else finder(run, label=around, device=device, root=rows.root)
     with counted("crop", quiet=quiet) as progress:
         made = cut(rows, out, around=around, reach=reach, find=find, progress=progress)
     for line in made.notes:

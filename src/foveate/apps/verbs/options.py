@@ -14,7 +14,23 @@ Set = Annotated[
 ]
 Fold = Annotated[int | None, typer.Option(help="Test on this fold, validate on the next, train on the rest.")]
 Seed = Annotated[int, typer.Option(help="Of everything that is left to chance.")]
+CacheLimit = Annotated[
+    str | None,
+    typer.Option(
+        "--cache-limit",
+        metavar="SIZE",
+        help="Room for prepared images, such as 20GB (docs/cache.md); default: $FOVEATE_CACHE_LIMIT, else 50GB.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+
+
+def cache_of(limit: str | None) -> Any:
+    """The user's cache, with a limit if one is asked for."""
+    from foveate.data.cache import cache_at
+    from foveate.data.cache_space import bytes_of
+
+    return cache_at(None, limit=None if limit is None else bytes_of(limit, name="--cache-limit"))
 
 
 def rows_of(path: Path, fold: int | None) -> Any:

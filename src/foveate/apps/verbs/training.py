@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from foveate.apps.verbs.options import Device, Fold, ManifestPath, Quiet, Seed, Set, keywords, rows_of
+from foveate.apps.verbs.options import (
+    CacheLimit,
+    Device,
+    Fold,
+    ManifestPath,
+    Quiet,
+    Seed,
+    Set,
+    cache_of,
+    keywords,
+    rows_of,
+)
 
 
 def fit(
@@ -20,6 +31,7 @@ def fit(
     seed: Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     dry: Annotated[bool, typer.Option("--dry", help="Print the resolved recipe and stop.")] = False,
+    cache_limit: CacheLimit = None,
     quiet: Quiet = False,
 ) -> None:
     """Train a recipe."""
@@ -31,7 +43,9 @@ def fit(
     if dry:
         typer.echo(str(chosen))
         return
-    run = train(chosen, rows, out=out, device=device, seed=seed, resume=resume, quiet=quiet)
+    run = train(
+        chosen, rows, out=out, device=device, seed=seed, resume=resume, cache=cache_of(cache_limit), quiet=quiet
+    )
     typer.echo(
         f"{run.folder}: trained; next: foveate evaluate {run.folder} {manifest}"
         + (f" --fold {fold}" if fold is not None else "")
@@ -49,6 +63,7 @@ def evaluate(
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Another folder for the figures.")
     ] = None,
     device: Device = "auto",
+    cache_limit: CacheLimit = None,
     quiet: Quiet = False,
 ) -> None:
     """Hold a run against the truth, in the original pixels, with intervals."""
@@ -64,7 +79,9 @@ def evaluate(
         typer.secho(
             f"warning: the run has seen {seen} of these {len(chosen)} images in training", fg="yellow", err=True
         )
-    counts = hold(opened, chosen, device=device, graders=graders, absent=absent, out=out, quiet=quiet)
+    counts = hold(
+        opened, chosen, device=device, graders=graders, absent=absent, out=out, cache=cache_of(cache_limit), quiet=quiet
+    )
     if counts.pixels["image"].size:
         typer.echo(str(segmentation(counts, absent=absent)))
     if counts.answers["image"].size:
@@ -83,6 +100,7 @@ def calibrate(
         ),
     ] = "harmonic",
     device: Device = "auto",
+    cache_limit: CacheLimit = None,
     quiet: Quiet = False,
 ) -> None:
     """Choose temperatures, thresholds and gates on the run's validation images; predict and evaluate then read them."""
@@ -91,7 +109,9 @@ def calibrate(
     from foveate.recipes import load_run
 
     rule = None if threshold == "half" else threshold
-    found = choose(load_run(run), Manifest.read(manifest), threshold=rule, device=device, quiet=quiet)
+    found = choose(
+        load_run(run), Manifest.read(manifest), threshold=rule, device=device, cache=cache_of(cache_limit), quiet=quiet
+    )
     for question, heat in found.temperatures.items():
         cut = found.thresholds.get(question)
         typer.echo(f"{question}: temperature {heat:.3g}" + (f", yes from {cut:.3g}" if cut is not None else ""))
@@ -119,6 +139,7 @@ def study(
         typer.Option(help="Images without the label: one, zero, nan or exclude (else as each table has it)."),
     ] = None,
     workers: Annotated[int, typer.Option(help="Rows trained at a time, each in a process of its own.")] = 1,
+    cache_limit: CacheLimit = None,
     quiet: Quiet = False,
 ) -> None:
     """Train and compare every row of a paper's tables."""
@@ -139,6 +160,7 @@ def study(
         graders=graders,
         absent=absent,
         workers=workers,
+        cache=cache_of(cache_limit),
         quiet=quiet,
         say=typer.echo,
     )
