@@ -73,7 +73,6 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FOVEATE_CACHE", str(desk.folder / "cache"))
         patch.setattr(demo, "SMALL", TINY)
-        patch.setitem(demo.SETTINGS, "enface", {})
         desk.say("scan", data / "dataset.toml", data, "-o", rows)
         desk.say("check", rows, "--workers", "0", "-q")
         desk.say("split", rows, "--ratios", "0.5,0.25,0.25")

@@ -24,6 +24,7 @@ from foveate.metrics.summary import summary
 GOLDEN = Path(__file__).with_name("golden.json")
 Losses = dict[str, list[dict[str, float]]]
 LEARNT: dict[str, dict[str, Any]] = {
+    "auto": {"width": 8, "dropout": 0.0, "lr": 1e-2},
     "dual_guidance": {"lr": 3e-3},
     "image_quality": {"width": 8, "dropout": 0.0, "lr": 1e-2},
     "joint_dice": {"neighbour": "disc", "width": 8, "lr": 3e-3, "weight_decay": 0.0},

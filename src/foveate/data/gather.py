@@ -24,7 +24,7 @@ START = "fork" if sys.platform == "linux" else "spawn"
 AHEAD = 4  # tasks a worker that may wait; bounds the memory
 
 
-def gather(call: Callable[[T], R], items: Sequence[T], *, workers: int) -> Iterator[R]:
+def gather(call: Callable[[T], R], items: Sequence[T], *, workers: int, portion: int = PORTION) -> Iterator[R]:
     """``map(call, items)``; an error or Ctrl-C ends the workers.
 
     Args:
@@ -32,10 +32,11 @@ def gather(call: Callable[[T], R], items: Sequence[T], *, workers: int) -> Itera
         items: what to do it to.
         workers: processes; 0 = two threads of this process. Decoding leaves the interpreter's lock, so that threads
             serve for photographs; of images of 64 x 64 they do no more than one alone does.
+        portion: items a task of a process; few if each takes long.
     """
     pool: Executor
     waiting: deque[Future[list[R]]] = deque()
-    size = PORTION if workers else 8
+    size = portion if workers else min(portion, 8)
     if workers:
         pool = ProcessPoolExecutor(workers, get_context(START), _begin, (call, items))
         task: Callable[[int, int], list[R]] = _portion

@@ -14,6 +14,8 @@ from foveate.data.read import Unreadable
 from foveate.engine.calibrate import calibrate
 from foveate.engine.checkpoint import write_json
 from foveate.engine.distributed import Processes
+from foveate.engine.plan import FILE as PLAN
+from foveate.engine.plan import Plan
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import CALIBRATION, Run, describe
 from foveate.engine.share import find_trained, stage_key
@@ -31,6 +33,7 @@ def fit(
     cache: str | Path | Cache | None = None,
     quiet: bool = False,
     shared: str | Path | None = None,
+    plan: Plan | None = None,
 ) -> Run:
     """Train a recipe on the rows whose split is "train", choosing weights on those whose split is "val".
 
@@ -45,6 +48,7 @@ def fit(
             cache folder.
         quiet: no progress on the terminal.
         shared: folder of runs; a stage that one of them has trained with the very same settings is copied from there.
+        plan: how the recipe's keywords were decided; kept in the run as ``plan.json``.
 
     Raises:
         ValueError: the folder holds another run, a split is empty, or a patient straddles splits.
@@ -60,6 +64,8 @@ def fit(
     if processes.first:
         record = describe(recipe, rows, seed=seed)
         wrong = _claim(run, record, {row.id: row.split for row in rows}, resume=resume)
+        if wrong is None and plan is not None:
+            write_json(run.folder / PLAN, plan.to_json())
     if wrong := processes.share(wrong):
         raise ValueError(f"out={str(run.folder)!r}{wrong}")
     files = cache_at(cache)

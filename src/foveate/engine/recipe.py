@@ -17,6 +17,7 @@ from foveate.core.types import Batch, Outputs, Row
 from foveate.data.augment import Augment
 from foveate.data.loader import Regions
 from foveate.data.prepare import Prepare
+from foveate.engine.crops import DrawnWindows
 from foveate.engine.keep import Keep, lowest
 from foveate.engine.schedule import Schedule, constant
 from foveate.engine.window import SlidingWindow
@@ -64,6 +65,10 @@ class Stage:
         optimizer: instead of the recipe's.
         groups: network -> groups of its trained parameters with rates of their own, as optimizers of PyTorch take them,
             the full rate first (`models.parts.groups.by_depth`); None = one group.
+        size: side of the stage's own, smaller square frame: it trains on images prepared at this size, and reads the
+            recipe's frame averaged to it; its pixel logits are brought back to the recipe's frame.
+        patches: windows of training images, instead of the recipe's.
+        infer: windows in which images are read, instead of the recipe's.
     """
 
     name: str
@@ -80,6 +85,16 @@ class Stage:
     epochs: int | None = None
     optimizer: Callable[[Iterable[Any]], torch.optim.Optimizer] | None = None
     groups: Callable[[nn.Module], list[dict[str, Any]]] | None = None
+    size: int | None = None
+    patches: SlidingWindow | DrawnWindows | None = None
+    infer: SlidingWindow | None = None
+
+    def __post_init__(self) -> None:
+        if self.size is not None and (self.reads or self.writes or self.patches or self.infer):
+            raise ValueError(
+                f"stage {self.name!r}: size={self.size} is of a stage that sees whole images and hands no maps on; "
+                "leave out reads, writes, patches and infer, or size"
+            )
 
 
 UNSAID = ("cues", "aims", "gates", "calibrated", "patches", "infer")
@@ -143,7 +158,7 @@ class Recipe:
     aims: Regions | None = None
     gates: tuple[Gate, ...] = ()
     calibrated: str | None = None
-    patches: SlidingWindow | None = None
+    patches: SlidingWindow | DrawnWindows | None = None
     infer: SlidingWindow | None = None
     name: str = ""
     keywords: Mapping[str, Any] = field(default_factory=dict)
@@ -178,6 +193,12 @@ class Recipe:
                 return stage
         raise ValueError(f"recipe {self.name!r}: stage {name!r} is none of {[s.name for s in self.stages]}")
 
+    def seen_by(self, stage: Stage) -> Recipe:
+        """The recipe as a stage trains by it: frame and windows are the stage's where it has its own."""
+        if stage.size is not None:
+            return replace(self, prepare=replace(self.prepare, size=stage.size), patches=None, infer=None)
+        return replace(self, patches=stage.patches or self.patches, infer=stage.infer or self.infer)
+
     def with_(self, **changes: Any) -> Recipe:
         """The recipe with fields replaced."""
         return replace(self, **changes)
@@ -185,9 +206,7 @@ class Recipe:
     def __str__(self) -> str:
         lines = [f"recipe {self.name}" + "".join(f"\n  {k} = {v!r}" for k, v in self.keywords.items())]
         for part in fields(self):
-            unsaid = part.name in ("cues", "aims", "gates", "calibrated", "patches", "infer") and not getattr(
-                self, part.name
-            )
+            unsaid = part.name in UNSAID and not getattr(self, part.name)
             if not unsaid and part.name not in ("name", "keywords", "asked", "stages", "schema"):
                 lines.append(f"{part.name}: {say(getattr(self, part.name))}")
         questions = ", ".join(f"{q.name} ({' / '.join(q.answers)})" for q in self.schema.questions)

@@ -127,8 +127,9 @@ class Reader:
                 earlier = self.recipe.stage(source.split("/")[0])
                 if earlier.name not in done:
                     run(earlier)
-            network, seen = self.networks[stage.name], with_maps(batch, stage, maps)
-            outputs = forward(network, seen, precision=self.recipe.precision, infer=self.recipe.infer)
+            network, seen = self.networks[stage.name], shrunk(with_maps(batch, stage, maps), stage.size)
+            infer = self.recipe.seen_by(stage).infer
+            outputs = enlarged(forward(network, seen, precision=self.recipe.precision, infer=infer), batch)
             maps.update({f"{stage.name}/{name}": m for name, m in write_out(stage, network, seen, outputs).items()})
             done[stage.name] = Step(stage, network, seen, outputs)
 
@@ -165,6 +166,26 @@ class Step(NamedTuple):
     network: nn.Module
     batch: Batch
     outputs: Outputs
+
+
+def shrunk(batch: Batch, size: int | None) -> Batch:
+    """A blind batch in a stage's own frame, each pixel the mean of those it covers; None = as it is."""
+    if size is None or (size, size) == tuple(batch.image.shape[-2:]):
+        return batch
+    nothing = batch.masks.new_zeros(*batch.masks.shape[:2], size, size)
+    return replace(batch, image=F.interpolate(batch.image, (size, size), mode="area"), masks=nothing, known=nothing)
+
+
+def enlarged(outputs: Outputs, batch: Batch) -> Outputs:
+    """Pixel logits, and those of deep supervision, at the size of the batch."""
+    size = batch.image.shape[-2:]
+
+    def up(logits: Tensor) -> Tensor:
+        same = logits.shape[-2:] == size
+        return logits if same else F.interpolate(logits, size, mode="bilinear", align_corners=False)
+
+    pixel = None if outputs.pixel is None else up(outputs.pixel)
+    return outputs._replace(pixel=pixel, aux=tuple(map(up, outputs.aux)))
 
 
 def write_out(stage: Stage, network: nn.Module, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:

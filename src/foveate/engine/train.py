@@ -73,7 +73,7 @@ class Trainer:
         cache: Cache,
         quiet: bool,
     ) -> None:
-        recipe = run.recipe
+        recipe = run.recipe.seen_by(stage)
         self.run, self.stage, self.recipe, self.manifest = run, stage, recipe, manifest
         self.processes, self.cache, self.folder = processes, cache, run.stage_folder(stage.name)
         self.key = key

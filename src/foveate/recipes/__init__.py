@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -12,7 +13,10 @@ from typing import Any
 
 from foveate.core import find
 from foveate.core.labels import LabelSchema
+from foveate.data.manifest import Manifest
 from foveate.data.prepare import Prepare
+from foveate.data.survey import Progress
+from foveate.engine.plan import Asked, Plan
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import Run
 
@@ -28,7 +32,7 @@ def load_recipe(name: str, schema: LabelSchema, /, **keywords: Any) -> Recipe:
     Raises:
         ValueError: no such recipe, a file without a ``recipe`` function, or an unknown keyword.
     """
-    module = _own(Path(name)) if name.endswith(".py") else find.load("recipes", name)
+    module = _module(name)
     make = getattr(module, "recipe", None)
     if make is None:
         raise ValueError(f"{name}: has no function recipe(schema, *, ...); see the recipes of foveate for the form")
@@ -37,6 +41,48 @@ def load_recipe(name: str, schema: LabelSchema, /, **keywords: Any) -> Recipe:
         raise ValueError(f"recipe {name!r}: unknown keyword {sorted(strange)}; it knows {sorted(known)}")
     recipe: Recipe = make(schema, **keywords)
     return replace(recipe, name=name, keywords={**known, **keywords}, asked=schema)
+
+
+def plan_recipe(
+    name: str,
+    rows: Manifest,
+    *,
+    keywords: Mapping[str, Any],
+    time: float | None = None,
+    memory: float | None = None,
+    device: str = "auto",
+    resume: Path | None = None,
+    progress: Progress | None = None,
+) -> Plan | None:
+    """The plan of a recipe that reads the data (its file has a function ``plan(rows, *, asked)``); None of any other.
+
+    Args:
+        name: as for `load_recipe`.
+        rows: a manifest with splits.
+        keywords: those that the user has set; they win over the plan's.
+        time: seconds that training may take.
+        memory: MiB that training may take.
+        device: that it will run on.
+        resume: folder of a run that is gone on with: its own plan is read, and nothing is measured again.
+        progress: called with (done, of) as images are measured.
+
+    Raises:
+        ValueError: the data or the budget does not allow a training, or a budget is given to a recipe without a plan.
+    """
+    make = getattr(_module(name), "plan", None)
+    if make is None:
+        if time is not None or memory is not None:
+            raise ValueError(f"recipe {name!r} makes no plan, so it keeps to no budget; set epochs, size and batch")
+        return None
+    if resume is not None and (kept := Plan.read(resume)) is not None:
+        return kept
+    made: Plan = make(
+        rows,
+        asked=Asked(
+            keywords=dict(keywords), recipe=name, seconds=time, memory=memory, device=device, progress=progress
+        ),
+    )
+    return made
 
 
 def load_run(folder: str | Path, *, recipe: Recipe | None = None) -> Run:
@@ -63,6 +109,10 @@ def load_run(folder: str | Path, *, recipe: Recipe | None = None) -> Run:
         }
         recipe = replace(recipe, prepare=Prepare(**prepare))  # as it was, whatever the defaults are today
     return replace(run, recipe=recipe)
+
+
+def _module(name: str) -> ModuleType:
+    return _own(Path(name)) if name.endswith(".py") else find.load("recipes", name)
 
 
 def _own(path: Path) -> ModuleType:

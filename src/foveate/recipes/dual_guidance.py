@@ -49,6 +49,7 @@ from foveate.models.cm_cnn import CMCNN
 from foveate.models.dual import DualGuidance
 from foveate.models.parts.encoders import pretrain
 from foveate.models.parts.heads import ImageHead
+from foveate.recipes._terms import needs_labels
 
 Make = Callable[..., nn.Module]
 
@@ -137,6 +138,8 @@ def recipe(
     overlap = dice_per_pixel if printed else dice_squared
     start = partial(pretrain, weights=weights) if weights != "none" else None
     first, marks = _classifier(schema, classifier, mask, asked.name, encoder, channels, stride)
+    if marks or (classifier == "cm_cnn" and segmenter is not None):
+        needs_labels(schema, recipe="dual_guidance")
     classify = Stage(
         classifier,
         network=first,

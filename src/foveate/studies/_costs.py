@@ -47,7 +47,7 @@ def row_costs(stages: dict[str, dict[str, float]], part: tuple[int | None, int |
 
 
 def _measure(run: Run, stage: Stage, device: torch.device, *, read: bool) -> dict[str, float]:
-    recipe = run.recipe
+    recipe = run.recipe.seen_by(stage)
     training = _seconds(run.stage_folder(stage.name) / "times.jsonl") / 60
     if not read:
         return {"size": 0.0, "training": training, "test": 0.0, "operations": 0.0, "memory": 0.0}

@@ -23,6 +23,14 @@ CacheLimit = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Time = Annotated[
+    str | None, typer.Option(metavar="30m", help="How long training may take: 90s, 30m, 2h (recipes with a plan).")
+]
+Memory = Annotated[
+    str | None, typer.Option(metavar="8g", help="How much memory training may take: 500m, 8g (recipes with a plan).")
+]
+UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+SIZES = {"m": 1.0, "mb": 1.0, "mib": 1.0, "g": 1024.0, "gb": 1024.0, "gib": 1024.0}
 
 
 def cache_of(limit: str | None) -> Any:
@@ -31,6 +39,21 @@ def cache_of(limit: str | None) -> Any:
     from foveate.data.cache_space import bytes_of
 
     return cache_at(None, limit=None if limit is None else bytes_of(limit, name="--cache-limit"))
+
+
+def amount(text: str | None, units: dict[str, float], *, option: str) -> float | None:
+    """A number with a unit, in the smallest unit; ValueError names the units."""
+    if text is None:
+        return None
+    given = text.strip().lower()
+    digits = given.rstrip("abcdefghijklmnopqrstuvwxyz")
+    try:
+        value = float(digits) * units[given[len(digits) :]]
+    except (ValueError, KeyError):
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{option} {text!r}: give a positive number and one of the units {list(units)}")
+    return value
 
 
 def rows_of(path: Path, fold: int | None) -> Any:

@@ -8,13 +8,18 @@ from typing import Annotated
 import typer
 
 from foveate.apps.verbs.options import (
+    SIZES,
+    UNITS,
     CacheLimit,
     Device,
     Fold,
     ManifestPath,
+    Memory,
     Quiet,
     Seed,
     Set,
+    Time,
+    amount,
     cache_of,
     keywords,
     rows_of,
@@ -30,21 +35,46 @@ def fit(
     device: Device = "auto",
     seed: Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
-    dry: Annotated[bool, typer.Option("--dry", help="Print the resolved recipe and stop.")] = False,
+    dry: Annotated[bool, typer.Option("--dry", help="Print the resolved recipe, or its plan, and stop.")] = False,
+    time: Time = None,
+    memory: Memory = None,
     cache_limit: CacheLimit = None,
     quiet: Quiet = False,
 ) -> None:
-    """Train a recipe."""
+    """Train a recipe; one that reads the data (auto) prints its plan first."""
+    from foveate.apps.progress import counted
     from foveate.engine.fit import fit as train
-    from foveate.recipes import load_recipe
+    from foveate.recipes import load_recipe, plan_recipe
 
-    rows = rows_of(manifest, fold)
-    chosen = load_recipe(recipe, rows.schema, **keywords(settings))
+    rows, given = rows_of(manifest, fold), keywords(settings)
+    with counted("measuring images", quiet=quiet) as progress:
+        plan = plan_recipe(
+            recipe,
+            rows,
+            keywords=given,
+            time=amount(time, UNITS, option="--time"),
+            memory=amount(memory, SIZES, option="--memory"),
+            device=device,
+            resume=out if resume else None,
+            progress=progress,
+        )
+    chosen = load_recipe(recipe, rows.schema, **(given if plan is None else plan.keywords))
+    if plan is not None and (dry or not quiet):
+        typer.echo(str(plan))
     if dry:
-        typer.echo(str(chosen))
+        if plan is None:
+            typer.echo(str(chosen))
         return
     run = train(
-        chosen, rows, out=out, device=device, seed=seed, resume=resume, cache=cache_of(cache_limit), quiet=quiet
+        chosen,
+        rows,
+        out=out,
+        device=device,
+        seed=seed,
+        resume=resume,
+        cache=cache_of(cache_limit),
+        quiet=quiet,
+        plan=plan,
     )
     typer.echo(
         f"{run.folder}: trained; next: foveate evaluate {run.folder} {manifest}"

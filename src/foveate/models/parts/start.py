@@ -46,7 +46,7 @@ def start_residuals(encoder: Part) -> Part:
         encoder: its batch normalisations whose weights are all 0 are set to 1 in place.
     """
     for layer in encoder.modules():
-        # a network on the meta device, of which only sizes are asked, has no weights to look at
+        # a network on "meta", made to count its cost, has no values to look at
         if isinstance(layer, nn.BatchNorm2d) and layer.affine and not layer.weight.is_meta and not layer.weight.any():
             nn.init.ones_(layer.weight)
     return encoder
