@@ -46,15 +46,19 @@ def between(rows: Manifest, *, truth: str, other: str) -> Counts:
     Args:
         rows: images.
         truth: annotator who counts as ground truth.
-        other: annotator who is judged.
+        other: annotator who is judged, on the labels that they know of an image.
+
+    Raises:
+        ValueError: they know different labels in different images.
     """
     parts = []
     for row in rows:
         shape = read.size(rows.root / row.image, frame=row.frame)
-        masks, _ = read.masks(row, rows.root, rows.schema, graders=other, shape=shape)
-        marked = masks.astype(bool)
+        masks, known = read.masks(row, rows.root, rows.schema, graders=other, shape=shape)
+        judged = known.any((1, 2))
+        labels = [label for label, there in zip(rows.schema.labels, judged, strict=True) if there]
+        marked = masks[judged].astype(bool)
         highest = [float(mask.any()) for mask in marked]
-        labels = rows.schema.labels
         parts.append(_one(row, rows, truth, labels=labels, predicted=marked, highest=highest, answers={row.id: {}}))
     return Counts.join(parts)
 

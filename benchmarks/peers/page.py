@@ -13,6 +13,7 @@ from peers.counting import read_counts
 from peers.intervals import REPEATS
 from peers.plan import Cell, DataSet, Plan
 from peers.tables import Row, difference_table, main_table
+from peers.training import USUAL
 
 KINDS = {
     "foveate": "foveate",
@@ -26,9 +27,10 @@ HOW = f"""## How it was done
 - **Folds.** `foveate split` by patient. Fold k tests, fold k + 1 validates (only foveate looks at it), the rest trains.
   Each image is judged by the network that did not see it, and the folds are pooled.
 - **Budget.** The wall-clock time of each training is the same for all methods. It holds for the training alone:
-  preparing images, measuring speed and predicting are outside. foveate's recipes get as many epochs as fit by the
-  measured time of one epoch; `auto` gets the time itself. The plain loops lower their rate with the clock and keep
-  their last weights, nnU-Net too: its 1000 epochs of 250 steps become the steps that fit.
+  preparing images, measuring speed and predicting are outside; what foveate validates and writes is inside. foveate's
+  recipes get as many epochs as fit by the measured time of one epoch; `auto` gets the time itself. The plain loops
+  lower their rate with the clock and keep their last weights, nnU-Net too: its 1000 epochs of 250 steps become the
+  steps that fit. What each training took is in the last table.
 - **Pixels.** Peers read the frames that foveate prepares, with masks by the same rule. Their probabilities are
   enlarged to the original pixels, then decided.
 - **Scorer.** One for all: `foveate.metrics` counts of masks and answers, in the original pixels. *Dice where
@@ -63,7 +65,7 @@ def _about(plan: Plan, out: Path) -> str:
     spent = sum(_done(cell, out)["told"]["whole"] for cell in done) / 3600
     lines = [f"{len(done)} of {len(plan.cells)} planned trainings have run ({spent:.1f} hours in all)"]
     if done:
-        lines[0] += f", {' or '.join(minutes)} minutes each on {' or '.join(threads)} cores"
+        lines[0] += f", {' or '.join(minutes)} minutes each, threads: {' or '.join(threads)}"
     lines[0] += "."
     path = out / "versions.json"
     if path.is_file():
@@ -83,7 +85,7 @@ def _set(data: DataSet, cells: Sequence[Cell], plan: Plan, out: Path) -> str:
     parts, path = [f"## {data.name}"], out / "sets" / data.name / "manifest.jsonl"
     done = [cell for cell in cells if _done(cell, out)]
     if not path.is_file() or not done:
-        return "\n\n".join([*parts, _missing(cells, out)])
+        return "\n\n".join([*parts, _missing(cells, plan, out)])
     rows = Manifest.read(path)
     parts.append(_images(data, rows))
     counts = {truth: _counts(done, rows, out, truth=truth) for truth in data.truths}
@@ -94,7 +96,7 @@ def _set(data: DataSet, cells: Sequence[Cell], plan: Plan, out: Path) -> str:
     if len(data.truths) > 1:
         parts.append(f"Trained on the union of the annotators, judged by each by itself: {', '.join(data.truths)}.")
     parts.append(difference_table(rows.schema, data.truths, shown, compare=plan.compare, peers=plan.peers))
-    parts.append(_missing(cells, out))
+    parts.append(_missing(cells, plan, out))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -136,11 +138,11 @@ def _annotators(data: DataSet, rows: Manifest, out: Path, *, tested: set[str]) -
     return found
 
 
-def _missing(cells: Sequence[Cell], out: Path) -> str:
+def _missing(cells: Sequence[Cell], plan: Plan, out: Path) -> str:
     """What has not run, and what failed."""
     lacking: dict[str, list[str]] = {}
     failed: list[str] = []
-    for cell in cells:
+    for cell in sorted(cells, key=lambda cell: list(plan.methods).index(cell.method.name)):
         path = out / cell.folder / "failed.txt"
         if path.is_file():
             reason = path.read_text(encoding="utf-8").strip().splitlines()[-1]
@@ -167,7 +169,7 @@ def _methods(plan: Plan, out: Path) -> str:
     lines = ["## Methods", "| method | runs | settings |", "|---|---|---|"]
     for method in plan.methods.values():
         what = KINDS[method.run] + (f", recipe `{method.recipe}`" if method.recipe else "")
-        settings = [_settings(method.settings)]
+        settings = [_settings({**USUAL.get(method.run, {}), **method.settings})]
         settings += [f"{name}: {_settings(own)}" for name, own in method.sets.items()]
         lines.append(f"| {method.name} | {what} | {'; '.join(s for s in settings if s) or 'none'} |")
     lines[1:2] = ["", lines[1]]
@@ -185,7 +187,7 @@ def _methods(plan: Plan, out: Path) -> str:
 
 
 def _settings(settings: Mapping[str, Any]) -> str:
-    return ", ".join(f"`{name}={value}`" for name, value in settings.items())
+    return ", ".join(f"`{name}={value}`" for name, value in settings.items() if value not in (None, ""))
 
 
 def _far(data: str, name: str, told: Sequence[Mapping[str, Any]]) -> str:

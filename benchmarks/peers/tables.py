@@ -57,18 +57,22 @@ class Row:
 
 
 def columns(schema: LabelSchema, truths: Sequence[str], rows: Sequence[Row]) -> list[Column]:
-    """The columns of a data set; those of images free of a label are left out if there are none."""
+    """The columns of a data set that some row has; those of images free of a label are left out if there are none."""
     found = []
     for label in schema.labels:
         for truth in truths:
             by = f", by {truth}" if len(truths) > 1 else ""
             told = [row.values[truth] for row in rows if f"bear/{label}" in row.values[truth]]
+            if not told:  # nobody marks it, or that annotator did not draw it
+                continue
             free = any(one[f"free/{label}"].value > 0 for one in told)
             found.append(Column(f"{label}{by}: Dice where present", f"present/{label}", truth))
             found += [Column(f"{label}{by}: Dice, all", f"all/{label}", truth)] if free else []
             found.append(Column(f"{label}{by}: found", f"found/{label}", truth, f"bear/{label}"))
             found += [Column(f"{label}{by}: false alarms", f"alarms/{label}", truth, f"free/{label}")] if free else []
     for question in schema.questions:
+        if not any(f"auc/{question.name}" in row.values[truths[0]] for row in rows):
+            continue
         found.append(Column(f"{question.name}: AUROC", f"auc/{question.name}", truths[0]))
         found.append(Column(f"{question.name}: AP", f"ap/{question.name}", truths[0]))
     return found
