@@ -9,16 +9,14 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from foveate import Manifest
-from foveate.data.exchange import nnunet
-from foveate.data.writing import file_name
 from foveate.engine.checkpoint import write_json
 from peers.environment import CellError, call, expanded, folder_of
 from peers.frames import frames_of, geometries_of, task_of
+from peers.nnunet_data import write_raw
 from peers.plan import Cell
 from peers.predictions import Predictions, from_readings, place
 
@@ -145,7 +143,7 @@ def _loop(cell: Cell, rows: Manifest, out: Path) -> tuple[Predictions, Told]:
 
 
 def _nnunet(cell: Cell, rows: Manifest, out: Path) -> tuple[Predictions, Told]:
-    """nnU-Net v2 on what `foveate export nnunet` writes of the frames."""
+    """nnU-Net v2 on a raw data set of the frames."""
     if not rows.schema.labels:
         raise CellError(f"{cell.data.name} has no labels, so nnU-Net has nothing to learn; take it out")
     frames, folder = _frames(cell, rows, out), out / cell.folder
@@ -153,23 +151,12 @@ def _nnunet(cell: Cell, rows: Manifest, out: Path) -> tuple[Predictions, Told]:
     parts = {name: home / name for name in ("raw", "preprocessed", "results")}
     for path in parts.values():
         path.mkdir(parents=True)
-    divided = frames.fold(cell.fold)
-    written = nnunet.write(divided.with_rows(replace(row, fold=None) for row in divided), parts["raw"], number=1)
-    places = {label: at for at, label in enumerate(frames.schema.labels)}
-    task = task_of(frames, fold=cell.fold)
-    task["at"], task["splits"] = [], []
-    for path in written.paths:
-        data = json.loads((path / "dataset.json").read_text(encoding="utf-8"))
-        labels = [label for label in data["labels"] if label not in ("background", "ignore")]
-        task["at"].append([places[label] for label in labels])
-        there = {p.stem for p in (path / "labelsTr").glob("*.png")}
-        names = {part: [file_name(row.id) for row in divided if row.split == part] for part in ("train", "val")}
-        task["splits"].append({part: [name for name in of if name in there] for part, of in names.items()})
+    task = task_of(frames, fold=cell.fold) | {"split": write_raw(frames.fold(cell.fold), parts["raw"])}
     environ = {f"nnUNet_{name}": str(path.resolve()) for name, path in parts.items()}
-    environ |= {"nnUNet_n_proc_DA": "0", "nnUNet_def_n_proc": "1"}
+    environ["nnUNet_def_n_proc"] = "1"
     made, told = _theirs(cell, frames, out, script="nnunet.py", task=task, environ=environ)
     for plans in parts["preprocessed"].glob("*/nnUNetPlans.json"):
-        shutil.copyfile(plans, folder / f"plans-{plans.parent.name}.json")
+        shutil.copyfile(plans, folder / plans.name)
     shutil.rmtree(home)
     return made, told
 

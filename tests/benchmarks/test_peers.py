@@ -16,7 +16,7 @@ from PIL import Image
 FOLDER = Path(__file__).parent.parent.parent / "benchmarks"
 sys.path.insert(0, str(FOLDER))
 
-from peers import environment, frames, intervals, predictions, running, training  # noqa: E402
+from peers import environment, frames, intervals, nnunet_data, predictions, running, training  # noqa: E402
 from peers.counting import between, count, read_counts  # noqa: E402
 from peers.plan import Plan, read_plan  # noqa: E402
 
@@ -248,6 +248,35 @@ def test_a_peer_never_sees_the_truth_of_test_images(rows: Manifest, tmp_path: Pa
     tests = {one["id"] for one in task["images"] if one["part"] == "test"}
     assert tests == {row.id for row in rows if row.fold == 1}
     assert not {row.id for row in rows if row.fold == 2} & {one["id"] for one in task["images"]}
+
+
+def test_overlapping_labels_become_regions_of_one_nnunet_data_set(rows: Manifest, tmp_path: Path) -> None:
+    framed = frames.frames_of(rows, tmp_path / "frames", size=64)
+    split = nnunet_data.write_raw(framed.fold(1), tmp_path / "raw")
+    folder = tmp_path / "raw" / nnunet_data.NAME
+    about = json.loads((folder / "dataset.json").read_text())
+    labels = list(rows.schema.labels)
+    assert labels == ["spot", "field"]
+    assert about["labels"] == {"background": 0, "spot": [1, 3], "field": [2, 3]}, "3 is both at once"
+    assert split == {p: [r.id for r in rows.fold(1) if r.split == p] for p in ("train", "val")}
+    assert about["numTraining"] == len(split["train"]) + len(split["val"]) == 8
+    assert {p.stem for p in (folder / "labelsTr").iterdir()} == {*split["train"], *split["val"]}
+    assert {p.stem for p in (folder / "imagesTs").iterdir()} == {f"{r.id}_0000" for r in rows if r.fold == 1}
+    for name in split["train"]:
+        with Image.open(folder / "labelsTr" / f"{name}.png") as file:
+            drawn = np.asarray(file)
+        with Image.open(framed.root / "masks" / f"{name}.png") as file:
+            wanted = frames.unbits(np.asarray(file), 2)
+        np.testing.assert_array_equal(np.isin(drawn, about["labels"]["spot"]), wanted[0])
+        np.testing.assert_array_equal(np.isin(drawn, about["labels"]["field"]), wanted[1])
+    with Image.open(next((folder / "imagesTr").iterdir())) as file:
+        assert file.mode == "L", "frames without colour have one channel"
+
+    alone = frames.frames_of(rows.select(labels=["field"], questions=[]), tmp_path / "one", size=64)
+    nnunet_data.write_raw(alone.fold(1), tmp_path / "raw1")
+    about = json.loads((tmp_path / "raw1" / nnunet_data.NAME / "dataset.json").read_text())
+    assert about["labels"] == {"background": 0, "field": 1}
+    assert "regions_class_order" not in about
 
 
 def test_a_mask_that_is_known_in_part_is_refused(rows: Manifest, tmp_path: Path) -> None:

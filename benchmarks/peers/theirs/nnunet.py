@@ -1,8 +1,7 @@
 """nnU-Net v2, configuration 2d: its own plan, preparation, network, loss, augmentation, sampling; masks alone.
 
 Its 1000 epochs of 250 steps become as many steps as the wall-clock budget has; the polynomial fall of the learning
-rate follows the clock, and the last weights count, as in nnU-Net. Mirroring at prediction stays on. A labelling of
-several data sets (labels that overlap in part) shares the budget in equal parts.
+rate follows the clock, and the last weights count, as in nnU-Net. Mirroring at prediction stays on.
 
 python nnunet.py TASK.json OUT      (nnUNet_raw, nnUNet_preprocessed and nnUNet_results are set)
 """
@@ -10,6 +9,7 @@ python nnunet.py TASK.json OUT      (nnUNet_raw, nnUNet_preprocessed and nnUNet_
 from __future__ import annotations
 
 import json
+import os
 import random
 import sys
 import time
@@ -32,6 +32,7 @@ PLANS = "nnUNetPlans"
 def train_for(trainer: nnUNetTrainer, *, minutes: float) -> dict[str, float]:
     """Train for a time: nnU-Net's `run_training` without its epochs, its validation and its checkpoints."""
     trainer.disable_checkpointing = True
+    os.environ["nnUNet_n_proc_DA"] = "0"  # noqa: SIM112 - else a process beside the 2 cores augments
     trainer.on_train_start()
     trainer.network.train()
     steps, total, begin = 0, 60 * minutes, time.monotonic()
@@ -53,6 +54,7 @@ def prepare(number: int, split: dict[str, list[str]], *, memory: float | None) -
         split: names of the training and validation cases.
         memory: GiB of accelerator memory that the plan is made for, which sets the batch; None = nnU-Net's own 8.
     """
+    os.environ["nnUNet_n_proc_DA"] = "1"  # noqa: SIM112 - the plan sets torch's threads to it
     extract_fingerprints([number], num_processes=1, show_progress_bar=False)
     plan_experiments([number], gpu_memory_target_in_gb=memory)
     preprocess([number], PLANS, ("2d",), (1,), show_progress_bar=False)
@@ -99,22 +101,15 @@ def main(path: Path, out: Path) -> None:
     np.random.seed(task["seed"])  # noqa: NPY002 - nnU-Net draws from it
     out.mkdir(parents=True, exist_ok=True)
     tests = [one for one in task["images"] if one["part"] == "test"]
-    whole: dict[str, np.ndarray] = {}
-    told = []
-    for number, at in enumerate(task["at"], 1):
-        trainer = prepare(number, task["splits"][number - 1], memory=task.get("memory"))
-        told.append(train_for(trainer, minutes=task["minutes"] / len(task["at"])))
-        raw = Path(nnUNet_raw) / maybe_convert_to_dataset_name(number) / "imagesTs"
-        maps = probabilities(trainer, [raw / f"{one['file']}_0000.png" for one in tests])
-        for one, found in zip(tests, maps, strict=True):
-            every = whole.setdefault(one["file"], np.zeros((len(task["labels"]), *found.shape[1:]), np.float16))
-            every[at] = found
-        told[-1]["patch"] = list(trainer.configuration_manager.patch_size)
-    for file, maps in whole.items():
-        np.save(out / f"{file}.npy", maps)
+    trainer = prepare(1, task["split"], memory=task.get("memory"))
+    told: dict[str, Any] = train_for(trainer, minutes=task["minutes"])
+    raw = Path(nnUNet_raw) / maybe_convert_to_dataset_name(1) / "imagesTs"
+    maps = probabilities(trainer, [raw / f"{one['file']}_0000.png" for one in tests])
+    for one, found in zip(tests, maps, strict=True):
+        np.save(out / f"{one['file']}.npy", found.astype(np.float16))
     (out / "answers.json").write_text(json.dumps({one["id"]: {} for one in tests}), encoding="utf-8")
-    done = {"steps": sum(one["steps"] for one in told), "seconds": sum(one["seconds"] for one in told), "parts": told}
-    (out / "done.json").write_text(json.dumps(done), encoding="utf-8")
+    told["patch"] = list(trainer.configuration_manager.patch_size)
+    (out / "done.json").write_text(json.dumps(told), encoding="utf-8")
 
 
 if __name__ == "__main__":
