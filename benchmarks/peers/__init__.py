@@ -1,0 +1,1 @@
+"""Parts of ``benchmarks/peers.py``: plan, frames, trainings of ours and of the peers, counts, intervals, page."""
