@@ -240,7 +240,7 @@ class Trainer:
                     "log_bytes": done,
                 },
             )
-            self.watch.say(epoch, train_terms, keep=keep.figure, value=keep.turned(value), best=is_best)
+            self.watch.say(epoch, train_terms, keep=self.stage.keep.figure, value=keep.turned(value), best=is_best)
 
     @property
     def kept(self) -> nn.Module:
