@@ -15,16 +15,19 @@ from torch import Tensor, nn
 
 from foveate.core.types import MaskSource, Outputs, Prediction, Row
 from foveate.data import read
+from foveate.data.cache import cache_at
+from foveate.data.loader import Dataset
 from foveate.data.manifest import Manifest
 from foveate.data.prepare import Prepare
 from foveate.engine.checkpoint import save_weights, write_json
-from foveate.engine.evaluate import evaluate
+from foveate.engine.evaluate import count_validation, evaluate, validate
 from foveate.engine.recipe import Recipe, Stage
 from foveate.engine.run import Run
 from foveate.losses.pixel import bce
 from foveate.losses.weigh import Weigh
 from foveate.metrics.lesions import read_lesions
 from foveate.metrics.never_given import never_given
+from foveate.metrics.summary import summary
 
 SHAPES = ((41, 67), (90, 30), (32, 32), (75, 33))
 
@@ -240,6 +243,19 @@ def test_the_last_stage_that_says_anything_counts(
     label, answer = "label blob: in 2 images, marked in none", "question blob_present: always answered "
     told = json.loads((run.folder / "metrics.json").read_text())["about"]["never given"]
     assert [line.partition(";")[0] for line in told] == [label] * (not marked) + [answer + ("yes" if yes else "no")]
+
+
+def test_validation_counts_what_its_figures_are_made_of(rows: Manifest, tmp_path: Path) -> None:
+    """So that training can report at its end what the network never gives in the network's own frame."""
+    recipe = staged((-20.0, -20.0))
+    network, loss = recipe.stages[0].network(), recipe.stages[0].loss
+    data = Dataset(rows.rows, rows.root, recipe.schema, recipe.prepare, cache=cache_at(tmp_path / "c"))
+    keywords = {"loss": loss, "recipe": recipe, "device": torch.device("cpu"), "threads": 1}
+    mean, counts = count_validation(network, data, **keywords)  # type: ignore[arg-type]
+    figures = validate(network, data, **keywords)  # type: ignore[arg-type]
+    assert figures == pytest.approx({"loss": mean, **summary(counts)}, nan_ok=True)
+    assert (figures["found"], figures["dice_present"]) == (0, 0)
+    assert never_given(counts)[0] == "label blob: in 2 images, marked in none"
 
 
 def test_stages_that_only_answer_count_no_pixel(rows: Manifest, tmp_path: Path) -> None:

@@ -108,6 +108,12 @@ def test_what_a_network_never_gives_is_in_a_box_at_the_top(tmp_path, clean):
     assert 'class="warning"' not in read(page(tmp_path, title="t", counts=clean, repeats=2))[0]
 
 
+def test_the_kept_epoch_is_described_by_dice_where_present(tmp_path):
+    val = {"loss": 0.5, "dice": 0.3, "dice_all": 0.9, "dice_present": 0.3, "found": 0.25}
+    text, _ = read(page(tmp_path, title="t", log=[{"epoch": 1, "val": val, "best": True}]))
+    assert "Kept: epoch 1 (loss 0.500, Dice where present 0.300, found 0.250)." in text
+
+
 def test_everything_may_be_missing_and_is_said_to_be(tmp_path):
     _, seen = read(page(tmp_path, title="Nothing"))
     words = " ".join(seen.words)

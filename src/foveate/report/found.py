@@ -15,7 +15,7 @@ FOUND = (
     "Found: images with the label in which at least one of its true pixels was marked. False alarms: images without "
     "the label in which any pixel was marked."
 )
-SUMMED = "Of several labels, found and false alarms are sums."
+SUMMED = "Over labels, found and false alarms are sums; a mean leaves out labels that lack the figure."
 OVERLAP = ("dice", "dice_all", "dice_present", "dice_pooled", "iou")
 """Figures of masks beside which found and false alarms are shown."""
 DICE = ("dice_present", "dice")

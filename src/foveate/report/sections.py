@@ -68,9 +68,10 @@ def training(log: Sequence[Record]) -> list[dict[str, Any]]:
         if last.get("step") is not None:
             words += f" (step {last['step']})"
         if kept is not None:
-            values = ", ".join(
-                f"{k} {v:.3f}" for k, v in list((kept.get("val") or {}).items())[:6] if isinstance(v, (int, float))
-            )
+            val = kept.get("val") or {}
+            # Neither Dice over all images nor, beside it, a second name of Dice where present
+            shown = [k for k in val if k != "dice_all" and (k != "dice" or "dice_present" not in val)]
+            values = ", ".join(f"{NAMES.get(k, k)} {val[k]:.3f}" for k in shown[:6] if isinstance(val[k], (int, float)))
             words += f". Kept: epoch {kept.get('epoch')}" + (f" ({values})" if values else "")
         picture = chart(curves(log, stage=name), alt=f"Training curves of stage {name}")
         out.append({"name": name, "words": words + ".", "chart": picture})

@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 from foveate.metrics.interval import Estimate
 from foveate.report.cells import UNDEFINED, Cell, Share, joined, number, pipe, say, span, tex
 
-WHY = "no image counts for it (none of the kind, none marked), or the images are of one kind only"
+WHY = "no image counts for it (there is none of the kind, or none was marked) or all images are of one kind"
 """Why a figure may be undefined."""
 
 
@@ -71,7 +71,7 @@ class Table:
     def notes(self) -> tuple[str, ...]:
         """The notes, and what a dash means if there is one in the table."""
         gaps = any(isinstance(v, (float, Estimate, Share)) and math.isnan(number(v)) for row in self.rows for v in row)
-        return (*self.note, f"{UNDEFINED}: not defined, for {WHY}.") if gaps else self.note
+        return (*self.note, f"{UNDEFINED}: not defined, because {WHY}.") if gaps else self.note
 
     def best(self, column: int) -> frozenset[int]:
         """Rows that hold the best value of a column; none where it has no better side or fewer than two numbers."""
