@@ -47,7 +47,7 @@ def test_masked_autoencoder(tmp_path: Path) -> None:
     assert net.filled.matched == net.filled.total
     assert set(net.filled.unused) == set(extra)
     assert "decoder_pos_embed" in line
-    assert "normalised by imagenet" in line
+    assert "normalised by 'imagenet'" in line
     assert net.mean.flatten().tolist() == pytest.approx(NORMALISE["imagenet"][0])  # timm's name alone has 0.5
     reference = timm.create_model(TINY, num_classes=0).eval()
     reference.load_state_dict(state)

@@ -85,8 +85,8 @@ def test_swin_gives_its_maps_channels_first_at_every_size() -> None:
     assert [tuple(m.shape) for m in maps] == [(1, 96 * 2**n, 16 // 2**n, 24 // 2**n) for n in range(4)]
 
 
-@pytest.mark.parametrize("name", ["convit_tiny", "levit_128s", "crossvit_tiny_240"])
-def test_networks_of_one_size_are_refused_by_name(name: str) -> None:
+@pytest.mark.parametrize("name", ["convit_tiny", "levit_128s", "crossvit_tiny_240", "sequencer2d_s"])
+def test_networks_of_one_size_and_off_the_grid_are_refused_by_name(name: str) -> None:
     with pytest.raises(ValueError, match=f"encoder '{name}'.*choose another"):
         encoder(name)
 

@@ -251,6 +251,8 @@ def _encoder(
     pyramid: nn.Module, *, name: str, image_channels: int, maps: tuple[list[int], list[int]], of: Any
 ) -> Encoder:
     """The encoder of a pyramid: ``maps`` are channels and reductions, ``of`` has timm's configuration."""
+    if odd := [reduction for reduction in maps[1] if reduction & (reduction - 1)]:
+        raise ValueError(f"encoder {name!r} has maps at 1/{odd[0]} of the image, decoders double them; choose another")
     mean, std = (_as_channels(of.pretrained_cfg[key], image_channels) for key in ("mean", "std"))
     return Encoder(pyramid, name=name, channels=maps[0], reductions=maps[1], mean=mean, std=std)
 

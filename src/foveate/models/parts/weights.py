@@ -28,7 +28,7 @@ class Filled(NamedTuple):
         unused: names in the file that the network has no place for (its classifier, later stages, an MAE's decoder).
         resampled: names in the network whose tensors were made for another grid or patch.
         file: that they come from.
-        normalise: what images are normalised by from now on (`normalising.NORMALISE`), or "timm".
+        normalise: by what images are normalised from now on: one of `encoders.NORMALISE`, or "timm" = as timm has it.
     """
 
     matched: int
@@ -45,7 +45,8 @@ class Filled(NamedTuple):
         for word, names in (("resampled", self.resampled), ("missing", self.missing), ("not used", self.unused)):
             if names:
                 parts.append(f"{word} {', '.join(names[:3])}" + (f" and {len(names) - 3} more" if names[3:] else ""))
-        return "; ".join([*parts, f"images are normalised by {self.normalise}"])
+        how = "as timm has it for the name" if self.normalise == "timm" else f"by {self.normalise!r}"
+        return "; ".join([*parts, f"images are normalised {how}"])
 
 
 def read(path: Path | str) -> dict[str, Tensor]:
