@@ -14,6 +14,7 @@ from foveate.data.read import Unreadable
 from foveate.engine.calibrate import calibrate
 from foveate.engine.checkpoint import write_json
 from foveate.engine.distributed import Processes
+from foveate.engine.ensemble import ENSEMBLE
 from foveate.engine.plan import FILE as PLAN
 from foveate.engine.plan import Plan
 from foveate.engine.recipe import Recipe
@@ -79,7 +80,8 @@ def fit(
         processes.wait()
     if recipe.calibrated is not None and processes.first and not (run.folder / CALIBRATION).is_file():
         rule = None if recipe.calibrated == "half" else recipe.calibrated
-        calibrate(run, rows, threshold=rule, device=processes.device, cache=files, quiet=quiet)
+        place, masks = processes.device, recipe.postprocess
+        calibrate(run, rows, threshold=rule, masks=masks, device=place, cache=files, quiet=quiet)
     processes.wait()
     return run
 
@@ -87,6 +89,8 @@ def fit(
 def _claim(run: Run, record: dict[str, Any], splits: dict[str, str | None], *, resume: bool) -> str | None:
     """Make the folder this run's own, or see that it already is; returns what stands against it."""
     path = run.folder / "recipe.json"
+    if (run.folder / ENSEMBLE).is_file():
+        return " holds an ensemble; name another folder, or go on with its folds (--folds, --resume)"
     if not path.is_file():
         write_json(run.folder / "splits.json", splits)
         write_json(path, record)
