@@ -35,6 +35,7 @@ def fit(
     quiet: bool = False,
     shared: str | Path | None = None,
     plan: Plan | None = None,
+    decide: bool = True,
 ) -> Run:
     """Train a recipe on the rows whose split is "train", choosing weights on those whose split is "val".
 
@@ -50,6 +51,7 @@ def fit(
         quiet: no progress on the terminal.
         shared: folder of runs; a stage that one of them has trained with the very same settings is copied from there.
         plan: how the recipe's keywords were decided; kept in the run as ``plan.json``.
+        decide: calibrate the trained run if the recipe asks for it; False = the caller does (`folds.fit_folds`).
 
     Raises:
         ValueError: the folder holds another run, a split is empty, or a patient straddles splits.
@@ -78,7 +80,7 @@ def fit(
             trainer = Trainer(run, stage, rows, seed=seed, key=key, processes=processes, cache=files, quiet=quiet)
             trainer.run_all(trained=processes.share(trained))
         processes.wait()
-    if recipe.calibrated is not None and processes.first and not (run.folder / CALIBRATION).is_file():
+    if decide and recipe.calibrated is not None and processes.first and not (run.folder / CALIBRATION).is_file():
         rule = None if recipe.calibrated == "half" else recipe.calibrated
         place, masks = processes.device, recipe.postprocess
         calibrate(run, rows, threshold=rule, masks=masks, device=place, cache=files, quiet=quiet)

@@ -80,6 +80,7 @@ def fit_folds(
             cache=cache,
             quiet=quiet,
             plan=plan,
+            decide=False,  # all at once below, from one reading
         )
         runs.append(run)
     ensemble = write_ensemble(folder, runs, made) if processes.first else Ensemble(folder, recipe, tuple(runs))

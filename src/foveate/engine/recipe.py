@@ -139,8 +139,8 @@ class Recipe:
         infer: windows in which images are read, in validation, evaluation and prediction; None = whole images.
         views: flips in which each image is read when a run is evaluated or predicts, their probabilities averaged: "as
             is" and some of "horizontal", "vertical", "both" (`views.VIEWS`); () = as it is. Training and its validation
-            know nothing of them. Name only flips after which an image is still one of its modality, and none if a
-            question asks for the side of an eye.
+            know nothing of them. Name only flips after which an image is still one of its modality, and its answers
+            hold.
         name, keywords, asked: filled in by `load_recipe`: what was asked for, and the manifest's schema.
     """
 
