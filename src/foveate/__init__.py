@@ -13,6 +13,7 @@ _HOMES = {
     "calibrate": "foveate.engine.calibrate",
     "evaluate": "foveate.engine.evaluate",
     "fit": "foveate.engine.fit",
+    "fit_folds": "foveate.engine.folds",
     "load_recipe": "foveate.recipes",
     "load_run": "foveate.recipes",
     "load_study": "foveate.studies",
@@ -29,6 +30,7 @@ __all__ = [
     "calibrate",
     "evaluate",
     "fit",
+    "fit_folds",
     "load_recipe",
     "load_run",
     "load_study",
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from foveate.engine.calibrate import calibrate
     from foveate.engine.evaluate import evaluate
     from foveate.engine.fit import fit
+    from foveate.engine.folds import fit_folds
     from foveate.inference.predictor import Predictor
     from foveate.recipes import load_recipe, load_run
     from foveate.studies import load_study

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from foveate.core.components import QUADRANTS, UPPER, components, quarters
+from foveate.core.components import QUADRANTS, UPPER, components, quarters, without_small
 
 
 @settings(max_examples=25, deadline=None)
@@ -60,3 +60,14 @@ def test_quadrants_turn_and_mirror_with_the_eye(seed: int, degrees: float, left:
     moved = fovea + (points @ turn.T) * mirror
     found = quarters((101, 121), disc=tuple(disc.tolist()), fovea=tuple(fovea.tolist()))
     assert [found.names[i] for i in found.of(moved)] == told
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6), largest=st.sampled_from([0.0, 1.0, 2.5, 4.0, 1000.0]))
+def test_parts_up_to_an_area_are_removed_whole(seed: int, largest: float) -> None:
+    mask = np.random.default_rng(seed).random((13, 17)) < 0.3
+    kept = without_small(mask, largest)
+    numbers, n = ndimage.label(mask, np.ones((3, 3)))
+    expected = np.isin(numbers, [i for i in range(1, n + 1) if (numbers == i).sum() > largest])
+    assert (kept == expected).all()
+    assert kept.dtype == bool

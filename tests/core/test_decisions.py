@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foveate.core.decisions import Decisions, Gate
+from foveate.core.decisions import Decisions, Gate, combined
 from foveate.core.labels import LabelSchema, Question
-from foveate.core.reading import read_out
+from foveate.core.reading import marked, read_out
 from foveate.core.shapes import Geometry
 from foveate.core.types import Outputs
 
@@ -127,3 +127,63 @@ def test_what_is_wrong_is_said() -> None:
         Gate("atrophy_present", ("disc",), ("maybe",)).check(EXCLUSIVE)
     with pytest.raises(ValueError, match="no network of the run answers it"):
         GATE.opened({}, EXCLUSIVE)
+
+
+def test_a_label_begins_at_its_own_threshold() -> None:
+    """Overlapping: from there on; exclusive: from there on where it is the likeliest label, whatever the background."""
+    p = torch.tensor([[[0.2, 0.45, 0.6]], [[0.3, 0.3, 0.1]]])
+    assert OVERLAPPING.masks(p).tolist() == [[[False, False, True]], [[False, False, False]]]
+    assert OVERLAPPING.masks(p, thresholds={"disc": 0.2}).tolist() == [[[True, True, True]], [[False] * 3]]
+    assert EXCLUSIVE.masks(p).tolist() == [[[False, True, True]], [[False, False, False]]]
+    found = EXCLUSIVE.masks(p, thresholds={"disc": 0.5, "atrophy": 0.3})
+    assert found.tolist() == [[[False, False, True]], [[True, False, False]]]
+    assert EXCLUSIVE.masks(p, thresholds={}).equal(EXCLUSIVE.masks(p))
+
+
+def test_parts_too_small_are_removed_in_any_resolution() -> None:
+    """A share of the field: twice the resolution, four times the pixels; one pixel less than the share stays."""
+    for scale in (1, 2):
+        p = np.zeros((2, 6 * scale, 8 * scale), np.float32)
+        p[0, : 2 * scale, : 2 * scale] = 0.9
+        p[0, 4 * scale :, 4 * scale : 7 * scale] = 0.9
+        p[1] = p[0]
+        geometry = Geometry((6 * scale, 8 * scale), (0, 0, 6 * scale, 8 * scale), (0, 0, 6, 8), (6, 8))
+        maps = torch.from_numpy(p)
+        none = marked(maps, schema=OVERLAPPING, geometry=geometry, decisions=Decisions(specks={"disc": 0.9 * 4 / 48}))
+        assert none.sum((1, 2)).tolist() == [10 * scale**2, 10 * scale**2]
+        one = marked(maps, schema=OVERLAPPING, geometry=geometry, decisions=Decisions(specks={"disc": 4 / 48}))
+        assert one.sum((1, 2)).tolist() == [6 * scale**2, 10 * scale**2]
+        cropped = replace(geometry, crop=(0, 0, 3 * scale, 8 * scale))
+        half = marked(maps, schema=OVERLAPPING, geometry=cropped, decisions=Decisions(specks={"disc": 4 / 48}))
+        assert half.sum((1, 2)).tolist() == [10 * scale**2, 10 * scale**2]
+
+
+def test_a_reading_keeps_its_probabilities_whatever_is_removed() -> None:
+    out = outputs(OVERLAPPING, [1.0])
+    plain = read(OVERLAPPING, out)[0]
+    cleaned = read(OVERLAPPING, out, Decisions(cuts={"disc": 0.1}, specks={"disc": 1.0, "atrophy": 0.0}))[0]
+    np.testing.assert_array_equal(cleaned.probability, plain.probability)
+    np.testing.assert_array_equal(cleaned.masks[1], plain.masks[1])
+    assert plain.masks[0].any()
+    assert not cleaned.masks[0].any()
+
+
+def test_cuts_and_specks_travel_in_the_file_and_older_files_load() -> None:
+    decisions = Decisions({"grade": 1.5}, {}, (GATE,), {"disc": 0.3}, {"atrophy": 0.001})
+    assert Decisions.from_json(decisions.to_json()) == decisions
+    first = {"temperatures": {"grade": 1.5}, "thresholds": {}, "gates": []}  # as the first version wrote it
+    assert Decisions.from_json(first) == Decisions({"grade": 1.5})
+    with pytest.raises(ValueError, match="format 3; this version reads up to 2"):
+        Decisions.from_json({**decisions.to_json(), "format": 3})
+
+
+def test_decisions_of_several_are_the_means_of_theirs() -> None:
+    a = Decisions({"grade": 2.0}, {"atrophy_present": 0.3}, (replace(GATE, threshold=0.2),), {"disc": 0.3}, {})
+    b = Decisions({}, {}, (replace(GATE, threshold=0.6),), {}, {"disc": 0.002})
+    found = combined([a, b])
+    assert found.temperatures == {}
+    assert found.thresholds == {"atrophy_present": pytest.approx(0.4)}
+    assert [gate.threshold for gate in found.gates] == [pytest.approx(0.4)]
+    assert found.cuts == {"disc": pytest.approx(0.4)}
+    assert found.specks == {"disc": pytest.approx(0.001)}
+    assert combined([b]) == b

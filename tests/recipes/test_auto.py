@@ -72,6 +72,27 @@ def test_what_a_b_scan_allows(drawn: dict[str, Manifest]) -> None:
     assert (fundus["turn_over"], fundus["grey"], fundus["mirror"]) == (True, False, True)
 
 
+def test_images_are_read_in_the_flips_that_training_makes(drawn: dict[str, Manifest]) -> None:
+    def views(rows: Manifest, **keywords: Any) -> tuple[str, ...]:
+        return load_recipe("auto", rows.schema, **made(rows, **keywords).keywords).views
+
+    assert views(drawn["fundus"]) == ("as is", "horizontal", "vertical", "both")
+    assert views(drawn["oct"]) == ("as is", "horizontal")
+    assert views(drawn["oct"], mirror=False) == ()
+    assert views(drawn["fundus"], flips=False) == ()
+    with pytest.raises(ValueError, match="there is no flip; leave it out"):
+        made(drawn["oct"], mirror=False, flips=True)
+
+
+def test_masks_and_answers_are_decided_on_validation_images(drawn: dict[str, Manifest]) -> None:
+    for rows, masks in ((drawn["fundus"], True), (drawn["fundus"].select(labels=()), False)):
+        plan = made(rows)
+        recipe = load_recipe("auto", rows.schema, **plan.keywords)
+        assert (recipe.calibrated, recipe.postprocess) == ("half", masks)
+        assert ("smallest lesion" in reason(plan, "postprocess")) is masks
+    assert load_recipe("auto", drawn["fundus"].schema).calibrated is None
+
+
 def test_left_and_right_stay_if_a_question_needs_them(drawn: dict[str, Manifest]) -> None:
     rows = drawn["fundus"]
     schema = replace(rows.schema, questions=(*rows.schema.questions, Question("laterality", ("OD", "OS"))))

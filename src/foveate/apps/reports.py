@@ -11,10 +11,12 @@ from typing import Any
 from PIL import Image
 
 from foveate.apps.figures import one_an_answer, plans
+from foveate.apps.folds import fold_tables, held_out_cases
 from foveate.apps.looking import cam_table
 from foveate.apps.readings import Figure, Readings
 from foveate.core.types import Case
 from foveate.data.manifest import Manifest
+from foveate.engine.ensemble import Ensemble
 from foveate.engine.run import Run
 from foveate.inference.cases import make_cases, pick, score_images
 from foveate.inference.predictor import Predictor
@@ -61,11 +63,12 @@ def write_report(
 
 
 def run_report(run: Run, *, device: str = "auto", warn: Callable[[str], None] = lambda _: None) -> Path:
-    """The page of one run; without an evaluation it says so."""
+    """The page of one run, or of an ensemble with each fold's curves; without an evaluation it says so."""
     log = [entry for stage in run.recipe.stages for entry in run.log(stage.name)]
     rows = _manifest(run.record["manifest"])
     counts, absent = None, "one"
     cases: list[Case] = []
+    tables: list[Table] = []
     if (run.folder / "metrics.json").is_file():
         counts = Counts.read(run.folder, run.recipe.schema)
         for line in never_given(counts):
@@ -74,12 +77,14 @@ def run_report(run: Run, *, device: str = "auto", warn: Callable[[str], None] = 
         absent = about["absent"]
         held = _manifest({"path": about["manifest"]})
         if held is not None:
-            scores = score_images(counts)
-            cases = make_cases(Predictor(run, device=device), held, pick(scores), scores=scores)
+            scores, seen = score_images(counts), bool(about["seen in training"])
+            cases = held_out_cases(run, held, pick(scores), scores=scores, seen=seen, device=device)
+        if isinstance(run, Ensemble):
+            tables = fold_tables(run, counts, absent=absent)
     summary: dict[str, Any] = {}
     if rows is not None:
-        rows = rows.with_rows(replace(row, split=run.splits.get(row.id)) for row in rows)
-        summary = dict(describe(rows.rows, schema=run.recipe.schema))
+        split = [replace(row, split=run.splits.get(row.id)) for row in rows]
+        summary = dict(describe(split, schema=run.recipe.schema))
     return page(
         run.folder,
         title=f"{run.recipe.name}: {run.folder.name}",
@@ -88,6 +93,7 @@ def run_report(run: Run, *, device: str = "auto", warn: Callable[[str], None] = 
         counts=counts,
         cases=cases,
         data_summary=summary,
+        tables=tables,
         absent=absent,
     )
 

@@ -42,6 +42,16 @@ def components(mask: Bool[np.ndarray, "h w"] | UInt8[np.ndarray, "h w"]) -> Comp
     return Components(numbers, area, sums / area[:, None])
 
 
+def without_small(mask: Bool[np.ndarray, "h w"], largest: float) -> Bool[np.ndarray, "h w"]:
+    """The mask without its connected parts of at most ``largest`` pixels; the mask itself if it has none of these."""
+    found = components(mask)
+    small = found.area <= largest
+    if not small.any():
+        return mask
+    kept: Bool[np.ndarray, "h w"] = np.concatenate([[False], ~small])[found.numbers]
+    return kept
+
+
 class Quarters(NamedTuple):
     """The retina in four, about a centre.
 

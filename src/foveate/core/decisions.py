@@ -1,8 +1,8 @@
-"""How a run decides beyond its schema: calibrated logits, where "yes" begins, and answers that open or close masks."""
+"""How a run decides beyond its schema: calibrated logits, where "yes" and labels begin, gates, the smallest lesion."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,6 +12,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from foveate.core.labels import LabelSchema
+
+FORMAT = 2
+"""Of what `Decisions.to_json` writes: 1 (which names no format) knows neither ``cuts`` nor ``specks``."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +84,16 @@ class Decisions:
         temperatures: question -> number that its logits are divided by.
         thresholds: yes/no question -> probability from which the answer is "yes" (0.5).
         gates: all that name a label must be open for it.
+        cuts: label -> probability from which a pixel is given it (`LabelSchema.masks`).
+        specks: label -> share of the field of view (the part of the image that the network sees) up to which a
+            connected part of its mask is removed; a share, so that it holds for images of another resolution.
     """
 
     temperatures: Mapping[str, float] = field(default_factory=dict)
     thresholds: Mapping[str, float] = field(default_factory=dict)
     gates: tuple[Gate, ...] = ()
+    cuts: Mapping[str, float] = field(default_factory=dict)
+    specks: Mapping[str, float] = field(default_factory=dict)
 
     def tempered(self, logits: Float[Tensor, "b c"], schema: LabelSchema) -> Float[Tensor, "b c"]:
         """Image logits, each question's divided by its temperature."""
@@ -109,15 +117,52 @@ class Decisions:
     def to_json(self) -> dict[str, Any]:
         """Plain data; `from_json` reads it back."""
         return {
+            "format": FORMAT,
             "temperatures": dict(self.temperatures),
             "thresholds": dict(self.thresholds),
             "gates": [{**vars(g), "labels": list(g.labels), "answers": list(g.answers)} for g in self.gates],
+            "cuts": dict(self.cuts),
+            "specks": dict(self.specks),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Decisions:
-        """Inverse of `to_json`."""
+        """Inverse of `to_json`; reads what older versions wrote, too.
+
+        Raises:
+            ValueError: a newer version wrote it.
+        """
+        if data.get("format", 1) > FORMAT:
+            raise ValueError(f"decisions of format {data['format']}; this version reads up to {FORMAT}: update foveate")
         gates = tuple(
             Gate(g["question"], tuple(g["labels"]), tuple(g["answers"]), g["threshold"]) for g in data["gates"]
         )
-        return cls(dict(data["temperatures"]), dict(data["thresholds"]), gates)
+        cuts, specks = dict(data.get("cuts", {})), dict(data.get("specks", {}))
+        return cls(dict(data["temperatures"]), dict(data["thresholds"]), gates, cuts, specks)
+
+
+def combined(several: Sequence[Decisions]) -> Decisions:
+    """Decisions of networks that read as one: every number is the mean of theirs.
+
+    Without temperatures: each network's answers are calibrated before they are averaged. If a network keeps to the
+    schema's way, its threshold counts as 0.5.
+
+    Args:
+        several: of runs of one recipe, which have the same gates but for their thresholds; at least one.
+    """
+
+    def mean(values: Sequence[float]) -> float:
+        return sum(values) / len(values)
+
+    def means(name: str, default: float) -> dict[str, float]:
+        tables: list[Mapping[str, float]] = [getattr(one, name) for one in several]
+        every = {key: None for table in tables for key in table}
+        return {key: mean([table.get(key, default) for table in tables]) for key in every}
+
+    gates = zip(*(one.gates for one in several), strict=True)
+    return Decisions(
+        thresholds=means("thresholds", 0.5),
+        gates=tuple(replace(same[0], threshold=mean([gate.threshold for gate in same])) for same in gates),
+        cuts=means("cuts", 0.5),
+        specks=means("specks", 0.0),
+    )

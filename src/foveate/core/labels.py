@@ -16,88 +16,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-UNKNOWN = -1
-"""Index of an answer that nobody has given."""
+from foveate.core.questions import UNKNOWN as UNKNOWN
+from foveate.core.questions import YES_NO as YES_NO
+from foveate.core.questions import Question as Question
 
-YES_NO = ("no", "yes")
-
-
-@dataclass(frozen=True)
-class Question:
-    """One question about the whole image.
-
-    Args:
-        name: its key in manifests, logs and tables.
-        answers: exclusive answers in channel order; the default makes it a yes/no question (one logit).
-        ordered: the answers are grades; then kappa is weighted and neighbours may be merged.
-        evidence: labels whose pixels mean "yes" (yes/no questions only); ``check`` holds answers against them.
-        merged: for each answer the manifest's answers that it stands for, when answers were merged by `group`.
-
-    Raises:
-        ValueError: fewer than two answers, doubled answers, evidence for a question that is not yes/no.
-    """
-
-    name: str
-    answers: tuple[str, ...] = YES_NO
-    ordered: bool = False
-    evidence: tuple[str, ...] = ()
-    merged: tuple[tuple[str, ...], ...] = ()
-
-    def __post_init__(self) -> None:
-        if len(self.answers) < 2 or len(set(self.answers)) < len(self.answers):
-            raise ValueError(f"question {self.name!r}: answers={list(self.answers)}; give at least two, all different")
-        if self.evidence and not self.yes_no:
-            raise ValueError(f"question {self.name!r}: evidence={list(self.evidence)} needs the answers 'no', 'yes'")
-
-    @property
-    def yes_no(self) -> bool:
-        """Whether one logit answers it."""
-        return self.answers == YES_NO
-
-    @property
-    def channels(self) -> int:
-        """Number of logits: 1 for yes/no, else one an answer."""
-        return 1 if self.yes_no else len(self.answers)
-
-    def index(self, answer: str | None) -> int:
-        """Position of an answer (its own name or one that was merged into it); `UNKNOWN` for None.
-
-        Raises:
-            ValueError: the answer is none of them.
-        """
-        if answer is None:
-            return UNKNOWN
-        if answer in self.answers:
-            return self.answers.index(answer)
-        for position, members in enumerate(self.merged):
-            if answer in members:
-                return position
-        raise ValueError(
-            f"question {self.name!r}: answer {answer!r} is none of {list(self.answers)}; leave out unknown ones"
-        )
-
-    def group(self, grouping: str) -> Question:
-        """The same question with neighbouring answers merged, e.g. ``"012|3"`` or ``"0,1,2|3"``.
-
-        Args:
-            grouping: groups parted by ``|``; inside, answers parted by commas, or one character each.
-
-        Raises:
-            ValueError: an answer is missing or doubled, or a group joins answers that are not neighbours.
-        """
-        groups = tuple(
-            tuple(part.split(",")) if "," in part or part in self.answers else tuple(part)
-            for part in grouping.split("|")
-        )
-        if tuple(answer for part in groups for answer in part) != self.answers:
-            raise ValueError(
-                f"grouping={grouping!r} must name every answer of {self.name!r} once and in order, "
-                f"like {'|'.join([','.join(self.answers[:-1]), self.answers[-1]])!r}"
-            )
-        if len(groups) < 2:
-            raise ValueError(f"grouping={grouping!r} leaves one group; part the answers with '|'")
-        names = tuple(part[0] if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in groups)
-        return replace(self, answers=names, merged=groups)
+EDGE = 1e-7
+"""How far probabilities are kept from 0 and 1 before logits are made of them, so that these stay finite."""
 
 
 @dataclass(frozen=True)
@@ -220,6 +144,10 @@ class LabelSchema:
         """Probability of every label at every pixel (no background channel)."""
         return logits.softmax(1)[:, 1:] if self.exclusive else torch.sigmoid(logits)
 
+    def channel_probability(self, logits: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Probability of every pixel channel, the background's included: `logits_of` is its inverse."""
+        return logits.softmax(1) if self.exclusive else torch.sigmoid(logits)
+
     def activation_probability(self, logits: Float[Tensor, "b c i j"]) -> Float[Tensor, "b c i j"]:
         """Strength in (0, 1) of activation maps, one an image logit: each by itself, whatever the kind of question."""
         return torch.sigmoid(logits)
@@ -237,10 +165,19 @@ class LabelSchema:
         """Pixel logits that mean these probabilities (exclusive schemas: background first, summing to 1).
 
         Args:
-            probability: in [0, 1]; held 1e-7 away from its ends, so that the logits stay finite.
+            probability: in [0, 1]; kept `EDGE` away from its ends.
         """
-        held = probability.clamp(1e-7, 1 - 1e-7)
+        held = probability.clamp(EDGE, 1 - EDGE)
         return held.log() if self.exclusive else held.logit()
+
+    def image_logits_of(self, probability: Mapping[str, Float[Tensor, "b _"]]) -> Float[Tensor, "b c"]:
+        """Image logits that mean these probabilities of the answers, the inverse of `image_probability`."""
+        held = {q: p.clamp(EDGE, 1 - EDGE) for q, p in probability.items()}
+        return torch.cat([held[q.name][:, 1:].logit() if q.yes_no else held[q.name].log() for q in self.questions], 1)
+
+    def activation_logits_of(self, strength: Float[Tensor, "b c i j"]) -> Float[Tensor, "b c i j"]:
+        """Logits of activation maps of this strength, the inverse of `activation_probability`."""
+        return strength.clamp(EDGE, 1 - EDGE).logit()
 
     def decide(
         self, probability: Mapping[str, np.ndarray], *, thresholds: Mapping[str, float] | None = None
@@ -254,13 +191,30 @@ class LabelSchema:
             for q in self.questions
         }
 
-    def masks(self, probability: Float[Tensor, "*b l h w"], *, threshold: float = 0.5) -> Bool[Tensor, "*b l h w"]:
-        """Pixels given each label: the likeliest of background and labels, or every label from the threshold on."""
-        if not self.exclusive or not probability.shape[-3]:  # none: a network that marks nothing
-            return probability >= threshold
+    def masks(
+        self, probability: Float[Tensor, "*b l h w"], *, thresholds: Mapping[str, float] | None = None
+    ) -> Bool[Tensor, "*b l h w"]:
+        """Pixels given each label: every label from 0.5 on, or (exclusive) the likeliest of background and labels.
+
+        Args:
+            probability: of each label.
+            thresholds: label -> probability from which a pixel is given it instead; exclusive labels: if it is also
+                the likeliest label there.
+        """
+        best = self.contenders(probability)
+        over = 1 - probability.sum(-3, keepdim=True) if self.exclusive else None
+        marked = best >= 0.5 if over is None else best > over.clamp_min(0)
+        if not thresholds or not probability.shape[-3]:  # no label: a network that marks nothing
+            return marked
+        planes = zip(self.labels, best.unbind(-3), marked.unbind(-3), strict=True)
+        return torch.stack([p >= thresholds[name] if name in thresholds else m for name, p, m in planes], -3)
+
+    def contenders(self, probability: Float[Tensor, "*b l h w"]) -> Float[Tensor, "*b l h w"]:
+        """Probability of each label where a pixel may be given it, else 0: exclusive labels only if the likeliest."""
+        if not self.exclusive or not probability.shape[-3]:
+            return probability
         best, where = probability.max(-3, keepdim=True)
-        won = best > 1 - probability.sum(-3, keepdim=True)
-        return torch.zeros_like(probability, dtype=torch.bool).scatter_(-3, where, won)
+        return torch.zeros_like(probability).scatter_(-3, where, best)
 
     def without(self, probability: Float[Tensor, "*b l h w"], labels: Sequence[str]) -> Float[Tensor, "*b l h w"]:
         """Probability of every label given that these are nowhere in the image: they are 0, exclusive ones yield.

@@ -8,9 +8,10 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from foveate.core.components import without_small
 from foveate.core.decisions import Decisions
 from foveate.core.labels import LabelSchema
 from foveate.core.shapes import Geometry
@@ -37,7 +38,7 @@ def read_out(
         schema: what the channels mean.
         ids: one an image.
         geometries: how each frame lies in its original image; masks are decided after the undo.
-        decisions: calibration, thresholds and gates; None = the schema's own way.
+        decisions: calibration, thresholds, gates and smallest lesions; None = the schema's own way.
 
     Raises:
         ValueError: a gate asks what no network answers.
@@ -60,11 +61,35 @@ def read_out(
                 },
                 answers={q: schema.question(q).answers[index[i]] for q, index in decided.items()},
                 probability=maps.cpu().numpy(),
-                masks=schema.masks(maps).cpu().numpy(),
+                masks=marked(maps, schema=schema, geometry=geometry, decisions=chosen),
                 labels=schema.labels if pixel is not None else (),
             )
         )
     return predictions
+
+
+def marked(
+    maps: Float[Tensor, "l h w"], *, schema: LabelSchema, geometry: Geometry, decisions: Decisions
+) -> Bool[np.ndarray, "l h w"]:
+    """Pixels given each label, from its threshold on, without parts that are too small.
+
+    Args:
+        maps: probability of each label in the original pixels; of none if the network marks nothing.
+        schema: what the channels mean.
+        geometry: of the image: shares are of ``crop``, the part that the frame shows.
+        decisions: its ``cuts`` and ``specks``.
+    """
+    masks: Bool[np.ndarray, "l h w"] = schema.masks(maps, thresholds=decisions.cuts).cpu().numpy()
+    for label, share in decisions.specks.items() if len(masks) else ():
+        at = schema.labels.index(label)
+        largest = share * field_pixels(geometry) * (1 + 1e-9)  # share = area / field, rounded
+        masks[at] = without_small(masks[at], largest)
+    return masks
+
+
+def field_pixels(geometry: Geometry) -> int:
+    """Pixels of the part of the original image that the frame shows."""
+    return geometry.crop[2] * geometry.crop[3]
 
 
 def image_probabilities(

@@ -1,10 +1,12 @@
-"""What a trained run decides by, chosen on its validation images: temperatures, thresholds, gates; never on test."""
+"""How a trained run decides, chosen on validation images, never on test: temperatures, thresholds, gates, masks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,10 +14,13 @@ from jaxtyping import Float
 from scipy.optimize import minimize_scalar
 
 from foveate.core.decisions import Decisions, Gate
+from foveate.core.reading import field_pixels
 from foveate.data.cache import Cache
 from foveate.data.manifest import Manifest
 from foveate.engine.checkpoint import write_json
 from foveate.engine.evaluate import count_rows
+from foveate.engine.mask_choice import Choice, Tried, choose, tried
+from foveate.engine.read_rows import read_rows
 from foveate.engine.run import CALIBRATION, Run
 from foveate.metrics.counts import Counts, QuestionScores
 from foveate.metrics.operating import best_point, judged
@@ -30,6 +35,7 @@ def calibrate(
     rows: Manifest,
     *,
     threshold: str | None = "harmonic",
+    masks: bool = True,
     device: str | torch.device = "auto",
     cache: str | Path | Cache | None = None,
     quiet: bool = True,
@@ -38,10 +44,16 @@ def calibrate(
 
     `Predictor` and `evaluate` read them from there; evaluate again afterwards. Delete the file to undo it.
 
+    Each member of an ensemble is calibrated by itself on the images that chose its own weights. From the same readings,
+    pooled, follow the ensemble's own thresholds, gates and smallest lesions, for images that no member has seen: every
+    fold's few lesions count together. Images of its folds are read by their own member under that member's decisions,
+    so no image has a say in how it is evaluated.
+
     Args:
-        run: from `fit` or `load_run`.
+        run: from `fit`, `fit_folds` or `load_run`.
         rows: a manifest that holds the run's validation images; all others are passed over, whatever their split says.
         threshold: where "yes" begins: a rule of `metrics.operating.best_point`; None = at 0.5.
+        masks: also choose where each label begins, and its smallest lesion (`mask_choice`).
         device: where the networks run.
         cache: folder for prepared images.
         quiet: no progress on the terminal.
@@ -51,23 +63,93 @@ def calibrate(
     """
     if threshold is not None:
         judged(threshold)  # before the images are read
+    seen = [
+        _gather(member, rows, threshold=threshold, masks=masks, device=device, cache=cache, quiet=quiet)
+        for member in run.members
+    ]
+    for member, one in zip(run.members, seen, strict=True):
+        _write(member, one, threshold=threshold)
+    if run.members[0] is run:
+        return seen[0].decisions
+    counts = Counts.join([heated(one.counts, one.decisions.temperatures) for one in seen])
+    found = replace(fitted(counts, gates=run.recipe.gates, threshold=threshold, heat=False), temperatures={})
+    choices = choose([t for one in seen for t in one.tried], labels=run.recipe.schema.labels) if masks else []
+    every = rows.with_rows(row for one in seen for row in one.rows)
+    whole = Gathered(every, counts, [], _with_masks(found, choices), choices)
+    _write(run, whole, threshold=threshold)
+    return whole.decisions
+
+
+class Gathered(NamedTuple):
+    """What a run's validation images gave: the rows, their counts (nothing decided), masks tried, and the decisions."""
+
+    rows: Manifest
+    counts: Counts
+    tried: list[Tried]
+    decisions: Decisions
+    choices: list[Choice]
+
+
+def _gather(
+    run: Run,
+    rows: Manifest,
+    *,
+    threshold: str | None,
+    masks: bool,
+    device: str | torch.device,
+    cache: str | Path | Cache | None,
+    quiet: bool,
+) -> Gathered:
+    """Read a run's validation images, once for its answers and gates, and once with these for its masks."""
     splits = run.splits
     val = rows.with_rows([row for row in rows if splits.get(row.id) == "val"])
     if not len(val):
         raise ValueError("rows: none of them validated this run; give the manifest that it was trained with")
+    schema, graders = run.recipe.schema, run.recipe.prepare.graders
     counts = count_rows(run, val, decisions=Decisions(), device=device, cache=cache, quiet=quiet)
     found = fitted(counts, gates=run.recipe.gates, threshold=threshold)
+    every: list[Tried] = []
+    if masks and schema.labels:
+        for one in read_rows(run, val, decisions=found, device=device, graders=graders, cache=cache, quiet=quiet):
+            truth, known = one.truth
+            area, group = field_pixels(one.geometry), one.row.group
+            every += tried(one.prediction, schema=schema, group=group, masks=truth, known=known, field=area)
+    choices = choose(every, labels=schema.labels) if masks else []
+    return Gathered(val, counts, every, _with_masks(found, choices), choices)
+
+
+def _with_masks(found: Decisions, choices: Iterable[Choice]) -> Decisions:
+    """Decisions with what was chosen of each label; what was not is left out."""
+    every = list(choices)
+    return replace(
+        found,
+        cuts={one.label: one.cut for one in every if one.cut is not None},
+        specks={one.label: one.speck for one in every if one.speck > 0},
+    )
+
+
+def _write(run: Run, found: Gathered, *, threshold: str | None) -> None:
+    """Keep decisions, and what they rest on, in the run's folder."""
     about = {
-        "images": len(val),
-        "groups": len({row.group for row in val}),
-        "manifest": val.hash,
+        "images": len(found.rows),
+        "groups": len({row.group for row in found.rows}),
+        "manifest": found.rows.hash,
         "threshold": threshold,
+        "labels": [one.to_json() for one in found.choices],
     }
-    write_json(run.folder / CALIBRATION, {**found.to_json(), "about": about})
-    return found
+    write_json(run.folder / CALIBRATION, {**found.decisions.to_json(), "about": about})
 
 
-def fitted(counts: Counts, *, gates: Iterable[Gate] = (), threshold: str | None = "harmonic") -> Decisions:
+def choices_of(run: Run) -> list[Choice]:
+    """What calibration chose of each label, and why; empty if the run is not calibrated, or its masks are not."""
+    path = run.folder / CALIBRATION
+    about = json.loads(path.read_text(encoding="utf-8"))["about"] if path.is_file() else {}
+    return [Choice(**one) for one in about.get("labels", ())]
+
+
+def fitted(
+    counts: Counts, *, gates: Iterable[Gate] = (), threshold: str | None = "harmonic", heat: bool = True
+) -> Decisions:
     """Temperatures, thresholds and gates that do best on these counts.
 
     A question's temperature makes its known answers likeliest (Guo et al. 2017); a yes/no question's threshold is
@@ -78,23 +160,35 @@ def fitted(counts: Counts, *, gates: Iterable[Gate] = (), threshold: str | None 
         counts: of validation images, neither calibrated nor gated.
         gates: whose thresholds are chosen.
         threshold: the rule of yes/no questions; None = they keep 0.5.
+        heat: choose temperatures; False = all are 1, for the probabilities are calibrated.
     """
     temperatures, thresholds, probability = {}, {}, {}
     for question in counts.schema.questions:
         scores = counts.questions[question.name]
-        heat = temperature(scores)
-        probability[question.name] = tempered(scores.probability, heat)
-        temperatures[question.name] = heat
+        warmth = temperature(scores) if heat else 1.0
+        probability[question.name] = tempered(scores.probability, warmth)
+        temperatures[question.name] = warmth
         point = best_point(counts, question.name, rule=threshold) if question.yes_no and threshold else None
         if point is not None:
             cut = np.array([[1 - point.threshold, point.threshold]])
-            thresholds[question.name] = float(tempered(cut, heat)[0, 1])
+            thresholds[question.name] = float(tempered(cut, warmth)[0, 1])
     chosen = []
     for gate in gates:
         asked = counts.questions[gate.question]
         evidence = dict(zip(asked.image.tolist(), gate.evidence(probability, counts.schema).tolist(), strict=True))
         chosen.append(_opened_best(gate, counts, evidence))
     return Decisions(temperatures, thresholds, tuple(chosen))
+
+
+def heated(counts: Counts, temperatures: Mapping[str, float]) -> Counts:
+    """Counts with the probabilities of answers as these temperatures make them; the answers given stay."""
+    column = counts.answers["probability"].copy()
+    for question in counts.schema.questions:
+        rows = np.flatnonzero(counts.answers["question"] == question.name)
+        of = {a: rows[counts.answers["answer"][rows] == a] for a in question.answers}
+        at = np.stack([where[np.argsort(counts.answers["image"][where], kind="stable")] for where in of.values()], 1)
+        column[at] = tempered(column[at], temperatures.get(question.name, 1.0))
+    return replace(counts, answers={**counts.answers, "probability": column})
 
 
 def temperature(scores: QuestionScores) -> float:

@@ -10,23 +10,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.progress import track
 from torch import Tensor, nn
 
 from foveate.core.decisions import Decisions
-from foveate.core.labels import LabelSchema
-from foveate.core.reading import image_probabilities, read_out
+from foveate.core.reading import image_probabilities
 from foveate.core.types import Batch, Outputs, Prediction, Row
-from foveate.data import read
-from foveate.data.cache import Cache, cache_at
+from foveate.data.cache import Cache
 from foveate.data.loader import Dataset, batches
 from foveate.data.manifest import Manifest
 from foveate.engine.checkpoint import write_json
-from foveate.engine.looks import looked
+from foveate.engine.read_rows import read_rows
 from foveate.engine.recipe import Loss, Recipe
-from foveate.engine.run import CALMER, DivergedError, Run, forward, pick_device
+from foveate.engine.run import CALMER, DivergedError, Run, forward
 from foveate.metrics.counts import Counts
-from foveate.metrics.lesions import lesion_rows, write_lesions
+from foveate.metrics.lesions import write_lesions
 from foveate.metrics.never_given import never_given
 from foveate.metrics.summary import estimates, summary
 from foveate.metrics.table import Table
@@ -79,8 +76,12 @@ def evaluate(
     cache: str | Path | Cache | None = None,
     quiet: bool = True,
     each: Callable[[Row, Prediction], None] | None = None,
+    seen: bool = False,
 ) -> Counts:
     """Hold a run against the truth of these rows, pixel by pixel in the original images.
+
+    Of an ensemble each image is read by those members alone that were neither trained nor validated on it or another
+    image of its patient: on the rows of its own folds that is one member per image, the out-of-fold reading.
 
     Writes ``counts.csv`` (image x label), ``lesions.csv`` (every single lesion, drawn or predicted), ``scores.csv``
     (image x answer), ``looks.csv`` (image x finding, where the network has activation maps) and ``metrics.json``
@@ -98,25 +99,31 @@ def evaluate(
         cache: folder for prepared images.
         quiet: no progress on the terminal.
         each: called with every row and its prediction.
+        seen: let all members of an ensemble read every image, those that they have seen, too.
 
     Raises:
-        ValueError: no rows, a stage without weights, ``graders`` is no rule and no grader of these rows.
+        ValueError: no rows, a stage without weights, ``graders`` is no rule and no grader of these rows; an image of
+            which every member of the ensemble has seen the patient.
     """
     if not isinstance(run, Run):
         raise ValueError(f"run={run!r} is no Run; open a folder with foveate.load_run(folder)")
-    rule, decisions = graders or run.recipe.prepare.graders, run.decisions
+    rule, parts = graders or run.recipe.prepare.graders, run.held_out(rows, seen=seen)
     lesions: list[Table] = []
-    counts = count_rows(
-        run,
-        rows,
-        decisions=decisions,
-        device=device,
-        graders=graders,
-        cache=cache,
-        quiet=quiet,
-        each=each,
-        lesions=lesions,
-    )
+    found = [
+        count_rows(
+            part,
+            some,
+            decisions=part.decisions,
+            device=device,
+            graders=graders,
+            cache=cache,
+            quiet=quiet,
+            each=each,
+            lesions=lesions,
+        )
+        for part, some in parts
+    ]
+    counts = found[0] if len(found) == 1 else _in_order(found, rows)
     folder = Path(out) if out is not None else run.folder
     counts.write(folder)
     write_lesions(folder / "lesions.csv", lesions)
@@ -128,16 +135,24 @@ def evaluate(
         "images": len(rows),
         "groups": len({row.group for row in rows.rows}),
         "splits": sorted({row.split for row in rows.rows if row.split}),
-        "seen in training": sum(run.splits.get(row.id) in ("train", "val") for row in rows),
+        "seen in training": sum(part.saw(row) for part, some in parts for row in some),
+        "read by": [{"members": [one.folder.name for one in p.members], "images": len(some)} for p, some in parts],
         "graders": rule,
         "absent": absent,
-        "decisions": decisions.to_json(),
+        "decisions": [p.decisions.to_json() for p, _ in parts] if len(parts) > 1 else parts[0][0].decisions.to_json(),
         "never given": list(never_given(counts)),
         "averaging": "per-image figures averaged over images, then over labels; answers pooled over images",
         "interval": "95 % percentile bootstrap over patients, 1000 repeats" if intervals else None,
     }
     write_json(folder / "metrics.json", {"about": about, "figures": figures})
     return counts
+
+
+def _in_order(parts: Sequence[Counts], rows: Manifest) -> Counts:
+    """Counts of all parts, image by image in the order of the rows."""
+    joined = Counts.join(parts)
+    counted = set(joined.images)
+    return joined.take([row.id for row in rows if row.id in counted])
 
 
 def count_rows(
@@ -159,29 +174,11 @@ def count_rows(
     """
     if not len(rows):
         raise ValueError("rows: none to evaluate; does the manifest have the split that was asked for?")
-    recipe, place = run.recipe, pick_device(device)
-    rule = graders or recipe.prepare.graders
-    reader = run.reader(device=place)
-    prepare = replace(recipe.prepare, graders=rule)
-    aims = recipe.aims or recipe.cues
-    data = Dataset(rows.rows, rows.root, recipe.schema, prepare, cache=cache_at(cache), regions=aims)
-    groups = {row.id: row.group for row in rows.rows}
-    by_id = {row.id: row for row in rows.rows}
-    parts = []
-    stream = batches(data, batch=recipe.batch, seed=0, epoch=0, shuffle=False)
-    for batch in track(stream, "evaluate", total=-(-len(rows) // recipe.batch), disable=quiet, transient=True):
-        batch = batch.to(place)
-        outputs = reader(batch)
-        looks = looked(outputs, batch, groups=groups)
-        truth = batch.answers.cpu().numpy()
-        found = read_out(outputs, schema=recipe.schema, ids=batch.ids, geometries=batch.geometries, decisions=decisions)
-        for i, prediction in enumerate(found):
-            row = by_id[prediction.id]
-            parts.append(
-                _count_one(prediction, row, rows.root, recipe.schema, truth[i : i + 1], rule, looks[i], lesions)
-            )
-            if each is not None:
-                each(row, prediction)
+    rule, parts = graders or run.recipe.prepare.graders, []
+    for one in read_rows(run, rows, decisions=decisions, device=device, graders=rule, cache=cache, quiet=quiet):
+        parts.append(one.counts(lesions))
+        if each is not None:
+            each(one.row, one.prediction)
     return Counts.join(parts)
 
 
@@ -213,39 +210,4 @@ def _count_batch(outputs: Outputs, batch: Batch, groups: Mapping[str, str]) -> C
         answer_probability=answers,
         given=schema.decide(answers) if answers else {},
         answers=batch.answers.cpu().numpy() if answers else np.zeros((len(batch), 0), np.int64),
-    )
-
-
-def _count_one(
-    prediction: Prediction,
-    row: Row,
-    root: Path,
-    schema: LabelSchema,
-    answers: np.ndarray,
-    rule: str,
-    looks: Sequence[Table],
-    lesions: list[Table] | None,
-) -> Counts:
-    """Counts of one image in its own pixels, and its single lesions."""
-    shape = prediction.masks.shape[1:]
-    seen = schema.select(labels=prediction.labels)
-    if not prediction.answers:
-        seen, answers = replace(seen, questions=()), answers[:, :0]
-    masks, known = read.masks(row, root, seen, graders=rule, shape=(shape[0], shape[1]))
-    if lesions is not None:
-        truth, sure = masks.astype(bool), known.astype(bool)
-        lesions.append(lesion_rows(seen.labels, image=row.id, predicted=prediction.masks, masks=truth, known=sure))
-    probability = {q: np.array([list(p.values())]) for q, p in prediction.probabilities.items()}
-    return Counts.of(
-        seen,
-        images=[row.id],
-        groups=[row.group],
-        probability=prediction.probability[None],
-        predicted=prediction.masks[None],
-        masks=masks[None].astype(bool),
-        known=known[None].astype(bool),
-        answer_probability=probability,
-        given={q: np.array([schema.question(q).index(a)]) for q, a in prediction.answers.items()},
-        answers=answers,
-        looks=looks,
     )

@@ -14,6 +14,7 @@ from foveate.data.read import Unreadable
 from foveate.engine.calibrate import calibrate
 from foveate.engine.checkpoint import write_json
 from foveate.engine.distributed import Processes
+from foveate.engine.ensemble import ENSEMBLE
 from foveate.engine.plan import FILE as PLAN
 from foveate.engine.plan import Plan
 from foveate.engine.recipe import Recipe
@@ -34,6 +35,7 @@ def fit(
     quiet: bool = False,
     shared: str | Path | None = None,
     plan: Plan | None = None,
+    decide: bool = True,
 ) -> Run:
     """Train a recipe on the rows whose split is "train", choosing weights on those whose split is "val".
 
@@ -49,6 +51,7 @@ def fit(
         quiet: no progress on the terminal.
         shared: folder of runs; a stage that one of them has trained with the very same settings is copied from there.
         plan: how the recipe's keywords were decided; kept in the run as ``plan.json``.
+        decide: calibrate the trained run if the recipe asks for it; False = the caller does (`folds.fit_folds`).
 
     Raises:
         ValueError: the folder holds another run, a split is empty, or a patient straddles splits.
@@ -77,9 +80,10 @@ def fit(
             trainer = Trainer(run, stage, rows, seed=seed, key=key, processes=processes, cache=files, quiet=quiet)
             trainer.run_all(trained=processes.share(trained))
         processes.wait()
-    if recipe.calibrated is not None and processes.first and not (run.folder / CALIBRATION).is_file():
+    if decide and recipe.calibrated is not None and processes.first and not (run.folder / CALIBRATION).is_file():
         rule = None if recipe.calibrated == "half" else recipe.calibrated
-        calibrate(run, rows, threshold=rule, device=processes.device, cache=files, quiet=quiet)
+        place, masks = processes.device, recipe.postprocess
+        calibrate(run, rows, threshold=rule, masks=masks, device=place, cache=files, quiet=quiet)
     processes.wait()
     return run
 
@@ -87,6 +91,8 @@ def fit(
 def _claim(run: Run, record: dict[str, Any], splits: dict[str, str | None], *, resume: bool) -> str | None:
     """Make the folder this run's own, or see that it already is; returns what stands against it."""
     path = run.folder / "recipe.json"
+    if (run.folder / ENSEMBLE).is_file():
+        return " holds an ensemble; name another folder, or go on with its folds (--folds, --resume)"
     if not path.is_file():
         write_json(run.folder / "splits.json", splits)
         write_json(path, record)

@@ -20,6 +20,7 @@ from foveate.data.prepare import Prepare
 from foveate.engine.crops import DrawnWindows
 from foveate.engine.keep import Keep, lowest
 from foveate.engine.schedule import Schedule, constant
+from foveate.engine.views import check_views
 from foveate.engine.window import SlidingWindow
 from foveate.metrics.operating import judged
 
@@ -97,7 +98,7 @@ class Stage:
             )
 
 
-UNSAID = ("cues", "aims", "gates", "calibrated", "patches", "infer")
+UNSAID = ("cues", "aims", "gates", "calibrated", "postprocess", "patches", "infer", "views")
 """Fields of a recipe that its text leaves out where there are none."""
 
 
@@ -132,8 +133,14 @@ class Recipe:
             them.
         calibrated: once trained, choose temperatures, thresholds and gates on the validation images (`calibrate`), by
             this rule of `metrics.operating`, or by "half" = thresholds stay at 0.5; None = nothing is chosen.
+        postprocess: with ``calibrated``: also choose the threshold of each label's pixels, and its smallest lesion
+            (`mask_choice`).
         patches: windows that training images are cut into, each an image of its own; None = whole images.
         infer: windows in which images are read, in validation, evaluation and prediction; None = whole images.
+        views: flips in which each image is read when a run is evaluated or predicts, their probabilities averaged: "as
+            is" and some of "horizontal", "vertical", "both" (`views.VIEWS`); () = as it is. Training and its validation
+            know nothing of them. Name only flips after which an image is still one of its modality, and its answers
+            hold.
         name, keywords, asked: filled in by `load_recipe`: what was asked for, and the manifest's schema.
     """
 
@@ -158,8 +165,10 @@ class Recipe:
     aims: Regions | None = None
     gates: tuple[Gate, ...] = ()
     calibrated: str | None = None
+    postprocess: bool = False
     patches: SlidingWindow | DrawnWindows | None = None
     infer: SlidingWindow | None = None
+    views: tuple[str, ...] = ()
     name: str = ""
     keywords: Mapping[str, Any] = field(default_factory=dict)
     asked: LabelSchema | None = None
@@ -184,6 +193,12 @@ class Recipe:
             gate.check(self.schema)
         if self.calibrated not in (None, "half"):
             judged(self.calibrated)
+        if self.postprocess and self.calibrated is None:
+            raise ValueError(
+                f"recipe {self.name!r}: postprocess=True is part of calibration, and calibrated=None leaves that out; "
+                "set calibrated='half' or a rule"
+            )
+        check_views(self.views)
         _check_order(self.stages)
 
     def stage(self, name: str) -> Stage:

@@ -5,22 +5,25 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from foveate.core.decisions import Decisions
-from foveate.core.types import Batch, Outputs
+from foveate.core.mean import mean_outputs
+from foveate.core.types import Batch, Outputs, Row
 from foveate.data.manifest import Manifest
 from foveate.engine.checkpoint import load_weights
 from foveate.engine.fold import fold_when_called
 from foveate.engine.recipe import PRECISIONS, Recipe, Stage
+from foveate.engine.views import VIEWS, turned, turned_back
 from foveate.engine.window import SlidingWindow
 
 LIBRARIES = (
@@ -36,6 +39,9 @@ LIBRARIES = (
 
 CALIBRATION = "calibration.json"
 """What `calibrate` chose, in a run's folder."""
+
+SEEN = ("train", "val")
+"""Splits whose images a run has learnt from: one trains the weights, the other chooses them."""
 
 CALMER = "start a new run with a lower learning rate, or clip the gradient (clip=1.0)"
 """What to do about a loss that is not finite."""
@@ -62,7 +68,7 @@ class Run:
         data: dict[str, Any] = json.loads((self.folder / "recipe.json").read_text(encoding="utf-8"))
         return data
 
-    @property
+    @cached_property
     def splits(self) -> dict[str, str | None]:
         """Image -> its split when the run was trained."""
         data: dict[str, str | None] = json.loads((self.folder / "splits.json").read_text(encoding="utf-8"))
@@ -81,6 +87,19 @@ class Run:
             return Decisions(gates=self.recipe.gates)
         return Decisions.from_json(json.loads(path.read_text(encoding="utf-8")))
 
+    @property
+    def members(self) -> tuple[Run, ...]:
+        """The runs whose readings are averaged: this one alone (an `ensemble.Ensemble` has several)."""
+        return (self,)
+
+    def saw(self, row: Row) -> bool:
+        """Whether the run was trained or validated on an image."""
+        return self.splits.get(row.id) in SEEN
+
+    def held_out(self, rows: Manifest, *, seen: bool = False) -> list[tuple[Run, Manifest]]:
+        """The rows in parts, each with the run that reads it: all of them with this one, whether it saw them or not."""
+        return [(self, rows)]
+
     def network(self, stage: str, *, device: torch.device | str = "cpu") -> nn.Module:
         """The kept network of a stage, in evaluation mode.
 
@@ -91,7 +110,7 @@ class Run:
         load_weights(self.stage_folder(stage) / "weights.safetensors", network)
         return place(network, device).eval()
 
-    def reader(self, *, device: torch.device | str = "cpu") -> Reader:
+    def reader(self, *, device: torch.device | str = "cpu") -> Reads:
         """All stages as one, quickened for reading: normalisation is folded into convolutions (`fold.folded`)."""
         networks = {s.name: fold_when_called(self.network(s.name, device=device)) for s in self.recipe.stages}
         return Reader(self.recipe, networks)
@@ -107,14 +126,23 @@ class Reader:
 
     A stage that a later one has inside (`Stage.starts_from`) is not run a second time beside it, unless its maps are
     read or it alone marks or answers.
+
+    If the recipe names several views (`Recipe.views`), all stages read each of them, maps and all, and the
+    probabilities are averaged.
     """
 
     def __init__(self, recipe: Recipe, networks: Mapping[str, nn.Module]) -> None:
         self.recipe, self.networks = recipe, networks
 
     def __call__(self, batch: Batch) -> Outputs:
-        """Pixel and image logits, each from the last stage that gives them, in float32."""
-        return _merged(step.outputs for step in self.steps(batch))
+        """Pixel and image logits, each from the last stage that gives them, in float32; of several views their mean."""
+        read = (turned_back(merged(look.steps), batch, look.axes) for look in self.passes(batch))
+        return mean_outputs(list(read), self.recipe.schema)
+
+    def passes(self, batch: Batch) -> Iterator[Pass]:
+        """All stages on each view of the batch, in turn."""
+        for axes in (VIEWS[view] for view in self.recipe.views or ("as is",)):
+            yield Pass(axes, self.steps(turned(batch, axes)))
 
     def steps(self, batch: Batch) -> tuple[Step, ...]:
         """What each stage saw and answered, in order; every network is called once, and none sees the truth."""
@@ -140,23 +168,23 @@ class Reader:
 
     def _inside(self, stage: Stage, done: Mapping[str, Step]) -> bool:
         """Whether a later stage has this one inside, and all that is asked is said."""
-        schema, said = self.recipe.schema, _merged(step.outputs for step in done.values())
+        schema, said = self.recipe.schema, merged(done.values())
         whole = (said.pixel is not None or not schema.labels) and (said.image is not None or not schema.questions)
         return whole and any(stage.name in step.stage.starts_from.values() for step in done.values())
 
 
-def _merged(outputs: Iterable[Outputs]) -> Outputs:
+def merged(steps: Iterable[Step]) -> Outputs:
     """Of several stages in order, each part from the last that gives it."""
-    merged = Outputs()
-    for out in outputs:
-        merged = Outputs(
-            pixel=merged.pixel if out.pixel is None else out.pixel,
-            image=merged.image if out.image is None else out.image,
-            activation=merged.activation if out.activation is None else out.activation,
-            features=out.features or merged.features,
-            aux=out.aux or merged.aux,
+    found = Outputs()
+    for out in (step.outputs for step in steps):
+        found = Outputs(
+            pixel=found.pixel if out.pixel is None else out.pixel,
+            image=found.image if out.image is None else out.image,
+            activation=found.activation if out.activation is None else out.activation,
+            features=out.features or found.features,
+            aux=out.aux or found.aux,
         )
-    return merged
+    return found
 
 
 class Step(NamedTuple):
@@ -166,6 +194,23 @@ class Step(NamedTuple):
     network: nn.Module
     batch: Batch
     outputs: Outputs
+
+
+class Pass(NamedTuple):
+    """All stages of one reader on one view of a batch: the axes along which that is flipped, and each stage at work."""
+
+    axes: tuple[int, ...]
+    steps: tuple[Step, ...]
+
+
+class Reads(Protocol):
+    """Something that reads batches: one run's `Reader`, or several as one (`ensemble.MeanReader`)."""
+
+    def __call__(self, batch: Batch) -> Outputs:
+        """Logits of the probabilities that it arrives at."""
+
+    def passes(self, batch: Batch) -> Iterator[Pass]:
+        """Each forward pass that these are the mean of."""
 
 
 def shrunk(batch: Batch, size: int | None) -> Batch:

@@ -20,7 +20,7 @@ def stage_key(recipe: Recipe, stage: Stage, *, seed: int, manifest: str) -> str:
     """Hash of all that a trained stage follows from: its settings and the recipe's, the seed and the manifest.
 
     Earlier stages, and what they write, count where the stage reads their maps or starts from them. What it writes
-    itself does not count, nor what is decided once it is trained: gates and calibration.
+    itself does not count, nor what is decided once it is trained: gates, calibration and the views of an image.
 
     Args:
         recipe: of the run.
@@ -31,7 +31,9 @@ def stage_key(recipe: Recipe, stage: Stage, *, seed: int, manifest: str) -> str:
     at = recipe.stages.index(stage)
     first = 0 if stage.reads or stage.starts_from else at
     before = (*recipe.stages[first:at], replace(stage, writes={}))
-    text = str(recipe.with_(stages=before, gates=(), calibrated=None, name="", keywords={}))
+    text = str(
+        recipe.with_(stages=before, gates=(), calibrated=None, postprocess=False, views=(), name="", keywords={})
+    )
     return hashlib.sha256("\n".join([text, str(seed), manifest]).encode()).hexdigest()
 
 

@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from foveate.core.labels import LabelSchema
 from foveate.core.types import Batch, Outputs
 
 Place = tuple[int, int]
@@ -94,7 +93,7 @@ class SlidingWindow:
                     + "; take the recipe's window away (infer=None)"
                 )
             for at, logits in enumerate((outputs.pixel, *outputs.aux)):
-                found = _probability(batch.schema, logits)
+                found = batch.schema.channel_probability(logits)
                 found = found.reshape(len(places), len(batch), *found.shape[1:])
                 if at == len(sums):
                     sums.append(found.new_zeros(len(batch), found.shape[2], *covered.shape))
@@ -132,8 +131,3 @@ class SlidingWindow:
 def _starts(length: int, size: int, stride: int) -> list[int]:
     last = max(0, length - size)
     return [*range(0, last, stride), last]
-
-
-def _probability(schema: LabelSchema, logits: Tensor) -> Tensor:
-    """Probability of every channel, the background's included."""
-    return schema.pixel_log_probability(logits).exp() if schema.exclusive else schema.pixel_probability(logits)

@@ -9,10 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from PIL import Image
+from torch import Tensor
 
 from foveate.core.cells import on_frame
+from foveate.core.labels import LabelSchema
+from foveate.core.mean import mean
 from foveate.core.reading import placed, read_out
 from foveate.core.types import Batch, Prediction, Row, Sample
 from foveate.data import read
@@ -20,7 +24,7 @@ from foveate.data.adapters.volumes import spacing as checked_spacing
 from foveate.data.loader import collate
 from foveate.data.manifest import Manifest
 from foveate.engine.looks import strength
-from foveate.engine.run import Run, pick_device
+from foveate.engine.run import Run, Step, pick_device
 from foveate.inference.pointing import Eye, Pointed, pointed
 from foveate.models.cam import grad_cam, normalise, of_answer, on_image
 from foveate.recipes import load_run
@@ -206,25 +210,54 @@ class Predictor:
     def _cams(self, batch: Batch, sample: Sample) -> tuple[list[str], dict[str, dict[str, np.ndarray]]]:
         """Findings with a map of their own, and the maps of every question in the original pixels.
 
-        A finding's own map is of "yes"; every other answer has its Grad-CAM, divided by its maximum.
+        A finding's own map is of "yes"; every other answer has its Grad-CAM, divided by its maximum. Of several passes
+        (networks of an ensemble, views) the mean, each Grad-CAM divided by its maximum before and their mean after.
         """
-        step = [step for step in self.reader.steps(batch) if step.outputs.image is not None][-1]
-        size = (batch.image.shape[2], batch.image.shape[3])
-        schema, strong = self.recipe.schema, strength(step.outputs, batch)
-        own = [question.name for question in schema.findings] if strong is not None else []
-        maps: dict[str, dict[str, np.ndarray]] = {}
-        for question in schema.questions:
-            maps[question.name] = {}
-            for answer in ("yes",) if question.name in own else question.answers:
-                channel, sign = schema.channel(question.name, answer)
-                if strong is not None and question.name in own:
-                    full = on_frame(strong[:, channel : channel + 1], size)[:, 0]
-                else:
-                    target = of_answer(channel, sign=sign)
-                    raw = grad_cam(step.network, step.batch.image, target=target, prior=step.batch.prior)
-                    full = on_image(normalise(raw), size=size)
-                maps[question.name][answer] = sample.geometry.undo(full)[0].cpu().numpy()
-        return own, maps
+        own: list[str] = []
+        found: dict[tuple[str, str], list[Tensor]] = {}
+        for look in self.reader.passes(batch):
+            step = [step for step in look.steps if step.outputs.image is not None][-1]
+            own, maps = _maps_of(step, self.recipe.schema, (batch.image.shape[2], batch.image.shape[3]))
+            for key, full in maps.items():
+                found.setdefault(key, []).append(full.flip(look.axes) if look.axes else full)
+        shown: dict[str, dict[str, np.ndarray]] = {question.name: {} for question in self.recipe.schema.questions}
+        for (question, answer), several in found.items():
+            full = mean(several)
+            if len(several) > 1 and question not in own:
+                full = normalise(full)
+            shown[question][answer] = sample.geometry.undo(full)[0].cpu().numpy()
+        return own, shown
+
+
+def _maps_of(
+    step: Step, schema: LabelSchema, frame: tuple[int, int]
+) -> tuple[list[str], dict[tuple[str, str], Tensor]]:
+    """Findings with a map of their own in a stage, and (question, answer) -> map ``(1, h, w)``.
+
+    Args:
+        step: the stage at work, in a frame of its own (`Stage.size`).
+        schema: of the run.
+        frame: (rows, cols) of the run's frame, which the maps are on.
+    """
+    size = (step.batch.image.shape[2], step.batch.image.shape[3])
+    strong = strength(step.outputs, step.batch)
+    own = [question.name for question in schema.findings] if strong is not None else []
+    maps: dict[tuple[str, str], Tensor] = {}
+    for question in schema.questions:
+        for answer in ("yes",) if question.name in own else question.answers:
+            channel, sign = schema.channel(question.name, answer)
+            if strong is not None and question.name in own:
+                full = on_frame(strong[:, channel : channel + 1], size)[:, 0]
+            else:
+                target = of_answer(channel, sign=sign)
+                raw = grad_cam(step.network, step.batch.image, target=target, prior=step.batch.prior)
+                full = on_image(normalise(raw), size=size)
+            maps[question.name, answer] = full if size == frame else _enlarged(full, frame)
+    return own, maps
+
+
+def _enlarged(maps: Tensor, frame: tuple[int, int]) -> Tensor:
+    return F.interpolate(maps[:, None], frame, mode="bilinear", align_corners=False)[:, 0]
 
 
 def _about(rows: Manifest | None) -> dict[tuple[Path, int | None] | str, Row]:

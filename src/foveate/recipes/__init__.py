@@ -6,6 +6,7 @@ import hashlib
 import inspect
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +17,7 @@ from foveate.core.labels import LabelSchema
 from foveate.data.manifest import Manifest
 from foveate.data.prepare import Prepare
 from foveate.data.survey import Progress
+from foveate.engine.ensemble import ENSEMBLE, open_ensemble
 from foveate.engine.plan import Asked, Plan
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import Run
@@ -86,20 +88,23 @@ def plan_recipe(
 
 
 def load_run(folder: str | Path, *, recipe: Recipe | None = None) -> Run:
-    """Open a run folder made by `fit`.
+    """Open a run folder made by `fit`, or the ensemble (`engine.ensemble.Ensemble`) that `fit_folds` made.
 
     Args:
-        folder: holds ``recipe.json``.
+        folder: holds ``recipe.json``, or ``ensemble.json`` and its members' folders.
         recipe: the recipe itself, where the file it came from is not at hand.
 
     Raises:
         ValueError: no run is there, or its recipe no longer knows a keyword. A network that has changed since is told
             when its weights are loaded.
     """
+    if (Path(folder) / ENSEMBLE).is_file():
+        return open_ensemble(Path(folder), partial(load_run, recipe=recipe))
     run = Run(Path(folder), recipe)  # type: ignore[arg-type]
     if not (run.folder / "recipe.json").is_file():
         raise ValueError(
             f"{folder}: no run there (recipe.json is missing); name the folder that `foveate fit -o` wrote"
+            + (", or go on with its folds (--folds, --resume)" if (run.folder / "fold0").is_dir() else "")
         )
     if recipe is None:
         record = run.record

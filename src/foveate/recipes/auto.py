@@ -71,6 +71,8 @@ def recipe(
     validate_every: int | None = None,
     keep: str | None = None,
     precision: str = "fp32",
+    flips: bool = False,
+    postprocess: bool = False,
 ) -> Recipe:
     """See the text above; `plan` decides each keyword, and ``--set`` overrides it.
 
@@ -99,6 +101,9 @@ def recipe(
         validate_every: steps between validations; None = once an epoch.
         keep: validation metric that chooses the weights (with windows: of what marks); None = the mean of the tasks'
             own metrics as far as the validation images can decide (`engine.keep.trusted`).
+        flips: read each image as it is and in every flip that ``mirror`` and ``turn_over`` allow (`Recipe.views`).
+        postprocess: once trained, choose the temperature of each answer, the threshold of each label's pixels and its
+            smallest lesion on the validation images (`engine.calibrate`).
 
     Raises:
         ValueError: nothing is left to learn, a name is not in the schema, or a keyword has no use here.
@@ -135,6 +140,9 @@ def recipe(
         validate_every=validate_every,
         balance=balance,
         precision=precision,
+        views=_views(mirror=mirror, turn_over=turn_over) if flips else (),
+        calibrated="half" if postprocess else None,
+        postprocess=postprocess and bool(learnt.labels),
         stages=stages,
     )
 
@@ -168,6 +176,14 @@ def without(schema: LabelSchema, names: Sequence[str]) -> LabelSchema:
     if not kept.labels and not kept.questions:
         raise ValueError(f"leave_out={list(names)}: no label and no question is left to learn")
     return kept
+
+
+def _views(*, mirror: bool, turn_over: bool) -> tuple[str, ...]:
+    """The flips in which an image is read: those that training makes; ValueError if it makes none."""
+    if not mirror and not turn_over:
+        raise ValueError("flips=True, but mirror and turn_over are False, so there is no flip; leave it out")
+    both = mirror and turn_over
+    return ("as is", *(("horizontal",) * mirror), *(("vertical",) * turn_over), *(("both",) * both))
 
 
 def _no_idle(schema: LabelSchema, *, window: int | None, **only: float | None) -> None:

@@ -14,6 +14,7 @@ from foveate.core.labels import LabelSchema
 from foveate.data.cache import Cache
 from foveate.data.manifest import Manifest
 from foveate.engine.checkpoint import write_json
+from foveate.engine.folds import fold_parts
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import DivergedError
 from foveate.engine.study import COSTS, Study, StudyTable
@@ -221,11 +222,8 @@ def _trained(table: StudyTable, runs: Mapping[str, str], there: Collection[str],
 
 def _parts(rows: Manifest, folds: Sequence[int] | None) -> dict[str, Manifest]:
     """Manifests with train, val and test, by name."""
-    there = sorted({row.fold for row in rows.rows if row.fold is not None})
-    if there:
-        if strange := set(folds or ()) - set(there):
-            raise ValueError(f"folds={sorted(strange)} are none of the manifest's {there}")
-        return {f"fold{k}": rows.fold(k) for k in (folds or there)}
+    if any(row.fold is not None for row in rows):
+        return fold_parts(rows, folds)
     if not {row.split for row in rows.rows} >= {"train", "val", "test"}:
         raise ValueError("the manifest has neither folds nor train, val, test; say `foveate split M.jsonl --folds 5`")
     return {"split": rows}

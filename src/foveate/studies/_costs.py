@@ -24,9 +24,10 @@ def stage_costs(run: Run, *, device: str = "auto") -> dict[str, dict[str, float]
     """Stage -> cost -> value (names of `engine.study.COSTS`), kept in the run's ``costs.json``.
 
     Measured once a run, on one blank image of the prepared size, or on all its windows where the run reads so; the time
-    is the median of seven forward passes after two, and means something only where the machine had nothing else to do.
-    Time of training is what the run took, resumed parts included, wherever that was. A stage that is not run when
-    images are read, because a later one has it inside, costs its training alone.
+    is the median of seven forward passes after two, times the views of an image (`Recipe.views`), and means something
+    only where the machine had nothing else to do. Time of training is what the run took, resumed parts included,
+    wherever that was. A stage that is not run when images are read, because a later one has it inside, costs its
+    training alone.
     """
     path = run.folder / "costs.json"
     if path.is_file():
@@ -34,7 +35,7 @@ def stage_costs(run: Run, *, device: str = "auto") -> dict[str, dict[str, float]
         return dict(found["stages"])
     place = pick_device(device)
     blank = _blank(run.recipe, None).to(place)
-    read = {step.stage.name for step in run.reader(device=place).steps(blank)}
+    read = {step.stage.name for step in next(run.reader(device=place).passes(blank)).steps}
     stages = {stage.name: _measure(run, stage, place, read=stage.name in read) for stage in run.recipe.stages}
     write_json(path, {"device": str(place), "threads": torch.get_num_threads(), "stages": stages})
     return stages
@@ -47,7 +48,7 @@ def row_costs(stages: dict[str, dict[str, float]], part: tuple[int | None, int |
 
 
 def _measure(run: Run, stage: Stage, device: torch.device, *, read: bool) -> dict[str, float]:
-    recipe = run.recipe.seen_by(stage)
+    recipe, views = run.recipe.seen_by(stage), max(1, len(run.recipe.views))
     training = _seconds(run.stage_folder(stage.name) / "times.jsonl") / 60
     if not read:
         return {"size": 0.0, "training": training, "test": 0.0, "operations": 0.0, "memory": 0.0}
@@ -56,7 +57,7 @@ def _measure(run: Run, stage: Stage, device: torch.device, *, read: bool) -> dic
         parts = [(batch.image, batch.prior)]
         if recipe.infer is not None:
             parts = list(recipe.infer.windows(batch))
-        work = sum(multiply_adds(network, image, prior=prior) for image, prior in parts) / 1e9
+        work = views * sum(multiply_adds(network, image, prior=prior) for image, prior in parts) / 1e9
         memory = peak_mib(network, parts[0][0], prior=parts[0][1])
         size = size_mib(network)
     network, batch = fold_when_called(run.network(stage.name, device=device)), _blank(recipe, stage).to(device)
@@ -67,7 +68,7 @@ def _measure(run: Run, stage: Stage, device: torch.device, *, read: bool) -> dic
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(1000 * (time.perf_counter() - began))
-    return {"size": size, "training": training, "test": median(times[2:]), "operations": work, "memory": memory}
+    return {"size": size, "training": training, "test": views * median(times[2:]), "operations": work, "memory": memory}
 
 
 def _blank(recipe: Recipe, stage: Stage | None) -> Batch:

@@ -13,6 +13,14 @@ Set = Annotated[
     list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE", help="Keyword of the recipe or study.")
 ]
 Fold = Annotated[int | None, typer.Option(help="Test on this fold, validate on the next, train on the rest.")]
+Folds = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|all",
+        help="Train every fold, RUN/fold0, RUN/fold1, ...; they read as one. The manifest's folds, else N made by "
+        "patient (all: 5).",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Of everything that is left to chance.")]
 CacheLimit = Annotated[
     str | None,

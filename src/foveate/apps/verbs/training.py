@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +13,7 @@ from foveate.apps.verbs.options import (
     CacheLimit,
     Device,
     Fold,
+    Folds,
     ManifestPath,
     Memory,
     Quiet,
@@ -32,6 +33,7 @@ def fit(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="Folder of the run.")],
     settings: Set = None,
     fold: Fold = None,
+    folds: Folds = None,
     device: Device = "auto",
     seed: Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
@@ -44,18 +46,21 @@ def fit(
     """Train a recipe; one that reads the data (auto) prints its plan first."""
     from foveate.apps.progress import counted
     from foveate.engine.fit import fit as train
+    from foveate.engine.folds import first_part, fit_folds
     from foveate.recipes import load_recipe, plan_recipe
 
-    rows, given = rows_of(manifest, fold), keywords(settings)
+    rows, given, number = rows_of(manifest, fold), keywords(settings), _number(folds, fold)
+    seen, share = (rows, 1) if folds is None else first_part(rows, number)
+    seconds, before = amount(time, UNITS, option="--time"), out if folds is None else out / "fold0"
     with counted("measuring images", quiet=quiet) as progress:
         plan = plan_recipe(
             recipe,
-            rows,
+            seen,
             keywords=given,
-            time=amount(time, UNITS, option="--time"),
+            time=None if seconds is None else seconds / share,
             memory=amount(memory, SIZES, option="--memory"),
             device=device,
-            resume=out if resume else None,
+            resume=before if resume else None,
             progress=progress,
         )
     chosen = load_recipe(recipe, rows.schema, **(given if plan is None else plan.keywords))
@@ -65,33 +70,47 @@ def fit(
         if plan is None:
             typer.echo(str(chosen))
         return
-    run = train(
-        chosen,
-        rows,
-        out=out,
-        device=device,
-        seed=seed,
-        resume=resume,
-        cache=cache_of(cache_limit),
-        quiet=quiet,
-        plan=plan,
-    )
+    settled: dict[str, Any] = {"device": device, "seed": seed, "resume": resume, "quiet": quiet}
+    settled["cache"] = cache_of(cache_limit)
+    if folds is not None:
+        made = fit_folds(chosen, rows, out=out, folds=number, plan=plan, say=typer.echo, **settled)
+        typer.echo(f"{made.folder}: {len(made.runs)} folds trained; next: foveate evaluate {made.folder} {manifest}")
+        return
+    run = train(chosen, rows, out=out, plan=plan, **settled)
     typer.echo(
         f"{run.folder}: trained; next: foveate evaluate {run.folder} {manifest}"
         + (f" --fold {fold}" if fold is not None else "")
     )
 
 
+def _number(folds: str | None, fold: int | None) -> int | None:
+    """The number of folds of ``--folds``; None for "all"."""
+    if folds is None:
+        return None
+    if fold is not None:
+        raise ValueError(f"--fold {fold} trains one fold, --folds {folds} all of them; give one of the two")
+    if folds != "all" and not folds.isdecimal():
+        raise ValueError(f"--folds must be 'all' or a number, got {folds!r}")
+    return None if folds == "all" else int(folds)
+
+
 def evaluate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `foveate fit` wrote.")],
     manifest: ManifestPath,
-    split: Annotated[str, typer.Option(help="Which rows: test, val, train or all.")] = "test",
+    split: Annotated[
+        str | None,
+        typer.Option(help="Which rows: test, val, train or all; default: test, or all for folds without a test split."),
+    ] = None,
     fold: Fold = None,
     graders: Annotated[str | None, typer.Option(help="Hold it against one grader or another rule.")] = None,
     absent: Annotated[str, typer.Option(help="Images without the label: one, zero, nan or exclude.")] = "one",
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Another folder for the figures.")
     ] = None,
+    seen: Annotated[
+        bool,
+        typer.Option("--seen", help="Of folds: let all of them read every image, those they were trained on, too."),
+    ] = False,
     device: Device = "auto",
     cache_limit: CacheLimit = None,
     quiet: Quiet = False,
@@ -103,14 +122,27 @@ def evaluate(
     from foveate.report import grading, segmentation
 
     rows = rows_of(manifest, fold)
-    chosen = rows if split == "all" else rows.where(split=split)
     opened = load_run(run)
-    if seen := sum(opened.splits.get(row.id) in ("train", "val") for row in chosen):
+    if split is None:
+        split = "all" if opened.members[0] is not opened and not any(row.split == "test" for row in rows) else "test"
+    chosen = rows if split == "all" else rows.where(split=split)
+    parts = opened.held_out(chosen, seen=seen)
+    if known := sum(part.saw(row) for part, some in parts for row in some):
         typer.secho(
-            f"warning: the run has seen {seen} of these {len(chosen)} images in training", fg="yellow", err=True
+            f"warning: the run has seen {known} of these {len(chosen)} images in training", fg="yellow", err=True
         )
+    if opened.members[0] is not opened:
+        typer.echo(_read_by(parts, every=len(opened.members)))
     counts = hold(
-        opened, chosen, device=device, graders=graders, absent=absent, out=out, cache=cache_of(cache_limit), quiet=quiet
+        opened,
+        chosen,
+        device=device,
+        graders=graders,
+        absent=absent,
+        out=out,
+        cache=cache_of(cache_limit),
+        quiet=quiet,
+        seen=seen,
     )
     if counts.pixels["image"].size:
         typer.echo(str(segmentation(counts, absent=absent)))
@@ -118,6 +150,15 @@ def evaluate(
         typer.echo(str(grading(counts)))
     for line in never_given(counts):
         typer.secho(f"warning: {line}", fg="yellow", err=True)
+
+
+def _read_by(parts: Any, *, every: int) -> str:
+    """How many images are read by how many members of an ensemble."""
+    images: dict[int, int] = {}
+    for part, some in parts:
+        images[len(part.members)] = images.get(len(part.members), 0) + len(some)
+    read = [f"{n} by {members} of {every}" for members, n in sorted(images.items())]
+    return f"images read, each by the members that may: {', '.join(read)}"
 
 
 def calibrate(
@@ -129,22 +170,39 @@ def calibrate(
             metavar="RULE", help="Where yes begins: harmonic, youden, sensitivity=SHARE, specificity=SHARE; half = 0.5."
         ),
     ] = "harmonic",
+    masks: Annotated[
+        bool,
+        typer.Option(
+            "--masks/--no-masks", help="Also choose where each label begins in pixels, and its smallest lesion."
+        ),
+    ] = True,
     device: Device = "auto",
     cache_limit: CacheLimit = None,
     quiet: Quiet = False,
 ) -> None:
-    """Choose temperatures, thresholds and gates on the run's validation images; predict and evaluate then read them."""
+    """Choose on the run's validation images how answers and masks are decided; predict and evaluate then do so."""
     from foveate.data.manifest import Manifest
     from foveate.engine.calibrate import calibrate as choose
+    from foveate.engine.calibrate import choices_of
     from foveate.recipes import load_run
 
-    rule = None if threshold == "half" else threshold
+    rule, opened = None if threshold == "half" else threshold, load_run(run)
     found = choose(
-        load_run(run), Manifest.read(manifest), threshold=rule, device=device, cache=cache_of(cache_limit), quiet=quiet
+        opened,
+        Manifest.read(manifest),
+        threshold=rule,
+        masks=masks,
+        device=device,
+        cache=cache_of(cache_limit),
+        quiet=quiet,
     )
     for question, heat in found.temperatures.items():
         cut = found.thresholds.get(question)
         typer.echo(f"{question}: temperature {heat:.3g}" + (f", yes from {cut:.3g}" if cut is not None else ""))
+    for question in found.thresholds if not found.temperatures else ():
+        typer.echo(f"{question}: yes from {found.thresholds[question]:.3g}; each member has its own temperature")
+    for choice in choices_of(opened):
+        typer.echo(str(choice))
     for gate in found.gates:
         typer.echo(f"{', '.join(gate.labels)}: marked where {gate.question} is at least {gate.threshold:.3g}")
 

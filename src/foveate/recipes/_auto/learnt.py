@@ -79,6 +79,13 @@ def decide_keep(deciding: Deciding, schema: LabelSchema, found: Survey) -> None:
     )
 
 
+def decide_postprocess(deciding: Deciding, schema: LabelSchema) -> None:
+    """Choose on the validation images, once trained, how answers and masks are decided."""
+    parts = ["the temperature of each answer"] * bool(schema.questions)
+    parts += [f"threshold and smallest lesion of each label that {LEAST} images or more bear"] * bool(schema.labels)
+    deciding.set("postprocess", True, f"chosen on the validation images once trained: {'; '.join(parts)}")
+
+
 def decide_balance(deciding: Deciding, schema: LabelSchema, found: Survey) -> None:
     """Draw answers equally often if the rarest of a question has less than half of its even share."""
     worst: tuple[float, str, str] | None = None

@@ -17,7 +17,7 @@ from foveate.engine.recipe import Recipe
 from foveate.engine.run import pick_device
 from foveate.models.parts.sources import resolve_weights
 from foveate.recipes._auto.cost import Cost, free_mib, measure, step_mib, steps_of
-from foveate.recipes._auto.learnt import decide_balance, decide_keep, decide_learnt
+from foveate.recipes._auto.learnt import decide_balance, decide_keep, decide_learnt, decide_postprocess
 from foveate.recipes._auto.lengths import FEWEST, Length, length, planned_epochs, spoken
 from foveate.recipes._auto.seeing import decide_colour, decide_frame, decide_variations, smallest_lesion, up
 from foveate.recipes._marking import RARE
@@ -67,6 +67,7 @@ def make_plan(make: Make, rows: Manifest, *, asked: Asked) -> Plan:
     _precision(draft, device)
     _length(draft, learnt, found, asked, device)
     decide_keep(deciding, learnt, found)
+    decide_postprocess(deciding, learnt)
     for name in asked.keywords:
         if name not in deciding:
             deciding.set(name, None, "")

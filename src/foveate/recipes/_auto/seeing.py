@@ -78,6 +78,14 @@ def decide_variations(deciding: Deciding, found: Survey) -> None:
         5.0 if oct_ else 15.0,
         "a B-scan is tilted by a few degrees at most" if oct_ else "a camera or a head is turned by that much",
     )
+    views = 2 ** (bool(deciding["mirror"]) + bool(deciding["turn_over"]))
+    deciding.set(
+        "flips",
+        views > 1,
+        f"images are read in the flips that training makes, probabilities averaged: {views} times the reading"
+        if views > 1
+        else "no flip is valid",
+    )
 
 
 def decide_frame(deciding: Deciding, schema: LabelSchema, found: Survey, *, windows: bool = True) -> None:

@@ -1,0 +1,88 @@
+"""A question about the whole image: its answers, their order, and the labels that are its evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+UNKNOWN = -1
+"""Index of an answer that nobody has given."""
+
+YES_NO = ("no", "yes")
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question about the whole image.
+
+    Args:
+        name: its key in manifests, logs and tables.
+        answers: exclusive answers in channel order; the default makes it a yes/no question (one logit).
+        ordered: the answers are grades; then kappa is weighted and neighbours may be merged.
+        evidence: labels whose pixels mean "yes" (yes/no questions only); ``check`` holds answers against them.
+        merged: for each answer the manifest's answers that it stands for, when answers were merged by `group`.
+
+    Raises:
+        ValueError: fewer than two answers, doubled answers, evidence for a question that is not yes/no.
+    """
+
+    name: str
+    answers: tuple[str, ...] = YES_NO
+    ordered: bool = False
+    evidence: tuple[str, ...] = ()
+    merged: tuple[tuple[str, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.answers) < 2 or len(set(self.answers)) < len(self.answers):
+            raise ValueError(f"question {self.name!r}: answers={list(self.answers)}; give at least two, all different")
+        if self.evidence and not self.yes_no:
+            raise ValueError(f"question {self.name!r}: evidence={list(self.evidence)} needs the answers 'no', 'yes'")
+
+    @property
+    def yes_no(self) -> bool:
+        """Whether one logit answers it."""
+        return self.answers == YES_NO
+
+    @property
+    def channels(self) -> int:
+        """Number of logits: 1 for yes/no, else one an answer."""
+        return 1 if self.yes_no else len(self.answers)
+
+    def index(self, answer: str | None) -> int:
+        """Position of an answer (its own name or one that was merged into it); `UNKNOWN` for None.
+
+        Raises:
+            ValueError: the answer is none of them.
+        """
+        if answer is None:
+            return UNKNOWN
+        if answer in self.answers:
+            return self.answers.index(answer)
+        for position, members in enumerate(self.merged):
+            if answer in members:
+                return position
+        raise ValueError(
+            f"question {self.name!r}: answer {answer!r} is none of {list(self.answers)}; leave out unknown ones"
+        )
+
+    def group(self, grouping: str) -> Question:
+        """The same question with neighbouring answers merged, e.g. ``"012|3"`` or ``"0,1,2|3"``.
+
+        Args:
+            grouping: groups parted by ``|``; inside, answers parted by commas, or one character each.
+
+        Raises:
+            ValueError: an answer is missing or doubled, or a group joins answers that are not neighbours.
+        """
+        groups = tuple(
+            tuple(part.split(",")) if "," in part or part in self.answers else tuple(part)
+            for part in grouping.split("|")
+        )
+        if tuple(answer for part in groups for answer in part) != self.answers:
+            raise ValueError(
+                f"grouping={grouping!r} must name every answer of {self.name!r} once and in order, "
+                f"like {'|'.join([','.join(self.answers[:-1]), self.answers[-1]])!r}"
+            )
+        if len(groups) < 2:
+            raise ValueError(f"grouping={grouping!r} leaves one group; part the answers with '|'")
+        names = tuple(part[0] if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in groups)
+        return replace(self, answers=names, merged=groups)
