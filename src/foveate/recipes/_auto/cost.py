@@ -23,6 +23,7 @@ KERNELS = 1.5
 """Memory of a process over that of its tensors: room of kernels inside an operation, and what the allocator keeps."""
 
 PROCESS = 600  # MiB of Python and torch's libraries
+SLOW = 5.0  # seconds of a step from which one more is timed, and no two
 SHARE = 0.5  # of the free memory that a plan may take
 
 
@@ -64,7 +65,8 @@ def steps_of(recipe: Recipe, stage: Stage, device: torch.device) -> Callable[[st
 def measure(recipe: Recipe, stage: Stage, *, device: torch.device, repeats: int = 2) -> Cost:
     """Seconds of a step and of reading one image; the first step, which builds kernels, does not count."""
     step = steps_of(recipe, stage, device)(recipe.precision)
-    times = [_seconds(step) for _ in range(1 + repeats)][1:]
+    first = _seconds(step)
+    times = [_seconds(step) for _ in range(repeats if first < SLOW else 1)]
     seen = recipe.seen_by(stage)
     network, images = place(stage.network(), device).eval(), min(4, seen.batch)
     infer, windows = seen.infer, 1

@@ -197,10 +197,12 @@ def _length(draft: _Draft, learnt: LabelSchema, found: Survey, asked: Asked, dev
     """
     deciding = draft.deciding
     costs, plan = _measured(draft, found, asked, device)
+    half = up(deciding["size"] / 2)
     for _ in range(3):
         if asked.seconds is None or plan.steps >= FEWEST or "size" in asked.keywords or "epochs" in asked.keywords:
             break
-        if deciding["size"] <= SMALLEST:
+        floor = max(SMALLEST, half) if plan.epochs else SMALLEST  # lesions that cannot be seen teach nothing
+        if deciding["size"] <= floor:
             break
         if deciding.get("window") is not None and "window" not in asked.keywords:
             decide_frame(deciding, learnt, found, windows=False)
@@ -209,7 +211,7 @@ def _length(draft: _Draft, learnt: LabelSchema, found: Survey, asked: Asked, dev
         else:
             factor = sqrt(max(plan.steps, 1) / FEWEST)
             size = min(up(deciding["size"] * factor), deciding["size"] - 32)
-            _shrink(draft, found, max(size, SMALLEST), f"smaller, so that some {FEWEST} steps fit into the time")
+            _shrink(draft, found, max(size, floor), f"smaller, so that some {FEWEST} steps fit into the time")
         costs, plan = _measured(draft, found, asked, device)
     if plan.epochs < 1 and "epochs" not in asked.keywords:
         raise ValueError(
