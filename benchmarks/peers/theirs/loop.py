@@ -136,11 +136,11 @@ def normalised(image: Tensor) -> Tensor:
 
 
 def train(network: nn.Module, task: dict[str, Any], *, loss: Loss) -> dict[str, float]:
-    """Train until the budget is spent; returns steps, epochs and seconds.
+    """Train until the budget is spent; returns steps, epochs, seconds, and CPU seconds of all threads.
 
     Args:
         network: is left with its last weights, in evaluation mode.
-        task: see `peers.theirs_calls`.
+        task: as `frames.task_of` and `training` make it.
         loss: of the network's output.
     """
     rows = [one for one in task["images"] if one["part"] == "train"]
@@ -152,7 +152,7 @@ def train(network: nn.Module, task: dict[str, Any], *, loss: Loss) -> dict[str, 
     network.to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=task["lr"], weight_decay=task["weight_decay"])
     total, steps, order = 60 * task["minutes"], 0, torch.zeros(0, dtype=torch.long)
-    begin = time.monotonic()
+    begin, spent = time.monotonic(), time.process_time()
     while (share := (time.monotonic() - begin) / total) < 1:
         if len(order) < batch:
             order = torch.randperm(len(rows))
@@ -170,7 +170,8 @@ def train(network: nn.Module, task: dict[str, Any], *, loss: Loss) -> dict[str, 
         if steps % 20 == 0:
             print(f"step {steps}, {time.monotonic() - begin:.0f} s", flush=True)
     network.eval()
-    return {"steps": steps, "epochs": steps * batch / len(rows), "seconds": time.monotonic() - begin}
+    seconds, cpu = time.monotonic() - begin, time.process_time() - spent
+    return {"steps": steps, "epochs": steps * batch / len(rows), "seconds": seconds, "cpu": cpu}
 
 
 @torch.inference_mode()

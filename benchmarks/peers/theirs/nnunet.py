@@ -35,7 +35,7 @@ def train_for(trainer: nnUNetTrainer, *, minutes: float) -> dict[str, float]:
     os.environ["nnUNet_n_proc_DA"] = "0"  # noqa: SIM112 - else a process beside the 2 cores augments
     trainer.on_train_start()
     trainer.network.train()
-    steps, total, begin = 0, 60 * minutes, time.monotonic()
+    steps, total, begin, spent = 0, 60 * minutes, time.monotonic(), time.process_time()
     while (share := (time.monotonic() - begin) / total) < 1:
         for group in trainer.optimizer.param_groups:
             group["lr"] = trainer.initial_lr * (1 - share) ** 0.9
@@ -43,7 +43,8 @@ def train_for(trainer: nnUNetTrainer, *, minutes: float) -> dict[str, float]:
         steps += 1
         if steps % 10 == 0:
             print(f"step {steps}, {time.monotonic() - begin:.0f} s, loss {float(loss):.3f}", flush=True)
-    return {"steps": steps, "seconds": time.monotonic() - begin, "batch": trainer.batch_size}
+    seconds, cpu = time.monotonic() - begin, time.process_time() - spent
+    return {"steps": steps, "seconds": seconds, "cpu": cpu, "batch": trainer.batch_size}
 
 
 def prepare(number: int, split: dict[str, list[str]], *, memory: float | None) -> nnUNetTrainer:
