@@ -30,7 +30,9 @@ def test_size_is_the_published_one_but_for_biases_before_a_normalisation(attend_
     assert (parameters(network) + biases) / 1e6 == pytest.approx(published, abs=0.005)
     with torch.device("meta"):
         ours = HBAUNet("resnet50", PPA, attend_skips=attend_skips)
-    assert parameters(ours) - parameters(network) == 2 * 33 + 1025  # two more pixel logits, one answer
+    assert (
+        parameters(ours) - parameters(network) == 2 * (9 * 32 + 1) + 1025
+    )  # two more logits of a 3x3 head, one answer
 
 
 def test_imagenet_weights_fill_all_of_the_encoder(real_weights: Path) -> None:

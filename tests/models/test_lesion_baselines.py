@@ -93,7 +93,7 @@ def test_fcn_starts_as_the_coarse_scores_enlarged() -> None:
     by_torch = torch.nn.functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
     torch.testing.assert_close(up[..., 1:-1, 1:-1], by_torch[..., 1:-1, 1:-1])
     image = torch.rand(1, 3, 160, 160)
-    assert (fine(image).pixel - coarse(image).pixel)[..., 64:96, 64:96].abs().max() < 0.1 * coarse(image).pixel.std()
+    assert (fine(image).pixel - coarse(image).pixel)[..., 64:96, 64:96].abs().max() < 0.2 * coarse(image).pixel.std()
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ from foveate.apps.readings import Figure, Readings
 from foveate.core.types import Case
 from foveate.data.manifest import Manifest
 from foveate.engine.ensemble import Ensemble
+from foveate.engine.plan import plan_rows
 from foveate.engine.run import Run
 from foveate.inference.cases import make_cases, pick, score_images
 from foveate.inference.predictor import Predictor
@@ -94,6 +95,7 @@ def run_report(run: Run, *, device: str = "auto", warn: Callable[[str], None] = 
         cases=cases,
         data_summary=summary,
         tables=tables,
+        plan=plan_rows(run.folder),
         absent=absent,
     )
 

@@ -48,6 +48,7 @@ def page(
     tables: Sequence[Table] = (),
     figures: Mapping[str, Sequence[Shot]] | None = None,
     warned: Sequence[str] = (),
+    plan: Sequence[tuple[str, str, str, str]] = (),
     absent: str = "one",
     repeats: int = 1000,
     each: int = 3,
@@ -68,6 +69,7 @@ def page(
         tables: more tables, such as `study.comparison`.
         figures: title of such a table -> pictures that stand under it.
         warned: lines of the box at the top, beside the labels and answers of ``counts`` that the network never gives.
+        plan: of a recipe that reads the data: name, value, reason and measurement of each decision.
         absent: what an image free of a label scores: a name of ``metrics.segmentation.ABSENT``.
         repeats: bootstrap draws.
         each: how many best, median and worst cases.
@@ -85,6 +87,7 @@ def page(
     )  # fmt: skip
     values["figures"] = figures or {}
     values["warned"] = [*(warnings({"": counts}) if counts is not None else []), *warned]
+    values["plan"] = sections.plan(plan)
     values["when"] = (when or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M %Z").strip()
     values["lead"] = f"{values['lead']}Written {values['when']}."
     maker = Environment(loader=FileSystemLoader(ROOM), autoescape=True, undefined=StrictUndefined, trim_blocks=True)

@@ -138,6 +138,18 @@ def _question(q: Question, counts: Counts, found: Mapping[str, Estimate]) -> dic
     }
 
 
+def plan(rows: Sequence[tuple[str, str, str, str]]) -> Table | None:
+    """The decisions of a plan as a table; None if there are none.
+
+    Args:
+        rows: name, value, reason and measurement of each.
+    """
+    if not rows:
+        return None
+    columns = tuple(Column(name) for name in ("decision", "value", "reason", "measured"))
+    return Table("Plan", columns, tuple(rows))
+
+
 def mapping(title: str, values: Mapping[str, Any]) -> Table | None:
     """Names and values as a table; None where there are none."""
     rows = tuple((str(k), "not given" if v is None else str(v)) for k, v in values.items())
