@@ -1,6 +1,7 @@
 """``fit --folds``, and what evaluate, calibrate, predict and report make of the folder."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,10 @@ def test_evaluate_reads_every_image_out_of_fold(desk: Path) -> None:
     told = say("evaluate", run.folder, desk / "m.jsonl", "--seen", "-o", desk / "seen", "--device", "cpu", "-q")
     assert "warning: the run has seen 18 of these 18 images in training" in told
     assert "18 by 3 of 3" in told
+    some = rows.with_rows(replace(row, split="test" if i < 4 else "train") for i, row in enumerate(rows))
+    path = some.write(desk / "some.jsonl").path
+    told = say("evaluate", run.folder, path, "-o", desk / "some", "--device", "cpu", "-q")
+    assert "4 by 1 of 3" in told  # without --split: the test split, if there is one
 
 
 def test_predict_reads_with_all_members(desk: Path) -> None:
@@ -116,8 +121,8 @@ def test_calibrate_reports_what_each_label_rests_on(desk: Path) -> None:
     ],
 )
 def test_what_can_not_be_is_refused(words: tuple[str, ...], expected: str, desk: Path) -> None:
-    path = Manifest.read(desk / "m.jsonl")
-    numbered = path.with_rows(type(row)(**{**vars(row), "fold": i % 3}) for i, row in enumerate(path))
+    rows = Manifest.read(desk / "m.jsonl")
+    numbered = rows.with_rows(replace(row, fold=i % 3) for i, row in enumerate(rows))
     file = numbered.write(desk / "numbered.jsonl").path
     result = CliRunner().invoke(app, ["fit", "joint_dice", str(file), "-o", str(desk / "run"), *WORDS, *words])
     assert isinstance(result.exception, ValueError)
