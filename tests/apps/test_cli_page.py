@@ -55,7 +55,7 @@ class Parameter:
         if not self.option:
             return ()
         given = [name for name in (self.info.default, *(self.info.param_decls or ())) if isinstance(name, str)]
-        return tuple(given) or (f"--{self.name}",)
+        return tuple(name for both in given for name in both.split("/")) or (f"--{self.name}",)
 
     @property
     def written(self) -> str:
