@@ -178,7 +178,12 @@ def the_tables_are_written(folder: Path, study: Study, rows: Manifest) -> None:
     assert record["manifest"]["hash"] == rows.hash
     assert record["folds"] == ["split"]
     assert list(record["tables"]) == ["Tasks"]
-    assert sorted(p.name for p in (folder / "tables").iterdir()) == ["tasks.csv", "tasks.tex", "tasks.txt"]
+    assert sorted(p.name for p in (folder / "tables").iterdir()) == [
+        "tasks.csv",
+        "tasks.tex",
+        "tasks.txt",
+        "tasks_below.csv",
+    ]
     text = (folder / "tables/tasks.txt").read_text()
     assert "The weights of each row are those of its lowest validation loss." in text
     tex = (folder / "tables/tasks.tex").read_text()
