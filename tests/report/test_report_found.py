@@ -80,11 +80,16 @@ def test_what_is_never_marked_is_best_of_nothing(clean, silent):
         assert flattered(figure, silent, absent="exclude")
         assert not flattered(figure, clean, absent="one")
     assert not flattered("dice_all/cup", silent, absent="one")
-    assert not flattered("dice_pooled/drusen", silent, absent="one")
-    assert flattered("dice/drusen", silent, absent="one")
-    assert not flattered("dice/drusen", silent, absent="exclude")
+    for figure in ("dice_pooled/drusen", "dice/drusen", "found/drusen", "presence_f1/drusen"):
+        assert flattered(figure, silent, absent="exclude")
+    for figure in ("dice_present", "dice", "auc/drusen"):
+        assert not flattered(figure, silent, absent="exclude")  # other labels may be marked best
+    assert flattered("dice", silent, absent="one")
+    nothing = {"tp": silent.pixels["tp"] * 0, "fp": silent.pixels["fp"] * 0}
+    mute = Counts(silent.schema, silent.pixels | nothing, silent.answers)
+    assert flattered("dice_present", mute, absent="exclude")
     table = report.comparison("t", rows, ["dice_all/drusen", "specificity/drusen"], repeats=2)
-    assert {(1, 1), (1, 4), (1, 5)} == table.unranked
+    assert {(1, column) for column in range(1, 6)} == table.unranked
     assert "Not marked as best" in str(table)
     assert number(table.rows[1][5]) == 1
     assert table.best(5) == frozenset()  # a single number is left
@@ -93,8 +98,8 @@ def test_what_is_never_marked_is_best_of_nothing(clean, silent):
 def test_methods_with_the_same_warning_share_a_line(clean, silent):
     assert warnings({"a": clean}) == []
     (line,) = warnings({"a": silent, "b": clean, "c": silent})
-    assert line.endswith("marked in none (a, c).")
-    assert warnings({"": silent}) == [line.removesuffix(" (a, c).") + "."]
+    assert line.endswith("marked in none (a; c).")
+    assert warnings({"": silent}) == [line.removesuffix(" (a; c).") + "."]
 
 
 def test_parts_are_of_masks_alone():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from foveate.metrics import segmentation
 from foveate.metrics.counts import Counts
 from foveate.metrics.found import found_of, total
 from foveate.metrics.interval import Estimate
@@ -21,9 +22,9 @@ OVERLAP = ("dice", "dice_all", "dice_present", "dice_pooled", "iou")
 DICE = ("dice_present", "dice")
 REWARD = ("dice_all", "specificity", "specificity_all", "pixel_accuracy", "false_alarms", "presence_accuracy",
           "presence_specificity")  # fmt: skip
-"""Figures that rise the more rarely a label is marked, even if it is marked in no image."""
+"""Figures of masks that are the better the more rarely a label is marked, even if it is marked in no image."""
 REWARD_ONE = ("dice", "iou", "sensitivity", "precision")
-"""Figures that do so under the policy "one"."""
+"""Figures that are so under the policy "one"."""
 
 
 def found_cells(counts: Counts, label: str = "") -> tuple[Share, Share]:
@@ -50,11 +51,14 @@ def warnings(rows: Mapping[str, Counts], *, never: Callable[[Counts], Sequence[s
     for method, counts in rows.items():
         for line in never(counts):
             found.setdefault(line, []).append(method)
-    return [line + (f" ({', '.join(methods)})." if any(methods) else ".") for line, methods in found.items()]
+    return [line + (f" ({'; '.join(methods)})." if any(methods) else ".") for line, methods in found.items()]
 
 
 def flattered(figure: str, counts: Counts, *, absent: str) -> bool:
-    """Whether a figure of masks is high because a label that images have was never marked: such a value is not ranked.
+    """Whether a method is not ranked by a figure of masks, because it never marks a label that images have.
+
+    By no figure of that label; by none of the means over labels that such a label raises; by no mean over labels if it
+    marks none of them.
 
     Args:
         figure: "dice", "dice_all/cup", ...
@@ -62,10 +66,17 @@ def flattered(figure: str, counts: Counts, *, absent: str) -> bool:
         absent: policy of the table.
     """
     kind, _, label = figure.partition("/")
-    if kind not in (*REWARD, *(REWARD_ONE if absent == "one" else ())):
-        return False
     silent = unmarked(counts)
-    return label in silent if label else bool(silent)
+    if not silent or not _of_masks(kind):
+        return False
+    if label or kind in (*REWARD, *(REWARD_ONE if absent == "one" else ())):
+        return label in silent if label else True
+    return silent == {label for label, part in counts.labels.items() if part.truth.any()}
+
+
+def _of_masks(kind: str) -> bool:
+    scores = (*segmentation.SCORES, *segmentation.FIXED, "found", "false_alarms")
+    return kind.removesuffix("_pooled") in scores or kind.startswith("presence_")
 
 
 def parts(names: Sequence[str]) -> list[str]:

@@ -156,7 +156,9 @@ def comparison(
     if len(parts) == 1:
         note.append(found.FOUND + f" {found.SUMMED}" * (parts[0] == ""))
     if unranked:
-        note.append("Not marked as best: values that are high because a label that images have was marked in none.")
+        note.append(
+            "Not marked as best: a method that never marks a label that images have (of a mean: one of its labels)."
+        )
     under = found.below(title, rows, labels=labels, found=ours, absent=absent) if labels else None
     return Table(title, tuple(column for column, _ in columns), tuple(lines), tuple(note), unranked, under)
 
