@@ -97,6 +97,8 @@ def test_the_report_has_a_table_and_the_curves_of_the_folds(desk: Path) -> None:
     (table,) = fold_tables(run, counts, absent="one")
     assert [row[0] for row in table.rows] == ["fold0", "fold1", "fold2", "all images"]
     assert [row[1] for row in table.rows] == [6, 6, 6, 18]
+    assert not any("Warning" in line or line.startswith("fold0:") for line in table.note)
+    assert "Dice where present, disc" in [column.name for column in table.columns]
 
 
 def test_calibrate_reports_what_each_label_rests_on(desk: Path) -> None:
