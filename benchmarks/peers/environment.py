@@ -120,6 +120,12 @@ def tail(log: Path, *, lines: int = 15) -> str:
     return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
 
+def reason(text: str) -> str:
+    """The message of a `CellError` in a line: how it ended, and the last line of its log."""
+    first, *rest = text.strip().splitlines() or ["unknown"]
+    return f"{first}: {rest[-1]}" if rest else first
+
+
 def expanded(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings with environment variables in their texts replaced.
 

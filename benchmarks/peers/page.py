@@ -10,6 +10,7 @@ from typing import Any
 from foveate import Manifest
 from foveate.metrics.counts import Counts
 from peers.counting import read_counts
+from peers.environment import reason
 from peers.intervals import REPEATS
 from peers.plan import Cell, DataSet, Plan
 from peers.tables import Row, difference_table, main_table
@@ -145,8 +146,8 @@ def _missing(cells: Sequence[Cell], plan: Plan, out: Path) -> str:
     for cell in sorted(cells, key=lambda cell: list(plan.methods).index(cell.method.name)):
         path = out / cell.folder / "failed.txt"
         if path.is_file():
-            reason = path.read_text(encoding="utf-8").strip().splitlines()[-1]
-            failed.append(f"{cell.method.name} {cell.fold}/{cell.seed} ({reason})")
+            why = reason(path.read_text(encoding="utf-8"))
+            failed.append(f"{cell.method.name} {cell.fold}/{cell.seed} ({why})")
         elif not _done(cell, out):
             lacking.setdefault(cell.method.name, []).append(f"{cell.fold}/{cell.seed}")
     lines = []

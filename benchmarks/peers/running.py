@@ -12,7 +12,7 @@ from typing import Any
 from foveate import Manifest
 from foveate.engine.checkpoint import write_json
 from peers.counting import between, count
-from peers.environment import CellError
+from peers.environment import CellError, reason
 from peers.frames import manifest_of
 from peers.plan import Cell, DataSet, Plan
 from peers.training import Told, train
@@ -100,7 +100,7 @@ def run(plan: Plan, cells: Sequence[Cell], out: Path, *, retry: bool = False, sa
         except CellError as error:
             failed += 1
             (folder / "failed.txt").write_text(f"{error}\n", encoding="utf-8")
-            say(f"  failed: {str(error).splitlines()[-1]}")
+            say(f"  failed: {reason(str(error))}")
     return failed
 
 

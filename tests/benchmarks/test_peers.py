@@ -397,7 +397,7 @@ def test_a_run_goes_on_where_it_was_stopped(
     trained.clear()
     assert command.main(words) == 1, "a cell failed"
     assert trained == ORDER[1:], "what was interrupted starts again, what failed does not stop the others"
-    assert "failed: out of memory" in capsys.readouterr().out
+    assert "failed: exit status 1: out of memory" in capsys.readouterr().out
     trained.clear()
     assert command.main(words) == 0
     assert trained == [], "nothing is left, and failed cells are not tried again"
@@ -408,7 +408,7 @@ def test_a_run_goes_on_where_it_was_stopped(
     assert "failed" in listed
     assert "5 trainings, 0.0 hours to do" in listed
     assert command.main(["page", str(out), "-o", str(tmp_path / "docs" / "page.md")]) == 0
-    assert "Failed: timm 0/0 (out of memory)." in (tmp_path / "docs" / "page.md").read_text()
+    assert "Failed: timm 0/0 (exit status 1: out of memory)." in (tmp_path / "docs" / "page.md").read_text()
     trouble["timm/fold0"] = None
     assert command.main([*words, "--retry"]) == 0
     assert trained == [("timm", 0, 0)]
