@@ -137,21 +137,21 @@ def test_hashes_are_remembered_between_runs_and_torn_lines_are_passed_over(
 ) -> None:
     picture(tmp_path / "a.bmp", 50)
     digest = sha256(tmp_path / "a.bmp")
-    assert Digests(tmp_path / "cache").of(tmp_path / "a.bmp", state_of(tmp_path / "a.bmp")) == digest
+    assert Digests(tmp_path / "cache").of(str(tmp_path / "a.bmp"), state_of(tmp_path / "a.bmp")) == digest
     (kept,) = (tmp_path / "cache/digests").iterdir()
     kept.write_text('["a.bmp", [1, 2]\n' + kept.read_text() + '["a.bmp", [1, 2, 3, 4], 5]\n{"x": 1}\n')
     monkeypatch.setattr(cache_digests.hashlib, "file_digest", None)
-    assert Digests(tmp_path / "cache").of(tmp_path / "a.bmp", state_of(tmp_path / "a.bmp")) == digest
+    assert Digests(tmp_path / "cache").of(str(tmp_path / "a.bmp"), state_of(tmp_path / "a.bmp")) == digest
 
 
 def test_a_young_file_is_hashed_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two writes within a tick of the clock have the same time."""
     picture(tmp_path / "a.bmp", 50)
     digests, state = Digests(tmp_path / "cache"), state_of(tmp_path / "a.bmp")
-    first = digests.of(tmp_path / "a.bmp", state)
+    first = digests.of(str(tmp_path / "a.bmp"), state)
     picture(tmp_path / "a.bmp", 51)
     monkeypatch.setattr(cache_digests, "_state", lambda _: state)
-    assert digests.of(tmp_path / "a.bmp", state) != first
+    assert digests.of(str(tmp_path / "a.bmp"), state) != first
     assert not (tmp_path / "cache").exists()
 
 

@@ -9,12 +9,12 @@ replaced is prepared anew, one that is gone is an error (`cache_digests`).
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from hashlib import sha256
+from operator import attrgetter
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,12 +37,15 @@ VERSION = 3
 HEADERS = (".mhd", ".xml", ".mha")
 """Endings of files whose pixels may lie in another one; only these are opened to find it."""
 
-SOURCE = tuple(f.name for f in fields(MaskSource))
+SOURCE = attrgetter(*(f.name for f in fields(MaskSource)))
+HOW = tuple(f.name for f in fields(Prepare) if f.name not in ("size", "graders"))
+"""Settings that the frame of an image follows from, beside its size; graders are of masks alone."""
+
 T = TypeVar("T")
 Named = tuple[str, int | None]
 """Path as in the manifest, and which frame of it."""
 
-Paths = tuple[Path, ...]
+Paths = tuple[str, ...]
 """A file, and those beside it that hold the pixels of a header."""
 
 
@@ -97,7 +100,7 @@ class Cache:
         schema: LabelSchema,
         prepare: Prepare,
         geometry: Geometry,
-        states: Mapping[Path, State],
+        states: Mapping[str, State],
     ) -> tuple[np.ndarray, np.ndarray]:
         shape = (len(schema.labels), *geometry.size)
         if not schema.labels:
@@ -126,38 +129,28 @@ class Cache:
         schema: LabelSchema,
         prepare: Prepare,
         files: Mapping[Named, Paths],
-        states: Mapping[Path, State],
+        states: Mapping[str, State],
     ) -> tuple[str, str]:
         """Key of the frame and key of the masks."""
 
-        def content(named: Named) -> list[str | int | None]:
-            """Hash of a file, its frame, hashes of the files beside a header."""
-            first, *others = [self._digests.of(path, states[path]) for path in files[named]]
-            return [first, named[1], *others]
+        def content(named: Named) -> tuple[object, ...]:
+            """Frame of a file, its hash, hashes of the files beside a header."""
+            return named[1], *(self._digests.of(path, states[path]) for path in files[named])
 
-        how = {f.name: getattr(prepare, f.name) for f in fields(prepare)} | {"size": prepare.shape}
-        graders = how.pop("graders")
         image = content((row.image, row.frame))
-        if row.sha256 not in (None, image[0]):
+        if row.sha256 not in (None, image[1]):
             self._warn(
                 "sha256",
                 f"{files[row.image, row.frame][0]} is not the file that was scanned (image {row.id!r}) and is used as "
                 "it is now; `foveate check` lists all such images; if the change is wanted, scan again",
             )
-        frame = _hash({"version": [VERSION, cv2.__version__, PIL.__version__], "image": image, "prepare": how})
+        how = (prepare.shape, *(getattr(prepare, name) for name in HOW))
+        frame = _hash((VERSION, cv2.__version__, PIL.__version__, image, how))
         members = _members(schema)
-        parts = {
-            "frame": frame,
-            "files": {f"{named[0]}#{named[1]}": content(named) for named in _mask_files(row, members)},
-            "masks": {
-                label: [[getattr(s, name) for name in SOURCE] for s in row.masks.get(label, ())] for label in members
-            },
-            "labels": schema.labels,
-            "united": schema.united,
-            "exclusive": schema.exclusive,
-            "graders": graders,
-        }
-        return frame, _hash(parts)
+        contents = [(named[0], content(named)) for named in _mask_files(row, members)]
+        masks = [(label, [SOURCE(source) for source in row.masks.get(label, ())]) for label in members]
+        read_as = (tuple(schema.labels), tuple(map(tuple, schema.united)), schema.exclusive, prepare.graders)
+        return frame, _hash((frame, contents, masks, read_as))
 
     def _load(self, key: str, kind: str, unpack: Callable[[np.ndarray], T | None]) -> T | None:
         """What is stored, or None if nothing is, it is damaged, or it may not be read."""
@@ -169,7 +162,7 @@ class Cache:
         self._space.touch(path)
         return unpack(data)
 
-    def _keep(self, key: str, kind: str, pack: Callable[[], bytes], states: Mapping[Path, State]) -> None:
+    def _keep(self, key: str, kind: str, pack: Callable[[], bytes], states: Mapping[str, State]) -> None:
         """Store what was just made, unless a file has changed since its key was found."""
         if "write" in self._warned or self.limit == 0 or any(state_of(path) != state for path, state in states.items()):
             return
@@ -212,15 +205,18 @@ def _mask_files(row: Row, members: list[str]) -> list[Named]:
 
 def _files(row: Row, root: Path, schema: LabelSchema) -> dict[Named, Paths]:
     """The files of a row that a sample is made of."""
-    named = {(row.image, row.frame), *_mask_files(row, _members(schema))}
-    return {
-        one: read.parts(root / one[0], frame=one[1]) if one[0].lower().endswith(HEADERS) else (root / one[0],)
-        for one in named
-    }
+    found: dict[Named, Paths] = {}
+    for name, frame in ((row.image, row.frame), *_mask_files(row, _members(schema))):
+        if name.lower().endswith(HEADERS):
+            found[name, frame] = tuple(map(str, read.parts(root / name, frame=frame)))
+        else:
+            found[name, frame] = (os.path.join(root, name),)
+    return found
 
 
-def _hash(parts: Mapping[str, object]) -> str:
-    return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+def _hash(parts: tuple[object, ...]) -> str:
+    """Of text, numbers, None, and tuples and lists of them, whose form in Python is unambiguous."""
+    return sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _opened(folder: Path, limit: int | None) -> Cache:

@@ -23,14 +23,17 @@ State = tuple[int, int, int, int]
 """Inode, size, time of modification and time of change of status in nanoseconds."""
 
 
-def state_of(path: Path) -> State:
+def state_of(path: str | Path) -> State:
     """The state of a file, of the one that it leads to if it is a link.
 
     Raises:
         Unreadable: there is no such file, or it may not be looked at.
     """
-    with read.reading(path):
-        return _state(path.stat())
+    try:
+        return _state(os.stat(path))
+    except OSError:
+        with read.reading(Path(path)):
+            raise
 
 
 class Digests:
@@ -44,10 +47,10 @@ class Digests:
 
     def __init__(self, folder: Path, *, keep: bool = True) -> None:
         self.folder, self.keep = folder / FOLDER, keep
-        self._known: dict[Path, tuple[State, str]] = {}
-        self._read: set[Path] = set()
+        self._known: dict[str, tuple[State, str]] = {}
+        self._read: set[str] = set()
 
-    def of(self, path: Path, state: State) -> str:
+    def of(self, path: str, state: State) -> str:
         """SHA-256 of a file, in hex.
 
         Args:
@@ -57,12 +60,13 @@ class Digests:
         Raises:
             Unreadable: it cannot be read.
         """
-        if path.parent not in self._read:
-            self._recall(path.parent)
+        folder = os.path.dirname(path)
+        if folder not in self._read:
+            self._recall(folder)
         seen = self._known.get(path)
         if seen is not None and seen[0] == state:
             return seen[1]
-        with read.reading(path), path.open("rb") as file:
+        with read.reading(Path(path)), open(path, "rb") as file:
             before = _state(os.fstat(file.fileno()))
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             after = _state(os.fstat(file.fileno()))
@@ -72,7 +76,7 @@ class Digests:
                 self._keep(path, state, digest)
         return digest
 
-    def _recall(self, folder: Path) -> None:
+    def _recall(self, folder: str) -> None:
         """Read the hashes of a folder's files that earlier runs kept."""
         kept = self._file(folder)
         try:
@@ -87,12 +91,13 @@ class Digests:
             except (ValueError, TypeError):  # two processes may have written into one line
                 continue
             if isinstance(name, str) and isinstance(digest, str) and len(digest) == 64:
-                self._known[folder / name] = (inode, size, modified, changed), digest
+                self._known[os.path.join(folder, name)] = (inode, size, modified, changed), digest
         self._read.add(folder)
 
-    def _keep(self, path: Path, state: State, digest: str) -> None:
-        line = json.dumps([path.name, state, digest]) + "\n"
-        kept = self._file(path.parent)
+    def _keep(self, path: str, state: State, digest: str) -> None:
+        folder, name = os.path.split(path)
+        line = json.dumps([name, state, digest]) + "\n"
+        kept = self._file(folder)
         try:
             kept.parent.mkdir(parents=True, exist_ok=True)
             with kept.open("ab", buffering=0) as file:  # one write, at the end whoever else writes
@@ -100,7 +105,7 @@ class Digests:
         except OSError:
             return
 
-    def _file(self, folder: Path) -> Path:
+    def _file(self, folder: str) -> Path:
         name = hashlib.sha256(os.path.abspath(folder).encode("utf-8", "surrogateescape")).hexdigest()
         return self.folder / f"{name}.jsonl"
 

@@ -29,6 +29,8 @@ WHITE = 250  # JPEG leaves borders of 255 at 250 and above
 RINGING = 3  # pixels beside a white border that JPEG has brightened
 TILES = (8, 8)
 COARSE = 512  # pixels of the longer side at which the field of view is found
+LARGE = 1 << 20  # pixels from which on a mask with few marked ones is brought to its frame pixel by pixel
+SPARSE = 64  # times more pixels than marked ones
 TWICE = 2  # a reduced picture has at least so many pixels per pixel of the frame, in rows and in columns
 SPARE = 3  # the same where the crop is not known yet: fields down to two thirds of the image are decoded once
 
@@ -313,9 +315,10 @@ def frame_masks(
     cover = np.zeros((len(masks), *geometry.size), np.float32)
     sure = np.zeros((len(masks), *geometry.size), bool)
     for label in range(len(masks)):
-        seen = _shrunk(known[label], geometry)
-        _part(cover[label], geometry.inner)[:] = _shrunk(masks[label], geometry) / np.maximum(seen, 1e-6)
-        _part(sure[label], geometry.inner)[:] = seen >= 0.5
+        judged, marked = (_part(plane[label].view(bool), geometry.crop) for plane in (known, masks))
+        _part(cover[label], geometry.inner)[:], _part(sure[label], geometry.inner)[:] = _covered(
+            marked, judged, geometry.inner[2:]
+        )
     out = _won(cover) if exclusive else cover >= 0.5
     for label in range(len(masks)):
         kept = _lost(cover[label], out[label])
@@ -323,25 +326,67 @@ def frame_masks(
             if exclusive:
                 out[:, kept] = False
             out[label] |= kept
-    return out.astype(np.uint8), (sure | out).astype(np.uint8)
+    sure |= out
+    return out.view(np.uint8), sure.view(np.uint8)
 
 
-def _shrunk(mask: UInt8[np.ndarray, "H W"], geometry: Geometry) -> Float[np.ndarray, "h w"]:
-    part, shape = _part(mask, geometry.crop), geometry.inner[2:]
-    flags = part.view(bool)
-    if not flags.any():
-        return np.zeros(shape, np.float32)
-    if flags.all():
-        return _full((part.shape[0], part.shape[1]), shape)
-    return resize(part.astype(np.float32), shape)
+def _covered(
+    marked: Bool[np.ndarray, "H W"], known: Bool[np.ndarray, "H W"], shape: tuple[int, int]
+) -> tuple[Float[np.ndarray, "h w"] | float, Bool[np.ndarray, "h w"] | bool]:
+    """Share of the known part of each pixel of the frame that is marked, and whether half of the pixel is known."""
+    whole = bool(known.all())
+    seen = None if whole else resize(known.astype(np.float32), shape)
+    sure = True if seen is None else seen >= 0.5
+    count = np.count_nonzero(marked)
+    if count == 0:
+        return 0.0, sure
+    if seen is None:
+        shrinks = marked.shape[0] >= shape[0] and marked.shape[1] >= shape[1]
+        if shrinks and marked.size >= LARGE and count * SPARSE <= marked.size:
+            return _sparse_average(marked, shape), sure
+        seen = _ones((marked.shape[0], marked.shape[1]), shape)
+    return resize(marked.astype(np.float32), shape) / np.maximum(seen, 1e-6), sure
 
 
 @lru_cache(maxsize=2)
-def _full(size: tuple[int, int], shape: tuple[int, int]) -> Float[np.ndarray, "h w"]:
+def _ones(size: tuple[int, int], shape: tuple[int, int]) -> Float[np.ndarray, "h w"]:
     """A plane of ones, resized: 1 up to rounding, the same rounding as of the masks that are divided by it."""
-    full = resize(np.ones(size, np.float32), shape)
-    full.setflags(write=False)
-    return full
+    ones = resize(np.ones(size, np.float32), shape)
+    ones.setflags(write=False)
+    return ones
+
+
+def _sparse_average(marked: Bool[np.ndarray, "H W"], shape: tuple[int, int]) -> Float[np.ndarray, "h w"]:
+    """Area average of a plane of which few pixels are marked: each is added to the pixels that it falls on.
+
+    Lesions of a photograph of 4288 x 2848 in 4 ms instead of 40.
+
+    Args:
+        marked: in the original.
+        shape: of the result, no larger.
+    """
+    (down, upper), (across, left) = (_falls(n, m) for n, m in zip(marked.shape, shape, strict=True))
+    rows, cols = np.divmod(np.flatnonzero(marked), marked.shape[1])
+    total = np.zeros((shape[0] + 1) * (shape[1] + 1))  # a last row and column for what falls beyond: nothing
+    places = []
+    for row, of_row in ((down[rows], upper[rows]), (down[rows] + 1, 1 - upper[rows])):
+        for col, of_col in ((across[cols], left[cols]), (across[cols] + 1, 1 - left[cols])):
+            part = of_row * of_col
+            some = np.flatnonzero(part)  # most pixels fall on one
+            places.append((row * (shape[1] + 1) + col)[some])
+            np.add.at(total, places[-1], part[some])
+    area = (marked.shape[0] / shape[0]) * (marked.shape[1] / shape[1])
+    out = np.zeros(total.shape, np.float32)
+    for place in places:  # rounded, so that half is half whatever the order of the sum
+        out[place] = (total[place] / area).round(6)
+    return out.reshape(shape[0] + 1, -1)[:-1, :-1]
+
+
+def _falls(count: int, less: int) -> tuple[np.ndarray, np.ndarray]:
+    """For each of ``count`` pixels along an axis, the first of ``less`` pixels that it falls on, and its part there."""
+    at, step = np.arange(count), count / less
+    first = np.minimum((at / step).astype(np.int64), less - 1)
+    return first, np.minimum((first + 1) * step - at, 1.0)
 
 
 def _won(cover: Float[np.ndarray, "l h w"]) -> Bool[np.ndarray, "l h w"]:
@@ -355,8 +400,8 @@ def _lost(cover: Float[np.ndarray, "h w"], kept: Bool[np.ndarray, "h w"]) -> Boo
     touched = cover > 0
     if not touched.any():
         return None
-    count, parts = cv2.connectedComponents(touched.astype(np.uint8), connectivity=8)
-    inside = np.flatnonzero(parts)  # most of a mask is background
+    count, parts = cv2.connectedComponents(touched.view(np.uint8), connectivity=8)
+    inside = np.flatnonzero(touched)  # most of a mask is background
     numbers = parts.ravel()[inside]
     empty = np.ones(count, bool)
     empty[0] = False
@@ -366,4 +411,6 @@ def _lost(cover: Float[np.ndarray, "h w"], kept: Bool[np.ndarray, "h w"]) -> Boo
     most = np.zeros(count, np.float32)
     np.maximum.at(most, numbers, cover.ravel()[inside])
     floor = np.minimum(0.25, most)
-    return np.asarray(empty[parts] & (cover >= floor[parts]))
+    found = np.zeros(cover.size, bool)
+    found[inside] = empty[numbers] & (cover.ravel()[inside] >= floor[numbers])
+    return found.reshape(cover.shape)

@@ -166,10 +166,10 @@ class _Mask:
     def _one_of(self, wanted: tuple[int, ...]) -> Bool[np.ndarray, "h w"]:
         if self.coloured:
             raise Unreadable(self.path, "is in true colours, so it holds no index values; use above or below")
-        found = np.zeros(self.values.shape, bool)
-        for value in wanted:
+        found = self.values == wanted[0] if wanted else np.zeros(self.values.shape, bool)
+        for value in wanted[1:]:
             found |= self.values == value
-        return found
+        return np.asarray(found)
 
     def read(self, source: MaskSource) -> tuple[np.ndarray, np.ndarray]:
         """(marked, known) of one source."""
@@ -183,7 +183,9 @@ class _Mask:
             marked = self.bright > source.above
         else:
             marked = self.bright < (source.below or 0)
-        known = ~self._one_of(source.ignore) if source.ignore else np.ones(marked.shape, bool)
+        if not source.ignore:
+            return np.asarray(marked), np.ones(marked.shape, bool)
+        known = ~self._one_of(source.ignore)
         return np.asarray(marked & known), known
 
 
@@ -282,7 +284,8 @@ def masks(
 
     for position, label in enumerate(schema.labels):
         marked, known = _merged(union, [one(member) for member in schema.members(label)])
-        out[position], out_known[position] = marked & known, known
+        np.logical_and(marked, known, out=out[position].view(bool))
+        out_known[position] = known
     return out, out_known
 
 
