@@ -283,3 +283,36 @@ def test_key_follows_contents_masks_labels_and_numbers(
     (tmp_path / "m.png").unlink()
     with pytest.raises(Unreadable, match="no such file"):
         cache.key(row, tmp_path, SCHEMA, prepare)
+
+
+@pytest.mark.parametrize(
+    ("rows", "cols", "shape"), [(1100, 1300, (220, 260)), (1423, 999, (512, 371)), (1100, 1300, (1100, 433))]
+)
+def test_few_marked_pixels_of_a_large_image_are_averaged_as_many_are(
+    rows: int, cols: int, shape: tuple[int, int]
+) -> None:
+    rng = np.random.default_rng(rows)
+    mask = np.zeros((rows, cols), np.uint8)
+    for _ in range(60):
+        cv2.circle(mask, rng.integers(0, [cols, rows]).tolist(), int(rng.integers(0, 9)), 1, -1)
+    mask[-1, -1] = mask[0, 0] = 1
+    known = np.ones_like(mask)
+    found, sure = prepare_file._covered(mask.view(bool), known.view(bool), shape)
+    np.testing.assert_allclose(found, prepare_file.resize(mask.astype(np.float32), shape), atol=2e-6)
+    assert sure is True
+    geometry = Geometry((rows, cols), (0, 0, rows, cols), (0, 0, *shape), shape)
+    quick = frame_masks(mask[None], known[None], geometry)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prepare_file, "LARGE", 1 << 40)
+        plain = frame_masks(mask[None], known[None], geometry)
+    assert quick[0].sum() > 100
+    assert (quick[0] != plain[0]).sum() <= 2, "but for a pixel that is covered by half, up to rounding"
+    np.testing.assert_array_equal(quick[1], plain[1])
+
+
+def test_half_covered_is_marked_whatever_the_order_of_the_sum() -> None:
+    mask = np.zeros((1, 1200, 1800), np.uint8)
+    mask[0, :6, 3:9] = mask[0, 600:606, 600:603] = 1  # halves of blocks of 6 x 6
+    geometry = Geometry((1200, 1800), (0, 0, 1200, 1800), (0, 0, 200, 300), (200, 300))
+    found, _ = frame_masks(mask, np.ones_like(mask), geometry)
+    assert np.argwhere(found[0]).tolist() == [[0, 0], [0, 1], [100, 100]]
