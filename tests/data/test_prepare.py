@@ -16,10 +16,13 @@ from foveate.core.labels import LabelSchema, Question
 from foveate.core.shapes import Geometry
 from foveate.core.types import MaskSource, Row, Sample
 from foveate.data import cache as cache_file
+from foveate.data import frame_masks as frame_masks_file
 from foveate.data import prepare as prepare_file
 from foveate.data.cache import Cache
-from foveate.data.prepare import Prepare, field, fill_white_edges, frame_masks
+from foveate.data.frame_masks import frame_masks
+from foveate.data.prepare import Prepare, field, fill_white_edges
 from foveate.data.read import Unreadable
+from foveate.data.resizing import resize
 
 SCHEMA = LabelSchema((Question("dr", ("none", "mild")), Question("edema")), ("exudate", "vessel"))
 SIDES = st.integers(3, 90)
@@ -297,13 +300,13 @@ def test_few_marked_pixels_of_a_large_image_are_averaged_as_many_are(
         cv2.circle(mask, rng.integers(0, [cols, rows]).tolist(), int(rng.integers(0, 9)), 1, -1)
     mask[-1, -1] = mask[0, 0] = 1
     known = np.ones_like(mask)
-    found, sure = prepare_file._covered(mask.view(bool), known.view(bool), shape)
-    np.testing.assert_allclose(found, prepare_file.resize(mask.astype(np.float32), shape), atol=2e-6)
+    found, sure = frame_masks_file._covered(mask.view(bool), known.view(bool), shape)
+    np.testing.assert_allclose(found, resize(mask.astype(np.float32), shape), atol=2e-6)
     assert sure is True
     geometry = Geometry((rows, cols), (0, 0, rows, cols), (0, 0, *shape), shape)
     quick = frame_masks(mask[None], known[None], geometry)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prepare_file, "LARGE", 1 << 40)
+        patch.setattr(frame_masks_file, "LARGE", 1 << 40)
         plain = frame_masks(mask[None], known[None], geometry)
     assert quick[0].sum() > 100
     assert (quick[0] != plain[0]).sum() <= 2, "but for a pixel that is covered by half, up to rounding"

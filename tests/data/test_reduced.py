@@ -17,6 +17,7 @@ from foveate.data import prepare as prepare_file
 from foveate.data import read
 from foveate.data.cache import Cache
 from foveate.data.prepare import Prepare
+from foveate.data.resizing import average, resize
 
 SCHEMA = LabelSchema((Question("dr"),), ("spot",))
 
@@ -163,7 +164,7 @@ def test_the_average_is_exact_where_the_last_pixel_is_a_part(
     extent = rows / factor, cols / factor
     shape = tuple(data.draw(st.integers(1, max(1, int(length // 2)))) for length in extent)
     image = np.random.default_rng(rows).integers(0, 256, (-(-rows // factor), -(-cols // factor), 3), np.uint8)
-    found = prepare_file._average(image, shape, extent)
+    found = average(image, shape, extent)
 
     def weights(count: int, length: float, pixels: int) -> np.ndarray:
         edges = np.arange(count + 1) * length / count
@@ -194,7 +195,7 @@ def test_the_field_is_found_on_the_reduced_picture_and_undone_exactly(
     assert left + width <= shape[1]
     assert min(height / after.geometry.inner[2], width / after.geometry.inner[3]) >= 2 * factors[-1] or factors[-1] == 1
     assert after.geometry.undo(torch.rand(1, *after.geometry.size)).shape == (1, *shape)
-    same = prepare_file.resize(
+    same = resize(
         read.image(path)[top : top + height, left : left + width], after.geometry.inner[2:]
     )  # the same crop of the whole image
     down, across, rows, cols = after.geometry.inner
