@@ -37,6 +37,9 @@ VERSION = 3
 HEADERS = (".mhd", ".xml", ".mha")
 """Endings of files whose pixels may lie in another one; only these are opened to find it."""
 
+ROOMY = 1_000_000
+"""Bytes of a limit from which on hashes are kept too."""
+
 SOURCE = attrgetter(*(f.name for f in fields(MaskSource)))
 HOW = tuple(f.name for f in fields(Prepare) if f.name not in ("size", "graders"))
 """Settings that the frame of an image follows from, beside its size; graders are of masks alone."""
@@ -62,7 +65,7 @@ class Cache:
 
     def __init__(self, folder: Path, *, limit: int | None = None) -> None:
         self.folder = folder
-        self._digests, self._space = Digests(folder, keep=limit != 0), Space(folder, limit)
+        self._digests, self._space = Digests(folder, keep=limit is None or limit >= ROOMY), Space(folder, limit)
         self._warned: set[str] = set()
 
     def __reduce__(self) -> tuple[Callable[..., Cache], tuple[Path, int | None]]:
