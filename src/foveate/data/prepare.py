@@ -24,7 +24,8 @@ from foveate.core.shapes import Box, Geometry
 from foveate.core.types import Row, Sample
 from foveate.data import read
 from foveate.data.frame_masks import frame_masks as frame_masks
-from foveate.data.resizing import average, part_of, resize
+from foveate.data.resizing import average, part_of
+from foveate.data.resizing import resize as resize
 
 WHITE = 250  # JPEG leaves borders of 255 at 250 and above
 RINGING = 3  # pixels beside a white border that JPEG has brightened
