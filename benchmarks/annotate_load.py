@@ -25,14 +25,14 @@ import httpx
 import numpy as np
 from sqlalchemy import select
 
-from foveate.apps.annotate import accounts
-from foveate.apps.annotate.desk import cookie_of
-from foveate.apps.annotate.room import Room, init
-from foveate.apps.annotate.tables import History
+from foveate.annotate import accounts
+from foveate.annotate.desk import cookie_of
+from foveate.annotate.room import Room, init
+from foveate.annotate.tables import History
 from foveate.data import synthetic
 from foveate.data.manifest import Manifest
 
-START = "import sys; from foveate.apps.cli import main; sys.argv = ['foveate', 'annotate', *sys.argv[1:]]; main()"
+START = "import sys; from foveate.cli.main import main; sys.argv = ['foveate', 'annotate', *sys.argv[1:]]; main()"
 SCRIPT = Path(__file__).parent.parent / ".ci" / "postgres"
 PROTOCOL = """name = "load"
 readers = {readers}

@@ -16,11 +16,11 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "apps" / "annotate"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "annotate"))
 
 from annotate_browser import CHROMIUM, LARGE, PROTOCOL, SWITCHES, Screen, context, photographs, served
 
-from foveate.apps.annotate.room import init
+from foveate.annotate.room import init
 
 LATENCY = """() => {
   window.late = [];

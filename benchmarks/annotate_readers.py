@@ -37,9 +37,9 @@ import httpx
 import numpy as np
 
 from foveate import Manifest, evaluate, fit, load_recipe
-from foveate.apps.annotate.export import export
-from foveate.apps.annotate.room import Room, init
-from foveate.apps.verbs.options import keywords
+from foveate.annotate.export import export
+from foveate.annotate.room import Room, init
+from foveate.cli.options import keywords
 from foveate.core.regions import NAMES, Regions, located
 from foveate.data import read
 from foveate.data.agreement import cohen

@@ -33,7 +33,7 @@ import torch
 from foveate import Manifest, load_study
 from foveate.core.types import Batch
 from foveate.engine.recipe import PRECISIONS, Recipe
-from foveate.engine.run import Reader, pick_device
+from foveate.engine.run import StagePipeline, pick_device
 from foveate.engine.study import Study
 from foveate.models.parts.size import peak_mib, size_mib
 from foveate.recipes import load_run
@@ -77,7 +77,7 @@ def blank(recipe: Recipe, count: int) -> Batch:
     return Batch(recipe.schema, tuple(f"blank{i}" for i in range(count)), image, answers, labels, labels)
 
 
-def cost(reader: Reader, batch: Batch, device: torch.device, repeats: int) -> tuple[float, float]:
+def cost(reader: StagePipeline, batch: Batch, device: torch.device, repeats: int) -> tuple[float, float]:
     """Milliseconds of one call (median) and peak MiB."""
     cuda = device.type == "cuda"
 

@@ -13,9 +13,9 @@ from PIL import Image
 
 from foveate import Manifest, Predictor, load_run, synthetic
 from foveate.core.types import Case
-from foveate.inference.cases import make_cases, pick, score_images
+from foveate.inference.case_choice import make_cases, pick, score_images
 from foveate.metrics.counts import Counts
-from foveate.report.cases import Panel, answers, case_sheet, sheet
+from foveate.report.case_sheets import Panel, answers, case_sheet, sheet
 from foveate.report.overlay import activation, overlay
 
 SHOWN = {"fundus": (3, 8), "oct": (2, 8), "enface": (0, 3)}

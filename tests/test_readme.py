@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from foveate.apps.cli import app
+from foveate.cli.main import app
 from foveate.data import synthetic
 from foveate.data.manifest import Manifest
 from foveate.data.split import split

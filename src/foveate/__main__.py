@@ -1,6 +1,6 @@
 """``python -m foveate`` is the command line."""
 
-from foveate.apps.cli import main
+from foveate.cli.main import main
 
 if __name__ == "__main__":
     main()

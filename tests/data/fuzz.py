@@ -24,9 +24,9 @@ from pathlib import Path
 
 import numpy as np
 from dicom_files import dicom, jpeg, tomography
+from format_files import e2e, fda, heyex_xml, metaimage, nifti, vol, volume
 from PIL import Image
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
-from reader_files import e2e, fda, heyex_xml, metaimage, nifti, vol, volume
 
 from foveate.core.labels import LabelSchema
 from foveate.core.types import MaskSource, Row

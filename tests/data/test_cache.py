@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from reader_files import metaimage, volume
+from format_files import metaimage, volume
 
 from foveate.core.labels import LabelSchema
 from foveate.core.types import MaskSource, Row

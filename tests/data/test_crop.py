@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from foveate import load_recipe
-from foveate.apps.cli import app
+from foveate.cli.main import app
 from foveate.core.labels import Question
 from foveate.core.regions import disc_of
 from foveate.core.types import Cue

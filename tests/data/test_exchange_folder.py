@@ -8,8 +8,8 @@ from exchange_cases import SHAPE, build, mask, same
 from PIL import Image
 from typer.testing import CliRunner
 
-from foveate.apps.cli import app
-from foveate.core import find
+from foveate.cli.main import app
+from foveate.core import plugins as find
 from foveate.core.labels import Question
 from foveate.data.adapters import scan
 from foveate.data.exchange import folder

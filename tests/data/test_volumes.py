@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dicom_files import dicom, tomography
+from format_files import e2e, fda, heyex_xml, metaimage, nifti, vol, volume
 from PIL import Image
-from reader_files import e2e, fda, heyex_xml, metaimage, nifti, vol, volume
 
 from foveate.data import read
 from foveate.data.adapters import scan as scan_set

@@ -12,7 +12,7 @@ from foveate.core.types import Batch, Outputs
 from foveate.data.prepare import Prepare
 from foveate.engine.crops import DrawnWindows
 from foveate.engine.recipe import Recipe, Stage
-from foveate.engine.run import Reader, enlarged, shrunk
+from foveate.engine.run import StagePipeline, enlarged, shrunk
 from foveate.engine.window import SlidingWindow
 from foveate.losses.pixel import bce
 from foveate.losses.weigh import Weigh
@@ -66,13 +66,13 @@ def test_a_smaller_frame_is_the_mean_of_the_larger() -> None:
 def test_reading_takes_answers_of_one_and_masks_of_the_other() -> None:
     one = batch()
     whole = recipe()
-    outputs = Reader(whole, {stage.name: stage.network() for stage in whole.stages})(one)
+    outputs = StagePipeline(whole, {stage.name: stage.network() for stage in whole.stages})(one)
     assert outputs.image is not None
     assert outputs.image.flatten().tolist() == [8.0, 8.0]
     assert outputs.pixel is not None
     torch.testing.assert_close(outputs.pixel, one.image, atol=1e-5, rtol=1e-4)
     alone = replace(whole, stages=whole.stages[:1])
-    alone_out = Reader(alone, {"answer": Echo(True)})(one)
+    alone_out = StagePipeline(alone, {"answer": Echo(True)})(one)
     assert alone_out.pixel is not None
     assert alone_out.pixel.shape == one.image.shape
 

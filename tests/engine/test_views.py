@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from foveate.core.types import Batch, Outputs
 from foveate.data.loader import Dataset, batches
 from foveate.engine.recipe import Recipe, Stage
-from foveate.engine.run import Reader
-from foveate.engine.share import stage_key
+from foveate.engine.run import StagePipeline
+from foveate.engine.stage_reuse import stage_key
 from foveate.engine.views import ALL, VIEWS, turned, turned_back
 from foveate.engine.window import SlidingWindow
 from foveate.losses.answer import cross_entropy
@@ -71,10 +71,10 @@ def recipe_of(*networks: type[nn.Module], views: tuple[str, ...] = ()) -> Recipe
     return tiny_recipe(epochs=1).with_(stages=tuple(stages), views=views)
 
 
-def reader(recipe: Recipe, seed: int = 0) -> Reader:
+def reader(recipe: Recipe, seed: int = 0) -> StagePipeline:
     torch.manual_seed(seed)
     networks = {stage.name: stage.network().eval() for stage in recipe.stages}
-    return Reader(recipe, networks)
+    return StagePipeline(recipe, networks)
 
 
 @pytest.fixture(scope="module")

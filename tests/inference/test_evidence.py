@@ -12,17 +12,17 @@ from test_predictor import Bright, bright, photograph
 from torch import Tensor
 from typer.testing import CliRunner
 
-from foveate.apps import predicting
-from foveate.apps.cli import app
-from foveate.apps.predicting import bound, guideline_for, predict_all
+from foveate.cli.main import app
 from foveate.core.guideline import GUIDELINE
 from foveate.core.labels import LabelSchema, Question
 from foveate.core.types import Outputs, Prediction
 from foveate.data.synthetic import SCHEMAS, draw
 from foveate.engine.run import Run
+from foveate.inference import predict_files as predicting
 from foveate.inference import predictor
 from foveate.inference.evidence import Evidence, explain
-from foveate.inference.write import write_evidence
+from foveate.inference.predict_files import bound, guideline_for, predict_all
+from foveate.inference.write_results import write_evidence
 
 GRADE = Question("grade", GUIDELINE.grades, ordered=True)
 SCHEMA = LabelSchema((GRADE, Question("dme", evidence=("hard_exudate",))), ("haemorrhage", "hard_exudate", "disc"))

@@ -18,7 +18,7 @@ from foveate.engine.checkpoint import save_weights
 from foveate.engine.recipe import Recipe, Stage
 from foveate.engine.run import Run
 from foveate.inference.pointing import Eye, pointed
-from foveate.inference.predictor import Predictor, Reading
+from foveate.inference.predictor import ImageResult, Predictor
 from foveate.losses.pixel import bce
 from foveate.losses.weigh import Weigh
 
@@ -134,7 +134,7 @@ def test_a_manifest_tells_of_its_images(predictor: Predictor, tmp_path: Path) ->
     )
     files = [tmp_path / name for name in ("a.png", "b.png", "c.png")]
     found = list(predictor.many(files, cam=True, rows=Manifest(SCHEMA, rows, tmp_path)))
-    first, second, third = (one for one in found if isinstance(one, Reading))
+    first, second, third = (one for one in found if isinstance(one, ImageResult))
     assert (first.id, first.spacing, first.eye) == ("a", (0.01, 0.02), Eye(DISC, FOVEA, "OD"))
     assert first.pointed["spot_present"].highest == second.pointed["spot_present"].highest == "macula"
     assert (third.eye, third.pointed) == (Eye(), {})

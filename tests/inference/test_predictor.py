@@ -18,8 +18,8 @@ from foveate.data.prepare import Prepare
 from foveate.engine.checkpoint import save_weights
 from foveate.engine.recipe import Recipe, Stage
 from foveate.engine.run import Run
-from foveate.inference.predictor import Predictor, Reading, Unread
-from foveate.inference.write import list_images, write_reading
+from foveate.inference.predictor import ImageResult, Predictor, UnreadImage
+from foveate.inference.write_results import list_images, write_reading
 from foveate.losses.pixel import bce
 from foveate.losses.weigh import Weigh
 
@@ -187,9 +187,9 @@ def test_what_cannot_be_read_does_not_stop_the_rest(predictor: Predictor, tmp_pa
     Image.fromarray(pixels[::2]).save(tmp_path / "d.png")
     files = [tmp_path / name for name in ("a.png", "b.png", "c.jpg", "gone.png", "d.png")]
     found = list(predictor.many(files))
-    assert [type(reading) for reading in found] == [Reading, Unread, Unread, Unread, Reading]
-    assert [r.id for r in found if isinstance(r, Reading)] == ["a", "d"]
-    unread = {r.path.name: r.reason for r in found if isinstance(r, Unread)}
+    assert [type(reading) for reading in found] == [ImageResult, UnreadImage, UnreadImage, UnreadImage, ImageResult]
+    assert [r.id for r in found if isinstance(r, ImageResult)] == ["a", "d"]
+    unread = {r.path.name: r.reason for r in found if isinstance(r, UnreadImage)}
     assert "cannot be decoded" in unread["b.png"]
     assert "cannot be decoded" in unread["c.jpg"]
     assert unread["gone.png"] == "there is no such file"
@@ -257,7 +257,7 @@ def test_a_volume_is_read_scan_by_scan(predictor: Predictor, tmp_path: Path) -> 
     pixels, _ = photograph((70, 81))
     pages = [Image.fromarray(np.roll(pixels, shift, 1)) for shift in (0, 8, 16)]
     pages[0].save(tmp_path / "stack.tif", save_all=True, append_images=pages[1:])
-    found = [r for r in predictor.many([tmp_path / "stack.tif"]) if isinstance(r, Reading)]
+    found = [r for r in predictor.many([tmp_path / "stack.tif"]) if isinstance(r, ImageResult)]
     assert [reading.id for reading in found] == ["stack_b000", "stack_b001", "stack_b002"]
     for reading, page in zip(found, pages, strict=True):
         np.testing.assert_array_equal(reading.image, np.asarray(page))

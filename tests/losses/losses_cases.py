@@ -8,7 +8,7 @@ from foveate.core.labels import LabelSchema, Question
 from foveate.core.types import Batch, Outputs
 from foveate.losses.answer import answer_focal, cross_entropy, squared_emd
 from foveate.losses.balanced import rare_cross_entropy, true_area, weighted_bce
-from foveate.losses.dual import dual_dice, presence_dice
+from foveate.losses.dual_dice import dual_dice, presence_dice
 from foveate.losses.overlap import (
     dice,
     dice_per_pixel,

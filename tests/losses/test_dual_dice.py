@@ -17,7 +17,7 @@ from losses_cases import OVERLAPPING, SCHEMAS, gradients, logits, truth
 from foveate.core.labels import LabelSchema
 from foveate.core.types import Batch, Outputs
 from foveate.losses.balanced import weighted_bce
-from foveate.losses.dual import dual_dice, presence, presence_dice
+from foveate.losses.dual_dice import dual_dice, presence, presence_dice
 from foveate.losses.overlap import dice_squared, per_label, whole_batch
 
 

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foveate.core.cells import at_resolution
 from foveate.core.labels import LabelSchema, Question
+from foveate.core.map_cells import at_resolution
 from foveate.core.types import Batch, Outputs
 from foveate.losses.guidance import guidance, guidance_entropy, guidance_printed
 

@@ -3,7 +3,7 @@ from importlib import import_module
 
 import pytest
 
-from foveate.core.find import names
+from foveate.core.plugins import names
 
 
 @pytest.mark.parametrize("name", names("metrics"))

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from foveate.core import find
+from foveate.core import plugins as find
 from foveate.core.labels import LabelSchema, Question
 from foveate.core.types import Outputs
 from foveate.models.answering import Answering

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from foveate.core import find
+from foveate.core import plugins as find
 from foveate.core.types import Batch, Row
 from foveate.data import synthetic
 from foveate.data.augment import Augment

@@ -10,7 +10,7 @@ import torch
 from recipes_cases import four_retinas
 from typer.testing import CliRunner
 
-from foveate.apps import cli
+from foveate.cli import main as cli
 from foveate.core.labels import LabelSchema, Question
 from foveate.data import synthetic
 from foveate.data.manifest import Manifest
@@ -19,8 +19,8 @@ from foveate.engine.fit import fit
 from foveate.engine.plan import FILE, Plan
 from foveate.recipes import load_recipe, load_run, plan_recipe
 from foveate.recipes._auto import planning
-from foveate.recipes._auto.cost import Cost, step_mib
 from foveate.recipes._auto.lengths import FEWEST, length
+from foveate.recipes._auto.step_cost import Cost, step_mib
 
 SMALL: dict[str, Any] = {"encoder": "resnet10t", "weights": "none", "width": 4}
 

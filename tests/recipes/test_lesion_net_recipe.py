@@ -17,9 +17,9 @@ from foveate.engine.evaluate import evaluate
 from foveate.engine.fit import fit
 from foveate.engine.recipe import Recipe
 from foveate.engine.schedule import History, steps
-from foveate.engine.share import stage_key
+from foveate.engine.stage_reuse import stage_key
 from foveate.losses.answer import cross_entropy, squared_emd
-from foveate.losses.dual import dual_dice, presence_dice
+from foveate.losses.dual_dice import dual_dice, presence_dice
 from foveate.losses.overlap import dice_squared, per_label, whole_batch
 from foveate.recipes import load_recipe
 from foveate.recipes.lesion_net import NETWORKS

@@ -6,8 +6,8 @@ import pytest
 from foveate import report
 from foveate.metrics.counts import Counts
 from foveate.metrics.found import found_of, total
-from foveate.report.cells import Share, number
 from foveate.report.found import first, flattered, parts, warnings
+from foveate.report.table_cells import Share, number
 
 
 @pytest.fixture(scope="module")

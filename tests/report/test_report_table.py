@@ -7,7 +7,7 @@ import pytest
 
 from foveate.metrics.interval import Estimate
 from foveate.report import Column, Table
-from foveate.report.cells import Share
+from foveate.report.table_cells import Share
 
 ROWS = (
     ("U-Net", Estimate(0.9004, 0.85, 0.95, 10, 5), 0.25, 12),

@@ -7,7 +7,7 @@ from foveate import report
 from foveate.core.labels import LabelSchema, Question
 from foveate.metrics.counts import Counts
 from foveate.metrics.summary import summary
-from foveate.report.cells import Share, number
+from foveate.report.table_cells import Share, number
 from foveate.report.tables import heading
 
 

@@ -12,7 +12,7 @@ from foveate.core.labels import LabelSchema, Question
 from foveate.data import synthetic
 from foveate.data.manifest import Manifest
 from foveate.data.split import split
-from foveate.engine.share import stage_key
+from foveate.engine.stage_reuse import stage_key
 from foveate.engine.study import Study, StudyTable
 from foveate.recipes import load_run
 from foveate.studies import load_study, run_study, study_record, study_tables

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from foveate.core import find
+from foveate.core import plugins as find
 from foveate.core.labels import LabelSchema, Question
 from foveate.data import synthetic
 from foveate.data.manifest import Manifest

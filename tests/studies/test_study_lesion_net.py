@@ -8,7 +8,7 @@ from foveate.core.labels import LabelSchema, Question
 from foveate.data import synthetic
 from foveate.data.manifest import Manifest
 from foveate.data.split import split
-from foveate.engine.share import stage_key
+from foveate.engine.stage_reuse import stage_key
 from foveate.engine.study import Study
 from foveate.metrics.counts import Counts
 from foveate.metrics.lesions import sizes

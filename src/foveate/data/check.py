@@ -11,15 +11,15 @@ from foveate.core.guideline import Guideline
 from foveate.core.labels import LabelSchema
 from foveate.core.types import Row
 from foveate.data.agreement import Agreement, agreement, answered
+from foveate.data.check_report import LabelCount, Report
 from foveate.data.cleaning import fits
 from foveate.data.consensus import readings
 from foveate.data.duplicates import near
-from foveate.data.findings import LabelCount, Report
-from foveate.data.gather import gather
-from foveate.data.hints import hints
+from foveate.data.inspect_files import Found, look, thumb
 from foveate.data.lines import SPLITS
-from foveate.data.look import Found, look, thumb
 from foveate.data.manifest import Manifest
+from foveate.data.parallel import run_parallel
+from foveate.data.shortcuts import hints
 from foveate.data.split import groups, leaks
 
 UNKNOWN = "unknown"
@@ -60,7 +60,7 @@ def check(
         workers = min(4, os.cpu_count() or 1) if len(manifest) >= MANY else 0
     found: list[Found] = []
     glance = partial(look, root=manifest.root, schema=manifest.schema, guideline=guideline)
-    for one in gather(glance, manifest.rows, workers=workers):
+    for one in run_parallel(glance, manifest.rows, workers=workers):
         found.append(one)
         if progress is not None:
             progress(len(found), len(manifest))

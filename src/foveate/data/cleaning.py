@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,12 +11,12 @@ import numpy as np
 from jaxtyping import UInt8
 
 from foveate.core.components import quarters
-from foveate.core.guideline import Contradiction, Guideline, marks_of
+from foveate.core.guideline import GUIDELINE, Contradiction, Guideline, marks_of
 from foveate.core.labels import LabelSchema
 from foveate.core.types import MaskSource, Row
 from foveate.data import read
-from foveate.data.gather import gather
 from foveate.data.manifest import Manifest
+from foveate.data.parallel import run_parallel
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def clean(
     rows: list[Row] = []
     changes: list[str] = []
     task = partial(refuted_marks, root=manifest.root, schema=manifest.schema, guideline=guideline, indirect=indirect)
-    for row, found in zip(manifest.rows, gather(task, manifest.rows, workers=0), strict=True):
+    for row, found in zip(manifest.rows, run_parallel(task, manifest.rows, workers=0), strict=True):
         wrong = [one for one in found if one.lesion is not None and not one.by_number]
         lesions = dict.fromkeys(one.lesion for one in wrong)
         doubted = {label: tuple(map(_doubt, m)) if label in lesions else m for label, m in row.masks.items()}
@@ -139,3 +139,42 @@ def fits(guideline: Guideline, schema: LabelSchema) -> None:
 
 def _doubt(source: MaskSource) -> MaskSource:
     return source if source.path is None else replace(source, doubtful=True)
+
+
+def guideline_of(
+    schema: LabelSchema, *, lesions: Mapping[str, str], grade: str | None = None, indirect: bool = False
+) -> Guideline:
+    """The guideline of diabetic retinopathy in the words of a set.
+
+    Args:
+        schema: of the set.
+        lesions: the set's label -> the guideline's lesion.
+        grade: the graded question; None = ``grade``, else the only ordered one with five answers.
+        indirect: whether indirect evidence contradicts a grade too.
+
+    Raises:
+        ValueError: no such lesion, no such question, none that can be the graded one, or several.
+    """
+    own = replace(GUIDELINE.named(lesions), indirect=indirect)
+    question = own.question_in(schema.questions, name=grade)
+    if question is None:
+        raise ValueError(
+            f"guideline: the set asks nothing called {own.question!r} and nothing with {len(own.grades)} ordered "
+            f"answers, only {[q.name for q in schema.questions]}; name the graded question with --grade QUESTION"
+        )
+    return own.asked(question)
+
+
+def in_words(guideline: Guideline, schema: LabelSchema) -> str:
+    """Which question and labels of a set are held against each other, in a line."""
+    marked = [lesion for lesion in guideline.lesions if lesion in schema.labels]
+    grades = f"{guideline.question} ({', '.join(guideline.grades)})"
+    return f"guideline: {grades} against {', '.join(marked)}{', indirect ones too' if guideline.indirect else ''}"
+
+
+def write_clean(path: Path, *, manifest: Manifest, guideline: Guideline) -> str:
+    """Write the cleaned manifest; returns what was done in a line."""
+    cleaned = clean(manifest, guideline=guideline)
+    cleaned.manifest.write(path)
+    images = sum(old != new for old, new in zip(manifest, cleaned.manifest, strict=True))
+    return f"{path}: {len(cleaned.changes)} masks of {images} images are unknown where they contradict the grade"

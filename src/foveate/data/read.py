@@ -1,6 +1,6 @@
 """Files to arrays: an image as RGB, its size from the header, its masks merged over graders with what is known of them.
 
-The one entrance to files of every kind (`foveate.data.readers`); a file is what its content says, whatever its name.
+The one entrance to files of every kind (`foveate.data.formats`); a file is what its content says, whatever its name.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from jaxtyping import Bool, UInt8
 from foveate.core.labels import LabelSchema
 from foveate.core.shapes import polygon
 from foveate.core.types import MaskSource, Row
-from foveate.data import readers
-from foveate.data.readers import picture
-from foveate.data.readers.pixels import Pixels, Slice, chosen
-from foveate.data.readers.unreadable import Unreadable as Unreadable
-from foveate.data.readers.unreadable import reading as reading
+from foveate.data import formats as readers
+from foveate.data.formats import picture
+from foveate.data.formats.pixels import Pixels, Slice, chosen
+from foveate.data.formats.unreadable import Unreadable as Unreadable
+from foveate.data.formats.unreadable import reading as reading
 
 ORIENTATION = picture.ORIENTATION
 

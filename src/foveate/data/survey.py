@@ -20,8 +20,8 @@ from foveate.core.labels import LabelSchema
 from foveate.core.types import Row
 from foveate.data import _survey
 from foveate.data._survey import Seen
-from foveate.data.gather import gather
 from foveate.data.manifest import Manifest
+from foveate.data.parallel import run_parallel
 
 SAMPLE = 300
 """Images whose pixels are read; the median of a diameter is then known to some 10 % if it varies by a factor of two."""
@@ -172,7 +172,7 @@ def survey(rows: Manifest, *, sample: int = SAMPLE, seed: int = 0, progress: Pro
 
 
 def _all(call: Callable[[Row], Any], items: Sequence[Row]) -> Any:
-    return gather(call, items, workers=min(4, os.cpu_count() or 1) if len(items) >= MANY else 0, portion=4)
+    return run_parallel(call, items, workers=min(4, os.cpu_count() or 1) if len(items) >= MANY else 0, portion=4)
 
 
 def _sample(parts: dict[str, tuple[Row, ...]], *, sample: int, seed: int) -> list[Row]:

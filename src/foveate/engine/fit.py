@@ -19,7 +19,7 @@ from foveate.engine.plan import FILE as PLAN
 from foveate.engine.plan import Plan
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import CALIBRATION, Run, describe
-from foveate.engine.share import find_trained, stage_key
+from foveate.engine.stage_reuse import find_trained, stage_key
 from foveate.engine.train import Trainer
 
 

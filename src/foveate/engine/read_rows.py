@@ -21,7 +21,7 @@ from foveate.data import read
 from foveate.data.cache import Cache, cache_at
 from foveate.data.loader import Dataset, batches
 from foveate.data.manifest import Manifest
-from foveate.engine.looks import looked
+from foveate.engine.localisation import looked
 from foveate.engine.run import Run, pick_device
 from foveate.metrics.counts import Counts
 from foveate.metrics.lesions import lesion_rows

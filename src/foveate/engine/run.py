@@ -20,8 +20,8 @@ from foveate.core.decisions import Decisions
 from foveate.core.mean import mean_outputs
 from foveate.core.types import Batch, Outputs, Row
 from foveate.data.manifest import Manifest
+from foveate.engine.batchnorm_folding import fold_when_called
 from foveate.engine.checkpoint import load_weights
-from foveate.engine.fold import fold_when_called
 from foveate.engine.recipe import PRECISIONS, Recipe, Stage
 from foveate.engine.views import VIEWS, turned, turned_back
 from foveate.engine.window import SlidingWindow
@@ -113,7 +113,7 @@ class Run:
     def reader(self, *, device: torch.device | str = "cpu") -> Reads:
         """All stages as one, quickened for reading: normalisation is folded into convolutions (`fold.folded`)."""
         networks = {s.name: fold_when_called(self.network(s.name, device=device)) for s in self.recipe.stages}
-        return Reader(self.recipe, networks)
+        return StagePipeline(self.recipe, networks)
 
 
 def place(network: nn.Module, device: torch.device | str) -> nn.Module:
@@ -121,7 +121,7 @@ def place(network: nn.Module, device: torch.device | str) -> nn.Module:
     return network.to(device).to(memory_format=torch.channels_last)
 
 
-class Reader:
+class StagePipeline:
     """The stages of a recipe as one: a later stage reads the maps of an earlier one, and its answer counts.
 
     A stage that a later one has inside (`Stage.starts_from`) is not run a second time beside it, unless its maps are

@@ -27,6 +27,7 @@ from foveate.core.types import Batch, Row
 from foveate.data.cache import Cache
 from foveate.data.loader import Dataset, balanced, batches
 from foveate.data.manifest import Manifest
+from foveate.engine.annotation_fraction import shown, shown_cues
 from foveate.engine.artifacts import check_maps, claim_maps, map_path, read_map, write_map
 from foveate.engine.checkpoint import load_state, load_weights, part_weights, save_state, save_weights, write_json
 from foveate.engine.distributed import Processes
@@ -38,8 +39,7 @@ from foveate.engine.outlook import outlook
 from foveate.engine.recipe import Loss, Stage, at
 from foveate.engine.run import CALMER, DivergedError, Run, autocast_forward, cast_up, forward, place, write_out
 from foveate.engine.schedule import History, stopped
-from foveate.engine.share import copy_stage
-from foveate.engine.shown import shown, shown_cues
+from foveate.engine.stage_reuse import copy_stage
 from foveate.metrics.never_given import never_given
 from foveate.metrics.summary import summary
 

@@ -14,8 +14,8 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from foveate.core.cells import on_frame
 from foveate.core.labels import LabelSchema
+from foveate.core.map_cells import on_frame
 from foveate.core.mean import mean
 from foveate.core.reading import placed, read_out
 from foveate.core.types import Batch, Prediction, Row, Sample
@@ -23,7 +23,7 @@ from foveate.data import read
 from foveate.data.adapters.volumes import spacing as checked_spacing
 from foveate.data.loader import collate
 from foveate.data.manifest import Manifest
-from foveate.engine.looks import strength
+from foveate.engine.localisation import strength
 from foveate.engine.run import Run, Step, pick_device
 from foveate.inference.pointing import Eye, Pointed, pointed
 from foveate.models.cam import grad_cam, normalise, of_answer, on_image
@@ -32,7 +32,7 @@ from foveate.report.overlay import overlay
 
 
 @dataclass(frozen=True)
-class Reading(Prediction):
+class ImageResult(Prediction):
     """A prediction with the image it was made of.
 
     Args:
@@ -81,7 +81,7 @@ class Reading(Prediction):
 
 
 @dataclass(frozen=True)
-class Unread:
+class UnreadImage:
     """An image that could not be read, and why."""
 
     path: Path
@@ -119,7 +119,7 @@ class Predictor:
         name: str | None = None,
         frame: int | None = None,
         eye: Eye | None = None,
-    ) -> Reading:
+    ) -> ImageResult:
         """Read one image.
 
         Args:
@@ -153,7 +153,7 @@ class Predictor:
         cam: bool = False,
         spacing: tuple[float, float] | None = None,
         eye: Eye | None = None,
-    ) -> Reading:
+    ) -> ImageResult:
         """Read an image that is prepared already."""
         batch = collate([sample], self.recipe.schema).to(self.device)
         outputs = self.reader(batch)
@@ -172,14 +172,14 @@ class Predictor:
             if regions is not None:
                 told = {question: pointed(maps[question]["yes"], regions) for question in own}
                 pointing = {question: one for question, one in told.items() if one is not None}
-        return Reading(**_shallow(found), image=pixels, spacing=spacing, eye=known, pointed=pointing)
+        return ImageResult(**_shallow(found), image=pixels, spacing=spacing, eye=known, pointed=pointing)
 
     def many(
         self, images: Sequence[str | Path], *, cam: bool = False, rows: Manifest | None = None
-    ) -> Iterator[Reading | Unread]:
+    ) -> Iterator[ImageResult | UnreadImage]:
         """Read images one after the other, volumes and pages one by one (``NAME_b000``, with the file's spacing).
 
-        What cannot be read becomes an `Unread`, and the rest goes on.
+        What cannot be read becomes an `UnreadImage`, and the rest goes on.
 
         Args:
             images: files.
@@ -192,7 +192,7 @@ class Predictor:
             try:
                 scans = read.slices(path)
             except (read.Unreadable, OSError) as error:
-                yield Unread(path, _reason(error))
+                yield UnreadImage(path, _reason(error))
                 continue
             for number, scan in enumerate(scans):
                 several = len(scans) > 1
@@ -205,7 +205,7 @@ class Predictor:
                     known = row.spacing or checked_spacing(scan.spacing, warn=lambda _: None)
                     yield self(path, cam=cam, frame=frame, name=name, spacing=known, eye=Eye.of(row))
                 except (read.Unreadable, OSError) as error:
-                    yield Unread(path, _reason(error))
+                    yield UnreadImage(path, _reason(error))
 
     def _cams(self, batch: Batch, sample: Sample) -> tuple[list[str], dict[str, dict[str, np.ndarray]]]:
         """Findings with a map of their own, and the maps of every question in the original pixels.

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from foveate.core.labels import UNKNOWN, Question
 from foveate.core.types import Batch, Outputs
-from foveate.losses.known import image_logits, known_mean, unsure
+from foveate.losses._masked import image_logits, known_mean, unsure
 
 Weights = Mapping[str, Sequence[float]]
 """Question -> one weight an answer, in the order of its answers."""

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foveate.core.types import Batch, Outputs
-from foveate.losses.known import known_mean
+from foveate.losses._masked import known_mean
 from foveate.losses.overlap import Sums, overlap_sums, per_label
 from foveate.losses.pixel import log_odds, weighted_cross_entropy
 

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from foveate.core.cells import at_resolution
+from foveate.core.map_cells import at_resolution
 from foveate.core.types import Batch, Outputs
-from foveate.losses.known import full, known_mean
+from foveate.losses._masked import full, known_mean
 
 
 def guidance(outputs: Outputs, batch: Batch, *, eps: float = 1e-3) -> Float[Tensor, ""]:

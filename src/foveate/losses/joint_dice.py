@@ -18,7 +18,7 @@ from torch import Tensor
 
 from foveate.core.labels import UNKNOWN, LabelSchema
 from foveate.core.types import Batch, Outputs
-from foveate.losses.known import image_logits, known_mean
+from foveate.losses._masked import image_logits, known_mean
 from foveate.losses.overlap import Sums, dice_ratio, overlap_sums
 
 Targets = Mapping[str, Sequence[str]]

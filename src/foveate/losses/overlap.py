@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foveate.core.types import Batch, Outputs
-from foveate.losses.known import known_mean, pixel_logits
+from foveate.losses._masked import known_mean, pixel_logits
 
 
 class Sums(NamedTuple):

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foveate.core.types import Batch, Outputs
-from foveate.losses.known import Term, known_mean, per_name, pixel_logits, unsure
+from foveate.losses._masked import Term, known_mean, per_name, pixel_logits, unsure
 
 
 def log_odds(outputs: Outputs, batch: Batch, *, term: str) -> Float[Tensor, "b l h w"]:

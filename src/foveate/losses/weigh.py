@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foveate.core.types import Batch, Outputs
-from foveate.losses.known import Term
+from foveate.losses._masked import Term
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from foveate.core import find
+from foveate.core import plugins as find
 from foveate.core.labels import LabelSchema
 from foveate.data.manifest import Manifest
 from foveate.data.prepare import Prepare

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from foveate.core.labels import LabelSchema
+from foveate.losses._masked import Term
 from foveate.losses.balanced import rare_cross_entropy
-from foveate.losses.known import Term
 from foveate.losses.overlap import dice, per_label
 from foveate.losses.pixel import bce, pixel_cross_entropy
 from foveate.losses.weigh import Ramp

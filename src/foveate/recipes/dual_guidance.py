@@ -29,8 +29,8 @@ from foveate.data.augment import Augment, flip_horizontal
 from foveate.data.prepare import Prepare
 from foveate.engine.keep import best
 from foveate.engine.recipe import Recipe, Stage
+from foveate.losses._masked import Term
 from foveate.losses.answer import cross_entropy
-from foveate.losses.known import Term
 from foveate.losses.overlap import dice_per_pixel, dice_squared
 from foveate.losses.pixel import bce, deep
 from foveate.losses.weigh import Weigh

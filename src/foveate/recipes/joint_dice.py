@@ -32,9 +32,9 @@ from foveate.data.augment import Augment, flip_horizontal, flip_vertical, rotate
 from foveate.data.prepare import Prepare
 from foveate.engine.keep import Keep, best, better
 from foveate.engine.recipe import Recipe, Stage
+from foveate.losses._masked import Term
 from foveate.losses.answer import cross_entropy
 from foveate.losses.joint_dice import Targets, joint_dice, neighbours_of, targets_of
-from foveate.losses.known import Term
 from foveate.losses.overlap import dice
 from foveate.losses.pixel import bce, deep, pixel_cross_entropy
 from foveate.losses.weigh import Weigh

@@ -43,10 +43,10 @@ from foveate.engine.keep import Keep, best
 from foveate.engine.recipe import Recipe, Stage
 from foveate.engine.schedule import divide_when_flat
 from foveate.engine.window import SlidingWindow
+from foveate.losses._masked import Term
 from foveate.losses.answer import cross_entropy, squared_emd
 from foveate.losses.balanced import weighted_bce
-from foveate.losses.dual import dual_dice, presence_dice
-from foveate.losses.known import Term
+from foveate.losses.dual_dice import dual_dice, presence_dice
 from foveate.losses.overlap import dice_squared, per_label, whole_batch
 from foveate.losses.pixel import deep, focal
 from foveate.losses.weigh import Weigh

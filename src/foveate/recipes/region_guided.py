@@ -43,9 +43,9 @@ from foveate.data.prepare import Prepare
 from foveate.engine.keep import lowest
 from foveate.engine.recipe import Recipe, Stage
 from foveate.engine.schedule import divide_when_flat
+from foveate.losses._masked import Term
 from foveate.losses.answer import cross_entropy
 from foveate.losses.guidance import guidance, guidance_entropy, guidance_printed
-from foveate.losses.known import Term
 from foveate.losses.weigh import Weigh
 from foveate.models.baselines.classifier import Classifier
 from foveate.models.baselines.opticnet71 import OpticNet71

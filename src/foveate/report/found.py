@@ -9,8 +9,8 @@ from foveate.metrics.counts import Counts
 from foveate.metrics.found import found_of, total
 from foveate.metrics.interval import Estimate
 from foveate.metrics.never_given import never_given, unmarked
-from foveate.report.cells import Cell, Share
 from foveate.report.table import Column, Table
+from foveate.report.table_cells import Cell, Share
 
 FOUND = (
     "Found: images with the label in which at least one of its true pixels was marked. False alarms: images without "

@@ -11,7 +11,7 @@ import numpy as np
 
 from foveate.core.types import Case
 from foveate.report import colours
-from foveate.report.cases import cams, chosen, panels
+from foveate.report.case_sheets import cams, chosen, panels
 from foveate.report.embed import Shot, photo
 
 WIDTH, SMALL = 640, 360

@@ -13,11 +13,11 @@ from foveate.metrics import grading
 from foveate.metrics.counts import Counts
 from foveate.metrics.interval import Estimate, interval
 from foveate.report import answers
-from foveate.report.cells import Cell, say, span
 from foveate.report.curves import Record, curves, stages
 from foveate.report.embed import chart
 from foveate.report.found import mean_heading
 from foveate.report.table import Column, Table
+from foveate.report.table_cells import Cell, say, span
 from foveate.report.tables import NAMES
 
 

@@ -16,8 +16,8 @@ from foveate.metrics.interval import Estimate, difference, interval
 from foveate.metrics.summary import LESS_IS_BETTER
 from foveate.metrics.weighted import Figures
 from foveate.report import found
-from foveate.report.cells import Cell
 from foveate.report.table import Column, Table
+from foveate.report.table_cells import Cell
 from foveate.report.tables import KNOWN, heading, said_of_absent, said_of_draws
 
 

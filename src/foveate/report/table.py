@@ -14,7 +14,7 @@ from pathlib import Path
 from markupsafe import Markup, escape
 
 from foveate.metrics.interval import Estimate
-from foveate.report.cells import UNDEFINED, Cell, Share, joined, number, pipe, say, span, tex
+from foveate.report.table_cells import UNDEFINED, Cell, Share, joined, number, pipe, say, span, tex
 
 WHY = "no image counts for it (there is none of the kind, or none was marked) or all images are of one kind"
 """Why a figure may be undefined."""

@@ -10,9 +10,9 @@ from foveate.metrics import segmentation as pixels
 from foveate.metrics.counts import Counts
 from foveate.metrics.interval import Estimate, interval
 from foveate.metrics.never_given import never_answered, never_marked
-from foveate.report.cells import Cell
 from foveate.report.found import FOUND, SUMMED, found_cells, mean_heading, warnings
 from foveate.report.table import Column, Table
+from foveate.report.table_cells import Cell
 
 NAMES = {
     "dice": "Dice", "iou": "IoU", "sensitivity": "sensitivity", "specificity": "specificity", "precision": "precision",

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from foveate.core import find
+from foveate.core import plugins as find
 from foveate.core.labels import LabelSchema
 from foveate.data.cache import Cache
 from foveate.data.manifest import Manifest

@@ -18,7 +18,7 @@ from foveate.engine.evaluate import evaluate
 from foveate.engine.fit import fit
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import DivergedError
-from foveate.engine.share import find_trained, stage_key
+from foveate.engine.stage_reuse import find_trained, stage_key
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,12 @@ from matplotlib.figure import Figure
 from foveate.core.labels import LabelSchema
 from foveate.data.cues import drawn_in
 from foveate.data.manifest import Manifest
+from foveate.engine.annotation_fraction import taught
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import Run
-from foveate.engine.shown import taught
 from foveate.engine.study import Study, StudyTable
 from foveate.recipes import load_recipe, load_run
-from foveate.report.cost import SECONDS, Labelled, Labels, cost_curves, timed
+from foveate.report.annotation_cost import SECONDS, Labelled, Labels, cost_curves, timed
 from foveate.report.study import Chart
 from foveate.studies import pooled, study_record
 from foveate.studies._printed import printed

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from foveate.core import find
+from foveate.core import plugins as find
 from foveate.core.labels import LabelSchema
 from foveate.core.types import MaskSource, Row
 from foveate.data.adapters import OWN, ROOM, _sheet, describe, scan

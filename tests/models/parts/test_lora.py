@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from foveate.core.labels import LabelSchema, Question
-from foveate.engine.fold import folded
+from foveate.engine.batchnorm_folding import folded
 from foveate.models.joint import Joint
 from foveate.models.parts.decoders import UNet
 from foveate.models.parts.encoders import encoder

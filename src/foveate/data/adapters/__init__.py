@@ -8,7 +8,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-from foveate.core import find
+from foveate.core import plugins as find
 from foveate.core.types import Row
 from foveate.data.adapters import folder
 from foveate.data.manifest import Manifest, sha256

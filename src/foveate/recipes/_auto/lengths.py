@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import ceil
 from typing import NamedTuple
 
-from foveate.recipes._auto.cost import Cost
+from foveate.recipes._auto.step_cost import Cost
 
 STEPS, PASSES = 2000, (20, 300)
 """Without a time limit: about so many steps, at least and at most so many passes over the images."""

@@ -16,10 +16,10 @@ from foveate.engine.precision import CLEARLY, measured_precision
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import pick_device
 from foveate.models.parts.sources import resolve_weights
-from foveate.recipes._auto.cost import Cost, free_mib, measure, step_mib, steps_of
 from foveate.recipes._auto.learnt import decide_balance, decide_keep, decide_learnt, decide_postprocess
 from foveate.recipes._auto.lengths import FEWEST, Length, length, planned_epochs, spoken
 from foveate.recipes._auto.seeing import decide_colour, decide_frame, decide_variations, smallest_lesion, up
+from foveate.recipes._auto.step_cost import Cost, free_mib, measure, step_mib, steps_of
 from foveate.recipes._marking import RARE
 from foveate.recipes._terms import terms_of
 

@@ -1,0 +1,14 @@
+"""Alembic's entrance: the connection is handed over by the store; nothing is read from a file."""
+
+from alembic import context
+
+from foveate.annotate.tables import Base
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    render_as_batch=True,
+    transactional_ddl=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

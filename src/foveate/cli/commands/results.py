@@ -1,0 +1,103 @@
+"""Verbs of results: report, predict, demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from foveate.cli.options import Device, Quiet, Seed, keywords
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run that was evaluated, or a study.")],
+    looks: Annotated[
+        bool, typer.Option("--looks", help="Of a study: also how much of each CAM lies on what is marked (slow).")
+    ] = False,
+    seconds: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json", help="Of a study that asks what labels cost: kind of label -> seconds of one."
+        ),
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Write report.html: data, curves, figures with intervals, cases and CAMs on one page."""
+    from foveate.reporting.pages import read_seconds, write_report
+
+    times = None if seconds is None else read_seconds(seconds)
+    page = write_report(
+        folder,
+        device=device,
+        looks=looks,
+        seconds=times,
+        warn=lambda line: typer.secho(f"warning: {line}", fg="yellow", err=True),
+    )
+    typer.echo(page)
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `foveate fit` wrote.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Files or folders.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="Folder for JSON, masks and overlays.")],
+    cam: Annotated[bool, typer.Option("--cam", help="Also where each answer was seen.")] = False,
+    why: Annotated[
+        bool, typer.Option("--explain", help="Also the lesions for and against each answer, in words and JSON.")
+    ] = False,
+    lesions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--lesion", metavar="LABEL=LESION", help="With --explain: a label by the guideline's name for it."
+        ),
+    ] = None,
+    grade: Annotated[
+        str | None,
+        typer.Option(
+            "--grade",
+            metavar="QUESTION",
+            help="With --explain: the question that the guideline grades; default: grade, else the only one of five "
+            "ordered answers.",
+        ),
+    ] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(metavar="M.jsonl", help="Knows disc, fovea, laterality or spacing of some of the images."),
+    ] = None,
+    spacing: Annotated[str | None, typer.Option(help="mm a pixel: one number, or rows,columns.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Read images; exit code 1 when one could not be read (the others are)."""
+    from foveate.data.manifest import Manifest
+    from foveate.inference.predict_files import guideline_for, predict_all, spacing_of
+
+    why = why or bool(lesions) or grade is not None
+    bad = predict_all(
+        run,
+        images,
+        out=out,
+        cam=cam,
+        why=why,
+        guideline=guideline_for(run, keywords(lesions), grade=grade) if why else None,
+        rows=None if manifest is None else Manifest.read(manifest),
+        spacing=spacing_of(spacing),
+        device=device,
+        say=typer.echo,
+    )
+    if bad:
+        raise typer.Exit(1)
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to draw and train in.")] = Path(
+        "demo"
+    ),
+    kind: Annotated[str, typer.Option(help="fundus, oct or enface.")] = "enface",
+    number: Annotated[int, typer.Option("-n", help="How many images to draw.")] = 160,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Draw retinas, train on them, evaluate, predict, and write a report."""
+    from foveate.cli.demo import run_demo
+
+    run_demo(out, kind=kind, number=number, seed=seed, quiet=quiet, say=typer.echo)
