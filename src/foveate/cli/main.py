@@ -27,7 +27,7 @@ def list_(
     """What there is: recipes, studies, adapters, networks, losses, metrics; of adapters also where to get the data."""
     from textwrap import indent
 
-    from foveate.core import plugins as find
+    from foveate.core import plugins
 
     rooms = {
         "recipes": "recipes",
@@ -42,7 +42,7 @@ def list_(
         raise ValueError(f"room={room!r} is none of {list(rooms)}")
     for name in [room] if room else list(rooms):
         typer.secho(name, bold=True)
-        for file, line in find.names(rooms[name]).items():
+        for file, line in plugins.names(rooms[name]).items():
             typer.echo(f"  {file:<18} {line}")
             if room == "adapters":
                 from foveate.data.adapters import describe

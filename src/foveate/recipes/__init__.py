@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from foveate.core import plugins as find
+from foveate.core import plugins
 from foveate.core.labels import LabelSchema
 from foveate.data.manifest import Manifest
 from foveate.data.prepare import Prepare
@@ -117,7 +117,7 @@ def load_run(folder: str | Path, *, recipe: Recipe | None = None) -> Run:
 
 
 def _module(name: str) -> ModuleType:
-    return _own(Path(name)) if name.endswith(".py") else find.load("recipes", name)
+    return _own(Path(name)) if name.endswith(".py") else plugins.load("recipes", name)
 
 
 def _own(path: Path) -> ModuleType:

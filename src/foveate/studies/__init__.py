@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from foveate.core import plugins as find
+from foveate.core import plugins
 from foveate.core.labels import LabelSchema
 from foveate.data.cache import Cache
 from foveate.data.manifest import Manifest
@@ -43,7 +43,7 @@ def load_study(name: str, schema: LabelSchema, /, **keywords: Any) -> Study:
     Raises:
         ValueError: no such study, or a keyword that neither it nor its recipes know.
     """
-    make = find.load("studies", name).study
+    make = plugins.load("studies", name).study
     own = {k for k, p in inspect.signature(make).parameters.items() if p.kind is p.KEYWORD_ONLY} - {"common"}
     mine = {k: v for k, v in keywords.items() if k in own}
     study: Study = make(schema, common={k: v for k, v in keywords.items() if k not in own}, **mine)
@@ -185,7 +185,7 @@ def study_charts(folder: str | Path, **keywords: Any) -> list[Chart]:
     """
     folder = Path(folder)
     name = study_record(folder)["name"]
-    draw = getattr(find.load("studies", name), "charts", None) if name in find.names("studies") else None
+    draw = getattr(plugins.load("studies", name), "charts", None) if name in plugins.names("studies") else None
     known = {k for k, p in inspect.signature(draw).parameters.items() if p.kind is p.KEYWORD_ONLY} if draw else set()
     if strange := sorted(set(keywords) - known):
         raise ValueError(f"{strange[0]}: no figure of the study {name!r} asks for it; leave it out")

@@ -196,10 +196,10 @@ def export(
 ) -> None:
     """Write images and masks in another program's format; says what that format cannot hold."""
     from foveate.cli.progress import counted
-    from foveate.core import plugins as find
+    from foveate.core import plugins
     from foveate.data.manifest import Manifest
 
-    write = find.load("data/exchange", to).write
+    write = plugins.load("data/exchange", to).write
     rows = Manifest.read(manifest)
     with counted("export", quiet=quiet) as progress:
         written = write(rows, out, progress=progress)

@@ -8,7 +8,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-from foveate.core import plugins as find
+from foveate.core import plugins
 from foveate.core.types import Row
 from foveate.data.adapters import folder
 from foveate.data.manifest import Manifest, sha256
@@ -90,9 +90,9 @@ def describe(adapter: str) -> str:
 
 
 def _public(adapter: str) -> Any:
-    if adapter not in find.names(ROOM):
-        raise ValueError(f"adapter={adapter!r} is none of {list(find.names(ROOM))}, nor a path that ends in .toml")
-    return find.load(ROOM, adapter)
+    if adapter not in plugins.names(ROOM):
+        raise ValueError(f"adapter={adapter!r} is none of {list(plugins.names(ROOM))}, nor a path that ends in .toml")
+    return plugins.load(ROOM, adapter)
 
 
 def _filled(row: Row, about: Any, hashes: dict[str, str]) -> Row:
