@@ -18,11 +18,13 @@ def test_a_blind_batch_has_lost_its_truth_and_nothing_else() -> None:
     assert not blind.masks.any()
     assert not blind.known.any()
     assert blind.image is batch.image
-    assert blind.regions is None
-    half = replace(batch, regions=ones[:, :1]).blind(but={"b", "c"})
+    assert blind.cues is None
+    half = replace(batch, cues=ones[:, :1]).blind(but={"b", "c"})
     assert half.answers.tolist() == [[-1], [1]]
     assert half.known.flatten(1).all(1).tolist() == [False, True]
     assert half.masks.flatten(1).any(1).tolist() == [False, True]
-    assert half.cued is not None
-    assert half.cued.tolist() == [[False], [True]]
-    assert replace(batch, regions=ones[:, :1], cued=~ones[:, :1, 0, 0]).blind(but=["a"]).cued.any().item() is False
+    assert half.cues_known is not None
+    assert half.cues_known.tolist() == [[False], [True]]
+    none = replace(batch, cues=ones[:, :1], cues_known=~ones[:, :1, 0, 0]).blind(but=["a"])
+    assert none.cues_known is not None
+    assert not none.cues_known.any()

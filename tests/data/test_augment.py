@@ -32,7 +32,7 @@ COLOURS = {
 
 
 def drawn(labels: int = 3, rows: int = 48, cols: int = 64, *, channels: int = 3, seed: int = 0) -> Sample:
-    """Image, masks, regions and prior that all show the same discs."""
+    """Image, masks, cues and prior that all show the same discs."""
     rng = np.random.default_rng(seed)
     masks = np.zeros((labels, rows, cols), np.uint8)
     for mask in masks:
@@ -55,7 +55,7 @@ def test_pure_flips_are_exact_and_undo_themselves() -> None:
         turn = Augment(tuple(steps))
         got = turn(sample, np.random.default_rng(0))
         np.testing.assert_array_equal(got.image, sample.image[index])
-        for name in ("masks", "known", "prior", "regions"):
+        for name in ("masks", "known", "prior", "cues"):
             np.testing.assert_array_equal(getattr(got, name), getattr(sample, name)[:, index[0], index[1]])
             assert getattr(got, name).flags.c_contiguous
         back = turn(got, np.random.default_rng(0))
@@ -75,7 +75,7 @@ def test_image_and_truth_move_together(names: list[str], seed: int, labels: int)
         disagree = ((got.image[:, :, 0] > 110) != got.masks.any(0)) & inside
         border = cv2.morphologyEx(got.masks.any(0).astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
         assert not (disagree & (border == 0)).any()
-        np.testing.assert_array_equal(got.regions, got.masks[:2])
+        np.testing.assert_array_equal(got.cues, got.masks[:2])
         far = cv2.erode(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
         for prior, mask in zip(got.prior, got.masks, strict=True):
             border = cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
@@ -141,7 +141,7 @@ def test_colour_touches_the_picture_alone(name: str, channels: int) -> None:
     assert not got.image[:4].any()
     assert not got.image[44:].any()
     assert np.array_equal(got.image, before) == (name == "saturation" and channels == 1)
-    for truth in ("masks", "known", "prior", "regions"):
+    for truth in ("masks", "known", "prior", "cues"):
         assert getattr(got, truth) is getattr(padded, truth)
 
 

@@ -266,12 +266,12 @@ def test_the_disc_comes_from_its_mask() -> None:
 def test_cues_move_with_the_image() -> None:
     found = sample(marked=(20, 20))
     cues, known = Cues(SCHEMA)(found)
-    turned = Augment((A.flip_horizontal(1.0),))(replace(found, regions=cues, cued=known), np.random.default_rng(0))
-    np.testing.assert_array_equal(turned.regions, cues[:, :, ::-1])
-    np.testing.assert_array_equal(turned.cued, known)
+    turned = Augment((A.flip_horizontal(1.0),))(replace(found, cues=cues, cues_known=known), np.random.default_rng(0))
+    np.testing.assert_array_equal(turned.cues, cues[:, :, ::-1])
+    np.testing.assert_array_equal(turned.cues_known, known)
     batch = collate([turned, turned], SCHEMA)
-    assert batch.cued.tolist() == [[False, True, False]] * 2
-    assert batch.to("cpu").cued is not None
+    assert batch.cues_known.tolist() == [[False, True, False]] * 2
+    assert batch.to("cpu").cues_known is not None
 
 
 def test_what_is_refused() -> None:

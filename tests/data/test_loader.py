@@ -123,7 +123,7 @@ def test_each_epoch_and_each_repeat_varies_anew(dataset: Dataset) -> None:
     assert len({image.numpy().tobytes() for image in batch.image}) == COUNT
 
 
-def test_priors_and_regions_move_with_the_image(dataset: Dataset) -> None:
+def test_priors_and_cues_move_with_the_image(dataset: Dataset) -> None:
     bright = {row.id: replace(dataset, augment=None).sample(i).image[::2, ::2, 0] for i, row in enumerate(dataset.rows)}
 
     def cue(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
@@ -131,18 +131,18 @@ def test_priors_and_regions_move_with_the_image(dataset: Dataset) -> None:
         return np.tile((np.arange(16) < 8).astype(np.uint8), (3, 16, 1)), np.array([1, 0, 1], np.uint8)
 
     flipped = Augment((A.flip_horizontal(1.0),))
-    guided = replace(dataset, priors=lambda i: bright[i][None] / np.float64(255), regions=cue, augment=flipped)
+    guided = replace(dataset, priors=lambda i: bright[i][None] / np.float64(255), cues=cue, augment=flipped)
     plain, turned = guided.sample(2), guided.sample(2, rng=np.random.default_rng(0))
     assert plain.prior.shape == (1, 16, 16)
     assert plain.prior.dtype == np.float32
     np.testing.assert_allclose(plain.prior.mean(), bright["i2"].mean() / 255, atol=0.02)
     np.testing.assert_array_equal(turned.prior, plain.prior[:, :, ::-1])
-    np.testing.assert_array_equal(turned.regions, plain.regions[:, :, ::-1])
+    np.testing.assert_array_equal(turned.cues, plain.cues[:, :, ::-1])
     batch = next(iter(batches(guided, batch=4)))
     assert batch.prior.shape == (4, 1, 16, 16)
-    assert batch.regions.shape == (4, 3, 16, 16)
-    assert batch.regions.dtype == torch.bool
-    assert batch.cued.tolist() == [[True, False, True]] * 4
+    assert batch.cues.shape == (4, 3, 16, 16)
+    assert batch.cues.dtype == torch.bool
+    assert batch.cues_known.tolist() == [[True, False, True]] * 4
     with pytest.raises(ValueError, match="prior: 1 of 2 samples have none"):
         collate([plain, replace(plain, prior=None)], SCHEMA)
 

@@ -68,11 +68,11 @@ def test_validation_is_guided_by_the_same_share_and_judged_by_all_masks(rows: Ma
     for data, full in ((made.train, whole.train), (made.val, whole.val)):
         for at, row in enumerate(full.rows):
             sample, all_of_it = data.sample(at), full.sample(at)
-            assert all_of_it.cued is not None
-            assert all_of_it.cued.all()
+            assert all_of_it.cues_known is not None
+            assert all_of_it.cues_known.all()
             unknown = hidden(row) and row.answers["blob_present"] == "yes"
-            assert sample.cued is not None
-            assert bool(sample.cued[0]) != unknown
+            assert sample.cues_known is not None
+            assert bool(sample.cues_known[0]) != unknown
             guides.append(unknown)
             if data is made.val:
                 np.testing.assert_array_equal(sample.masks, all_of_it.masks)
@@ -95,7 +95,7 @@ def test_a_recipe_without_cues_validates_as_before(rows: Manifest, tmp_path: Pat
         quiet=True,
     )
     found: Sample = made.val.sample(1)
-    assert found.regions is None
+    assert found.cues is None
     assert found.known.any()
 
 

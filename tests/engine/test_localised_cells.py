@@ -23,7 +23,7 @@ def batch(masks: np.ndarray, cues: np.ndarray) -> Batch:
         torch.ones(n, 1, dtype=torch.long),
         shown,
         torch.ones_like(shown),
-        regions=torch.from_numpy(cues)[:, None],
+        cues=torch.from_numpy(cues)[:, None],
     )
 
 

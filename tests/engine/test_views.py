@@ -124,10 +124,10 @@ def test_probabilities_are_averaged_over_the_views_named(batch: Batch) -> None:
 
 
 def test_a_batch_turns_as_a_whole(batch: Batch) -> None:
-    prior, regions = torch.rand(4, 1, 32, 32), torch.rand(4, 1, 32, 32) > 0.5
-    whole = replace(batch, prior=prior, regions=regions)
+    prior, cues = torch.rand(4, 1, 32, 32), torch.rand(4, 1, 32, 32) > 0.5
+    whole = replace(batch, prior=prior, cues=cues)
     flipped = turned(whole, (-2,))
-    for name in ("image", "masks", "known", "prior", "regions"):
+    for name in ("image", "masks", "known", "prior", "cues"):
         assert torch.equal(getattr(flipped, name), getattr(whole, name).flip(-2))
     assert turned(whole, ()) is whole
     assert turned(batch, (-1,)).prior is None

@@ -52,8 +52,8 @@ def some(schema: LabelSchema, shape: tuple[int, int], *, b: int = 3, channels: i
         masks,
         torch.rand(b, 2, *shape, generator=g) < 0.8,
         prior=torch.randn(b, 2 - channels, *shape, generator=g) if channels < 2 else None,
-        regions=masks[:, :1],
-        cued=torch.tensor([[True], [False], [True]])[:b],
+        cues=masks[:, :1],
+        cues_known=torch.tensor([[True], [False], [True]])[:b],
     )
 
 
@@ -113,14 +113,14 @@ def test_patches_hold_the_image() -> None:
     tiles = SlidingWindow(4, 4).split(batch)
     assert len(tiles) == 48
     assert tiles.ids[17] == "b@0,4"
-    for name in ("image", "masks", "known", "prior", "regions"):
+    for name in ("image", "masks", "known", "prior", "cues"):
         whole, part = getattr(batch, name), getattr(tiles, name)
         put = part.unflatten(0, (3, 4, 4)).permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
         assert torch.equal(put, whole)
     assert (tiles.answers == -1).all()
     assert tiles.answers.shape == (48, 1)
-    assert tiles.cued is not None
-    assert tiles.cued.flatten().tolist() == [True] * 16 + [False] * 16 + [True] * 16
+    assert tiles.cues_known is not None
+    assert tiles.cues_known.flatten().tolist() == [True] * 16 + [False] * 16 + [True] * 16
 
 
 def test_patches_of_a_small_image_are_unknown_outside_it() -> None:

@@ -27,14 +27,14 @@ def case(seed: int = 0, *, b: int = 3, cells: int = 3, pixel: int = 4) -> tuple[
     batch = Batch(
         SCHEMA, tuple("abcdefgh"[:b]), torch.zeros(b, 1, side, side), torch.zeros(b, 3, dtype=torch.long),
         torch.zeros(b, 1, side, side, dtype=torch.bool), torch.ones(b, 1, side, side, dtype=torch.bool),
-        regions=cues, cued=torch.ones(b, 3, dtype=torch.bool),
+        cues=cues, cues_known=torch.ones(b, 3, dtype=torch.bool),
     )  # fmt: skip
     return Outputs(image=maps.mean((2, 3)), activation=maps), batch
 
 
 def slow(outputs: Outputs, batch: Batch, *, eps: float) -> float:
     """Eq. 2, cell by cell, as printed."""
-    maps, cues = torch.sigmoid(outputs.activation.detach()), batch.regions
+    maps, cues = torch.sigmoid(outputs.activation.detach()), batch.cues
     total, count = 0.0, 0
     pixel = cues.shape[2] // maps.shape[2]
     for i in range(len(batch)):
@@ -51,7 +51,7 @@ def slow(outputs: Outputs, batch: Batch, *, eps: float) -> float:
 def test_printed_form_is_the_equation(eps: float) -> None:
     outputs, batch = case(1)
     assert guidance_printed(outputs, batch, eps=eps).item() == pytest.approx(slow(outputs, batch, eps=eps))
-    outside = (~at_resolution(batch.regions[:, 1:], (3, 3))).double().mean()
+    outside = (~at_resolution(batch.cues[:, 1:], (3, 3))).double().mean()
     shifted = slow(outputs, batch, eps=eps) - math.log(eps) * outside.item()
     assert guidance(outputs, batch, eps=eps).item() == pytest.approx(shifted)
     assert shifted > 0
@@ -63,7 +63,7 @@ def test_printed_form_is_the_equation(eps: float) -> None:
 def test_entropy_form_is_that_of_nothing_outside() -> None:
     outputs, batch = case(2)
     a = torch.sigmoid(outputs.activation[:, 3:])
-    outside = (~at_resolution(batch.regions[:, 1:], (3, 3))).double()
+    outside = (~at_resolution(batch.cues[:, 1:], (3, 3))).double()
     torch.testing.assert_close(guidance_entropy(outputs, batch), (-outside * torch.log(1 - a)).mean())
 
 
@@ -73,11 +73,11 @@ def test_entropy_form_is_that_of_nothing_outside() -> None:
 def test_nothing_is_asked_inside_the_cue(name: str, seed: int) -> None:
     outputs, batch = case(seed)
     (grad,) = torch.autograd.grad(TERMS[name](outputs, batch), outputs.activation)
-    inside = at_resolution(batch.regions[:, 1:], (3, 3))
+    inside = at_resolution(batch.cues[:, 1:], (3, 3))
     assert not grad[:, 3:][inside].any()
     assert not grad[:, :3].any()  # a question with three answers has no cue
     assert (grad[:, 3:] >= 0).all()  # outside it only ever suppresses
-    full = replace(batch, regions=torch.ones_like(batch.regions))
+    full = replace(batch, cues=torch.ones_like(batch.cues))
     assert TERMS[name](outputs, full) == 0
     least = case(seed)[0].activation.detach().clone()
     least[:, 3:] = torch.where(inside, least[:, 3:], -50.0)
@@ -92,16 +92,16 @@ def test_nothing_is_asked_inside_the_cue(name: str, seed: int) -> None:
 def test_unknown_cues_change_nothing(name: str, seed: int, known: list[bool]) -> None:
     outputs, batch = case(seed)
     cued = torch.tensor(known).view(3, 2)
-    batch = replace(batch, cued=torch.cat([torch.zeros(3, 1, dtype=torch.bool), cued], 1))
-    invented = torch.where(batch.cued[:, :, None, None], batch.regions, ~batch.regions)
-    told, retold = TERMS[name](outputs, batch), TERMS[name](outputs, replace(batch, regions=invented))
+    batch = replace(batch, cues_known=torch.cat([torch.zeros(3, 1, dtype=torch.bool), cued], 1))
+    invented = torch.where(batch.cues_known[:, :, None, None], batch.cues, ~batch.cues)
+    told, retold = TERMS[name](outputs, batch), TERMS[name](outputs, replace(batch, cues=invented))
     assert torch.equal(told, retold)
     (grad,) = torch.autograd.grad(told, outputs.activation)
     assert not grad[:, 3:][~cued].any()
     if not cued.any():
         assert told == 0
     elif cued.all():
-        torch.testing.assert_close(told, TERMS[name](outputs, replace(batch, cued=None)))
+        torch.testing.assert_close(told, TERMS[name](outputs, replace(batch, cues_known=None)))
 
 
 def test_gradients_are_those_of_the_values() -> None:
@@ -126,10 +126,10 @@ def test_what_it_needs_is_said() -> None:
         guidance(outputs._replace(activation=None), batch)
     with pytest.raises(ValueError, match="not 2 maps"):
         guidance(outputs._replace(activation=outputs.activation[:, :2]), batch)
-    with pytest.raises(ValueError, match=r"needs batch\.regions"):
-        guidance(outputs, replace(batch, regions=None))
+    with pytest.raises(ValueError, match=r"needs batch\.cues"):
+        guidance(outputs, replace(batch, cues=None))
     with pytest.raises(ValueError, match="eps=0"):
         guidance(outputs, batch, eps=0.0)
-    graded = replace(batch, schema=SCHEMA.select(questions=["grade"]), regions=batch.regions[:, :1], cued=None)
+    graded = replace(batch, schema=SCHEMA.select(questions=["grade"]), cues=batch.cues[:, :1], cues_known=None)
     with pytest.raises(ValueError, match="no yes/no question"):
         guidance(Outputs(activation=outputs.activation[:, :3]), graded)

@@ -87,7 +87,7 @@ def trained_rows(stage: Stage, rows: Manifest) -> list[Row]:
 def stages_with_batches(recipe: Recipe, rows: Manifest) -> Iterator[tuple[Stage, nn.Module, Batch]]:
     """Every stage with a new network and a batch that holds the maps it reads."""
     maps: dict[str, torch.Tensor] = {}
-    data = Dataset(rows.where(split="train").rows, rows.root, recipe.schema, recipe.prepare, regions=recipe.cues)
+    data = Dataset(rows.where(split="train").rows, rows.root, recipe.schema, recipe.prepare, cues=recipe.cues)
     whole = next(batches(data, batch=4, shuffle=False, threads=0))
     for number, stage in enumerate(recipe.stages):
         torch.manual_seed(number)
@@ -103,7 +103,7 @@ def stages_with_batches(recipe: Recipe, rows: Manifest) -> Iterator[tuple[Stage,
 def pick(batch: Batch, wanted: list[bool]) -> Batch:
     """Some images of a batch."""
     at = torch.from_numpy(np.flatnonzero(wanted))
-    fields = ("image", "answers", "masks", "known", "prior", "regions", "cued")
+    fields = ("image", "answers", "masks", "known", "prior", "cues", "cues_known")
     return replace(
         batch,
         ids=tuple(batch.ids[i] for i in at),

@@ -32,10 +32,10 @@ def made(**keywords: Any) -> Recipe:
     return narrow("region_guided", "fundus", **{"pyramid": 8, "levels": 3, "vary": False, **keywords})
 
 
-def cued(recipe: Recipe, rows: Manifest, *, aims: bool = False) -> Batch:
+def cues_of(recipe: Recipe, rows: Manifest, *, aims: bool = False) -> Batch:
     """The training images with the recipe's cues, or with its aims."""
-    regions = recipe.aims if aims else recipe.cues
-    data = Dataset(rows.where(split="train").rows, rows.root, recipe.schema, recipe.prepare, regions=regions)
+    cues = recipe.aims if aims else recipe.cues
+    data = Dataset(rows.where(split="train").rows, rows.root, recipe.schema, recipe.prepare, cues=cues)
     return next(batches(data, batch=4, shuffle=False, threads=0))
 
 
@@ -139,7 +139,7 @@ def test_aims_are_no_cues(rows: Manifest, tmp_path: Path) -> None:
         shares[aim] = counts.looks["share"].mean()
     assert 0 < shares["masks"] < shares["regions"]
     guided = made(cue="ellipses", aim="masks")
-    assert cued(guided, rows).regions.sum() > cued(guided, rows, aims=True).regions.sum() > 0
+    assert cues_of(guided, rows).cues.sum() > cues_of(guided, rows, aims=True).cues.sum() > 0
 
 
 @pytest.mark.parametrize(
@@ -151,9 +151,9 @@ def test_at_least_counts_readers(at_least: int | str, height: int | None, rows: 
     read = [replace(row, answers={FINDING: "yes"}, masks={}, cues={"atrophy": drew}) for row in rows.rows]
     recipe = made(at_least=at_least, crop_field=False)
     for aims in (False, True):
-        batch = cued(recipe, Manifest(rows.schema, tuple(read), rows.root), aims=aims)
-        assert batch.cued.all() == (height is not None)
-        assert set(batch.regions.sum((2, 3)).flatten().tolist()) == {64 * (height or 0)}
+        batch = cues_of(recipe, Manifest(rows.schema, tuple(read), rows.root), aims=aims)
+        assert batch.cues_known.all() == (height is not None)
+        assert set(batch.cues.sum((2, 3)).flatten().tolist()) == {64 * (height or 0)}
 
 
 # -- what cannot be --------------------------------------------------------------------------------------------------

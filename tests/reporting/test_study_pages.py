@@ -99,16 +99,16 @@ def test_what_is_shown_of_a_finding_is_what_was_evaluated(guided: Path) -> None:
     airs = sorted(looks["cue"].tolist())
     of_chooser = dict(zip(looks["image"].tolist(), looks["cue"].tolist(), strict=True))
     assert [of_chooser[image] for image in plan.images] == [airs[0], airs[(len(airs) - 1) // 2], airs[-1]]
-    data = Dataset(rows.rows, rows.root, run.recipe.schema, run.recipe.prepare, regions=run.recipe.aims)
+    data = Dataset(rows.rows, rows.root, run.recipe.schema, run.recipe.prepare, cues=run.recipe.aims)
     order = [row.id for row in rows.rows]
     for seen in seen_of(plan, rows, readings._predictions(plan)):
         sample = data.sample(order.index(seen.id))
-        assert sample.regions is not None
+        assert sample.cues is not None
         assert seen.cue is not None
         top, left, height, width = sample.geometry.crop
         part = seen.cue[top : top + height, left : left + width]
         inner = sample.geometry.inner
-        framed = sample.regions[0][inner[0] : inner[0] + inner[2], inner[1] : inner[1] + inner[3]]
+        framed = sample.cues[0][inner[0] : inner[0] + inner[2], inner[1] : inner[1] + inner[3]]
         assert part.mean() == pytest.approx(framed.mean(), abs=0.01)
         assert seen.regions is not None
         deep = max(60, int(0.02 * seen.mask.size))  # at the seams a pixel may fall to either side

@@ -146,8 +146,8 @@ class Sample:
         answers: ``(question,)``, -1 unknown.
         geometry: how this frame lies in the original image.
         prior: ``(map, row, col)`` float32, maps handed on by an earlier stage; None where there are none.
-        regions: ``(region, row, col)`` 0/1, cues; None where there are none.
-        cued: ``(region,)`` 0/1, whether the cue is known; None = all of them are.
+        cues: ``(question, row, col)`` 0/1; None if there are none.
+        cues_known: ``(question,)`` 0/1, whether the cue is known; None = all of them are.
     """
 
     row: Row
@@ -157,8 +157,8 @@ class Sample:
     answers: Int[np.ndarray, " q"]
     geometry: Geometry
     prior: Float[np.ndarray, "k h w"] | None = None
-    regions: UInt8[np.ndarray, "r h w"] | None = None
-    cued: UInt8[np.ndarray, " r"] | None = None
+    cues: UInt8[np.ndarray, "r h w"] | None = None
+    cues_known: UInt8[np.ndarray, " r"] | None = None
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class Batch:
     """Tensors of several samples: the truth, and what is known of it.
 
     ``answers`` holds positions (-1 unknown); ``masks`` and ``known`` are bool; a pixel that is padding is unknown for
-    every label. ``regions`` are cues, of which ``cued`` tells the known ones (None = all).
+    every label. ``cues`` show roughly where findings are; ``cues_known`` marks those that are known (None = all).
     """
 
     schema: LabelSchema
@@ -176,9 +176,9 @@ class Batch:
     masks: Bool[Tensor, "b l h w"]
     known: Bool[Tensor, "b l h w"]
     prior: Float[Tensor, "b k h w"] | None = None
-    regions: Bool[Tensor, "b r h w"] | None = None
+    cues: Bool[Tensor, "b r h w"] | None = None
     geometries: tuple[Geometry, ...] = ()
-    cued: Bool[Tensor, "b r"] | None = None
+    cues_known: Bool[Tensor, "b r"] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -187,7 +187,7 @@ class Batch:
         """The same batch on another device."""
         moved = {
             name: value.to(device, non_blocking=True)
-            for name in ("image", "answers", "masks", "known", "prior", "regions", "cued")
+            for name in ("image", "answers", "masks", "known", "prior", "cues", "cues_known")
             if (value := getattr(self, name)) is not None
         }
         return replace(self, **moved)
@@ -200,12 +200,12 @@ class Batch:
         """
         kept = torch.tensor([i in but for i in self.ids], dtype=torch.bool, device=self.image.device)
         known = self.known & kept[:, None, None, None]
-        cued = None
-        if self.regions is not None:
-            cued = kept[:, None].expand(-1, self.regions.shape[1])
-            cued = cued if self.cued is None else cued & self.cued
+        cues_known = None
+        if self.cues is not None:
+            cues_known = kept[:, None].expand(-1, self.cues.shape[1])
+            cues_known = cues_known if self.cues_known is None else cues_known & self.cues_known
         answers = torch.where(kept[:, None], self.answers, UNKNOWN)
-        return replace(self, answers=answers, masks=self.masks & known, known=known, cued=cued)
+        return replace(self, answers=answers, masks=self.masks & known, known=known, cues_known=cues_known)
 
     def answer(self, question: str) -> Int[Tensor, " b"]:
         """Positions of one question's answers, -1 unknown."""

@@ -1,4 +1,4 @@
-"""Random variations: geometry moves image, masks, regions and prior by ONE warp, colour touches the image alone.
+"""Random variations: geometry moves image, masks, cues and prior by ONE warp, colour touches the image alone.
 
 Geometric steps are multiplied into one matrix, so that pixels are interpolated once; brightness, contrast and gamma
 are composed into one table of 256 values. A step draws as many numbers whether it acts or not, and noise its grains
@@ -284,14 +284,14 @@ def _moved(sample: Sample, matrix: Matrix) -> Sample:
             masks=np.ascontiguousarray(sample.masks[:, rows, cols]),
             known=np.ascontiguousarray(sample.known[:, rows, cols]),
             prior=None if sample.prior is None else np.ascontiguousarray(sample.prior[:, rows, cols]),
-            regions=None if sample.regions is None else np.ascontiguousarray(sample.regions[:, rows, cols]),
+            cues=None if sample.cues is None else np.ascontiguousarray(sample.cues[:, rows, cols]),
         )
     height, width = size = sample.image.shape[:2]
     to_centre, back = np.eye(3), np.eye(3)
     back[:2, 2] = (width - 1) / 2, (height - 1) / 2
     to_centre[:2, 2] = -back[:2, 2]
     affine = (back @ matrix @ to_centre)[:2]
-    cues = np.zeros((0, *size), np.uint8) if sample.regions is None else sample.regions
+    cues = np.zeros((0, *size), np.uint8) if sample.cues is None else sample.cues
     bits = _warped_bits(np.concatenate([sample.masks, sample.known, cues]), affine)
     labels = len(sample.masks)
     return replace(
@@ -300,7 +300,7 @@ def _moved(sample: Sample, matrix: Matrix) -> Sample:
         masks=bits[:labels],
         known=bits[labels : 2 * labels],
         prior=None if sample.prior is None else _warped(sample.prior, affine),
-        regions=None if sample.regions is None else bits[2 * labels :],
+        cues=None if sample.cues is None else bits[2 * labels :],
     )
 
 

@@ -25,7 +25,7 @@ from foveate.data.prepare import Prepare
 from foveate.data.read import MERGE, Unreadable
 
 Priors = Callable[[str], Float[np.ndarray, "k r c"]]
-Regions = Callable[[Sample], tuple[UInt8[np.ndarray, "r h w"], UInt8[np.ndarray, " r"]]]
+MakeCues = Callable[[Sample], tuple[UInt8[np.ndarray, "r h w"], UInt8[np.ndarray, " r"]]]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Dataset:
         augment: random variations, used where a generator is given.
         cache: prepared samples on disk.
         priors: image id -> maps of an earlier stage ``(map, row, col)`` float32 over the frame, at any resolution.
-        regions: sample, not varied yet -> cues ``(region, row, col)`` 0/1 in its frame, and ``(region,)`` 0/1 which of
+        cues: sample, not varied yet -> cues ``(region, row, col)`` 0/1 in its frame, and ``(region,)`` 0/1 which of
             them are known (`data.cues.Cues`).
 
     Raises:
@@ -54,7 +54,7 @@ class Dataset:
     augment: Augment | None = None
     cache: Cache | None = None
     priors: Priors | None = None
-    regions: Regions | None = None
+    cues: MakeCues | None = None
 
     def __post_init__(self) -> None:
         graders = self.prepare.graders
@@ -89,9 +89,9 @@ class Dataset:
             raise Unreadable(error.path, f"{error.reason} (image {row.id!r})") from error
         if self.priors is not None:
             sample = replace(sample, prior=_prior(self.priors(row.id), sample.geometry.size))
-        if self.regions is not None:
-            cues, cued = self.regions(sample)
-            sample = replace(sample, regions=cues, cued=cued)
+        if self.cues is not None:
+            cues, known = self.cues(sample)
+            sample = replace(sample, cues=cues, cues_known=known)
         return sample if rng is None or self.augment is None else self.augment(sample, rng)
 
 
@@ -110,7 +110,7 @@ def collate(samples: Sequence[Sample], schema: LabelSchema) -> Batch:
         schema: that they were made by.
 
     Raises:
-        ValueError: there is none, sizes differ, or some have a prior (regions) and some none.
+        ValueError: there is none, sizes differ, or some have a prior (cues) and some none.
     """
     if not samples:
         raise ValueError("samples is empty; a batch needs one at least")
@@ -123,6 +123,8 @@ def collate(samples: Sequence[Sample], schema: LabelSchema) -> Batch:
     pixels = torch.from_numpy(planes)
     if planes.dtype == np.uint8:
         pixels = pixels.float().div_(255)
+    cues = _all_or_none("cues", [s.cues for s in samples])
+    known = _all_or_none("cues_known", [s.cues_known for s in samples])
     return Batch(
         schema=schema,
         ids=tuple(s.row.id for s in samples),
@@ -131,9 +133,9 @@ def collate(samples: Sequence[Sample], schema: LabelSchema) -> Batch:
         masks=torch.from_numpy(np.stack([s.masks for s in samples])).view(torch.bool),
         known=torch.from_numpy(np.stack([s.known for s in samples])).view(torch.bool),
         prior=_all_or_none("prior", [s.prior for s in samples]),
-        regions=None if (cues := _all_or_none("regions", [s.regions for s in samples])) is None else cues.bool(),
+        cues=None if cues is None else cues.bool(),
         geometries=tuple(s.geometry for s in samples),
-        cued=None if (sure := _all_or_none("cued", [s.cued for s in samples])) is None else sure.bool(),
+        cues_known=None if known is None else known.bool(),
     )
 
 

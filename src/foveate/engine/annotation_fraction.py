@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from foveate.core.types import Row, Sample
-from foveate.data.loader import Regions
+from foveate.data.loader import MakeCues
 from foveate.data.manifest import Manifest
 from foveate.engine.run import Run
 
@@ -37,7 +37,7 @@ def shown(row: Row, share: float, seed: int) -> Row:
 
 
 def shown_cues(
-    make: Regions, sample: Sample, *, share: float, seed: int
+    make: MakeCues, sample: Sample, *, share: float, seed: int
 ) -> tuple[UInt8[np.ndarray, "r h w"], UInt8[np.ndarray, " r"]]:
     """Cues of a validation sample, of masks and readers' cues that are shown; its masks stay, for figures to judge."""
     row = shown(sample.row, share, seed)

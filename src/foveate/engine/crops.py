@@ -91,7 +91,7 @@ class DrawnWindows:
             masks=cut(batch.masks),
             known=cut(batch.known),
             prior=each(lambda b: b.prior, cut),
-            regions=each(lambda b: b.regions, cut),
+            cues=each(lambda b: b.cues, cut),
             geometries=(),
-            cued=each(lambda b: b.cued, lambda cued: cued[owners]),
+            cues_known=each(lambda b: b.cues_known, lambda known: known[owners]),
         )

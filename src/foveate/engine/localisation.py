@@ -46,9 +46,9 @@ def looked(outputs: Outputs, batch: Batch, *, groups: dict[str, str]) -> list[li
         evidence = [schema.labels.index(label) for label in question.evidence]
         masks = shown[:, evidence].any(1, keepdim=True)
         cues = torch.zeros_like(masks)
-        if batch.regions is not None:
-            known = batch.regions.new_ones(len(batch)) if batch.cued is None else batch.cued[:, position]
-            cues = batch.regions[:, position : position + 1] & known[:, None, None, None]
+        if batch.cues is not None:
+            known = batch.cues.new_ones(len(batch)) if batch.cues_known is None else batch.cues_known[:, position]
+            cues = batch.cues[:, position : position + 1] & known[:, None, None, None]
         there = (batch.answer(question.name) == 1).cpu().numpy()
         channel = schema.slices[question.name].start
         for i, image in enumerate(batch.ids):

@@ -98,7 +98,7 @@ def read_rows(
     schema, reader = recipe.schema, run.reader(device=place)
     prepare = replace(recipe.prepare, graders=graders)
     aims = recipe.aims or recipe.cues
-    data = Dataset(rows.rows, rows.root, schema, prepare, cache=cache_at(cache), regions=aims)
+    data = Dataset(rows.rows, rows.root, schema, prepare, cache=cache_at(cache), cues=aims)
     groups = {row.id: row.group for row in rows.rows}
     by_id = {row.id: row for row in rows.rows}
     stream = batches(data, batch=recipe.batch, seed=0, epoch=0, shuffle=False)

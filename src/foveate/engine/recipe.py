@@ -15,7 +15,7 @@ from foveate.core.decisions import Gate
 from foveate.core.labels import LabelSchema
 from foveate.core.types import Batch, Outputs, Row
 from foveate.data.augment import Augment
-from foveate.data.loader import Regions
+from foveate.data.loader import MakeCues
 from foveate.data.prepare import Prepare
 from foveate.engine.crops import DrawnWindows
 from foveate.engine.keep import Keep, lowest
@@ -124,7 +124,7 @@ class Recipe:
         average: share of the steps over which weights are averaged (exponentially); the averages are validated and
             kept. 0 = the weights themselves.
         balance: draw training images so that the answers of this question come equally often.
-        cues: sample -> cues of where findings are, as `Batch.regions` (`data.cues.Cues`); None = there are none.
+        cues: sample -> cues of where findings are, as `Batch.cues` (`data.cues.Cues`); None = there are none.
         aims: cues that activation maps are held against when evaluated; None = ``cues``.
         masks: share of the patients whose masks, and the cues that readers gave or masks become, are shown in training
             (how much marking does a method need?). Validation images guide by the same share, so that the figure that
@@ -161,8 +161,8 @@ class Recipe:
     average: float = 0.05
     balance: str | None = None
     masks: float = 1.0
-    cues: Regions | None = None
-    aims: Regions | None = None
+    cues: MakeCues | None = None
+    aims: MakeCues | None = None
     gates: tuple[Gate, ...] = ()
     calibrated: str | None = None
     postprocess: bool = False

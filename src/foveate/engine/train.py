@@ -87,7 +87,7 @@ class Trainer:
         self.val = self.dataset(val)
         if recipe.cues is not None:
             cues = partial(shown_cues, recipe.cues, share=recipe.masks, seed=seed)
-            self.val = replace(self.val, regions=cues)
+            self.val = replace(self.val, cues=cues)
         self.weights = self._weights(train.rows)
         self.steps_an_epoch = max(len(train) // recipe.batch, 1)
         self.steps = self.steps_an_epoch * (stage.epochs or recipe.epochs)
@@ -129,7 +129,7 @@ class Trainer:
             augment=augment,
             cache=self.cache,
             priors=priors,
-            regions=self.recipe.cues,
+            cues=self.recipe.cues,
         )
 
     # -- state -------------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ def turned(batch: Batch, axes: tuple[int, ...]) -> Batch:
     """The batch flipped along these axes: image, masks, what is known of them, cues, and the maps that it brings."""
     if not axes:
         return batch
-    planes = {name: getattr(batch, name) for name in ("image", "masks", "known", "prior", "regions")}
+    planes = {name: getattr(batch, name) for name in ("image", "masks", "known", "prior", "cues")}
     return replace(batch, **{name: plane.flip(axes) for name, plane in planes.items() if plane is not None})
 
 

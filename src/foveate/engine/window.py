@@ -64,8 +64,8 @@ class SlidingWindow:
             masks=cut(batch.masks),
             known=cut(batch.known),
             prior=None if batch.prior is None else cut(batch.prior),
-            regions=None if batch.regions is None else cut(batch.regions),
-            cued=None if batch.cued is None else batch.cued.repeat_interleave(several, 0),
+            cues=None if batch.cues is None else cut(batch.cues),
+            cues_known=None if batch.cues_known is None else batch.cues_known.repeat_interleave(several, 0),
         )
 
     def read(self, batch: Batch, network: Callable[[Tensor, Tensor | None], Outputs]) -> Outputs:

@@ -1,6 +1,6 @@
 """Losses of where a finding was seen: suppress activation outside its cue, ask nothing inside (Son et al. 2018).
 
-Activation maps are ``Outputs.activation``, one an image logit; cues are ``Batch.regions``, one a question. A question's
+Activation maps are ``Outputs.activation``, one an image logit; cues are ``Batch.cues``, one a question. A question's
 cue guides the map that speaks for "yes"; questions with several answers, and images whose cue is not known, have no
 part in it. The cue is brought to the map's resolution by its maximum: a cell that holds a bit of the cue is inside.
 """
@@ -67,15 +67,15 @@ def _outside(outputs: Outputs, batch: Batch, value: Callable[[Tensor], Tensor], 
             f"{term} needs outputs.activation, one map an image logit ({schema.image_channels}), not {there}; take a "
             "network with activation maps (models.region_cnn, models.guided)"
         )
-    if batch.regions is None or batch.regions.shape[1] != len(schema.questions):
-        raise ValueError(f"{term} needs batch.regions, one cue a question; give the recipe cues (data.cues.Cues)")
+    if batch.cues is None or batch.cues.shape[1] != len(schema.questions):
+        raise ValueError(f"{term} needs batch.cues, one cue a question; give the recipe cues (data.cues.Cues)")
     yes_no = [i for i, q in enumerate(schema.questions) if q.yes_no]
     if not yes_no:
         raise ValueError(f"{term}: the schema has no yes/no question, so no cue can guide")
     channels = [schema.slices[schema.questions[i].name].start for i in yes_no]
     logits = full(maps[:, channels])
-    cue = at_resolution(batch.regions[:, yes_no], (logits.shape[2], logits.shape[3]))
-    known = torch.ones_like(cue[..., 0, 0]) if batch.cued is None else batch.cued[:, yes_no]
+    cue = at_resolution(batch.cues[:, yes_no], (logits.shape[2], logits.shape[3]))
+    known = torch.ones_like(cue[..., 0, 0]) if batch.cues_known is None else batch.cues_known[:, yes_no]
     return known_mean((value(logits) * ~cue).mean((2, 3)), known)
 
 
