@@ -120,7 +120,7 @@ def main() -> None:
         for network, stage in zip(hand, recipe.stages, strict=True):
             network.load_state_dict(run.network(stage.name).state_dict())
             network.eval()
-        reader = run.reader()
+        reader = run.pipeline()
         print(f"{args.size} px, {args.encoder}, {torch.get_num_threads()} threads, medians of {args.rounds}")
         for count in args.batches:
             image = drawn[:count]

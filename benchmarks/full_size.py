@@ -118,7 +118,7 @@ def time_rows(study: Study, out: Path, *, device: torch.device, batches: Sequenc
                 if not todo:
                     continue
                 there = replace(run, recipe=run.recipe.with_(precision=precision))
-                reader = there.reader(device=device)
+                reader = there.pipeline(device=device)
                 at_work = reader.steps(blank(run.recipe, 1).to(device))
                 parameters = sum(size_mib(step.stage.network()) for step in at_work)
                 for count in todo:

@@ -123,7 +123,7 @@ def test_members_are_averaged_each_with_its_temperature(ensemble: Ensemble, rows
     recipe = ensemble.recipe
     data = Dataset(rows.rows[:4], rows.root, recipe.schema, recipe.prepare)
     batch = next(iter(batches(data, batch=4, shuffle=False)))
-    found = ensemble.reader()(batch)
+    found = ensemble.pipeline()(batch)
     each = [run.network("tiny")(batch.image) for run in ensemble.members]
     assert found.pixel is not None
     pixel = sum(out.pixel.sigmoid() for out in each) / 3
@@ -132,7 +132,7 @@ def test_members_are_averaged_each_with_its_temperature(ensemble: Ensemble, rows
     np.testing.assert_allclose(
         image_probabilities(found, recipe.schema)["blob_present"][:, 1], yes.detach().numpy(), atol=1e-5
     )
-    assert len(list(ensemble.reader().passes(batch))) == 3
+    assert len(list(ensemble.pipeline().passes(batch))) == 3
     assert ensemble.decisions.temperatures == {}
 
 

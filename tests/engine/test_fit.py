@@ -171,7 +171,7 @@ def test_in_one_go_the_later_stage_sees_what_it_saw_in_training(rows: Manifest, 
     batch = next(iter(batches(data, batch=4, shuffle=False)))
     with torch.inference_mode():
         stored = run.network("second")(batch.image, batch.prior).pixel
-    at_once = run.reader()(replace(batch, prior=None)).pixel
+    at_once = run.pipeline()(replace(batch, prior=None)).pixel
     torch.testing.assert_close(stored, at_once, atol=1e-5, rtol=1e-5)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,17 @@ from foveate.core.labels import LabelSchema, Question
 from foveate.core.shapes import ellipse
 from foveate.core.types import Outputs
 from foveate.data import read
+from foveate.data.loader import collate
 from foveate.data.prepare import Prepare
 from foveate.engine.checkpoint import save_weights
 from foveate.engine.recipe import Recipe, Stage
-from foveate.engine.run import Run
+from foveate.engine.run import Run, StagePipeline
 from foveate.inference.predictor import ImageResult, Predictor, UnreadImage
 from foveate.inference.write_results import list_images, write_reading
 from foveate.losses.pixel import bce
 from foveate.losses.weigh import Weigh
+from foveate.models.cam import grad_cam, normalise, of_answer, on_image
+from foveate.models.joint import Joint
 
 SCHEMA = LabelSchema(
     (Question("spot_present", evidence=("spot",)), Question("size", ("none", "small", "large"), ordered=True)),
@@ -150,6 +154,24 @@ def test_cams_lie_on_the_original_pixels(predictor: Predictor) -> None:
     assert yes[spot].mean() > 1.5 * yes[~spot].mean()
     assert not no.any()  # brightness speaks for "yes" alone
     assert predictor(pixels).cam == {}
+
+
+def test_maps_cost_no_second_pass_if_the_head_is_linear(tmp_path: Path) -> None:
+    stage = Stage("joint", network=partial(Joint, "resnet10t", SCHEMA), loss=Weigh(pixels=(1.0, bce)))
+    run = Run(tmp_path, Recipe(SCHEMA, Prepare(size=64), (stage,)))
+    save_weights(run.stage_folder("joint") / "weights.safetensors", stage.network())
+    predict, calls = Predictor(run, device="cpu"), []
+    pixels, _ = photograph((80, 70))
+    predict(pixels)  # folds the normalisation
+    assert isinstance(predict.pipeline, StagePipeline)
+    predict.pipeline.networks["joint"].register_forward_pre_hook(lambda *_: calls.append(1))
+    found = predict(pixels, cam=True)
+    assert calls == [1]
+    sample = predict.recipe.prepare.image_only(pixels, schema=SCHEMA, id="eye")
+    batch = collate([sample], SCHEMA)
+    with_gradients = grad_cam(predict.pipeline.networks["joint"], batch.image, target=of_answer(2))
+    full = sample.geometry.undo(on_image(normalise(with_gradients), size=(64, 64)))[0]
+    np.testing.assert_allclose(found.cam["size"]["small"], full, atol=1e-4)
 
 
 def test_thresholds_decide_yes_and_no(tmp_path: Path) -> None:

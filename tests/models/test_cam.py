@@ -9,7 +9,16 @@ from torch import Tensor, nn
 
 from foveate.core.labels import LabelSchema, Question
 from foveate.core.types import Outputs
-from foveate.models.cam import closed_form, grad_cam, normalise, of_answer, of_label, on_image
+from foveate.models.cam import (
+    closed_form,
+    grad_cam,
+    grad_cams,
+    linear_weight,
+    normalise,
+    of_answer,
+    of_label,
+    on_image,
+)
 from foveate.models.joint import Joint
 from foveate.models.parts.decoders import UNet
 
@@ -179,3 +188,28 @@ def test_what_is_refused(net: Joint, image: Tensor) -> None:
         grad_cam(net, image, target=of_label(1))
     with pytest.raises(ValueError, match="no image logits"):
         of_answer(0)(Outputs())
+
+
+def test_several_answers_share_one_forward_pass(net: Joint, image: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    targets = [of_answer(0), of_answer(0, sign=-1.0), of_answer(1)]
+    alone = [grad_cam(net, image, target=target) for target in targets]
+    calls = []
+    net.register_forward_pre_hook(lambda *_: calls.append(1))
+    for one, together in zip(alone, grad_cams(net, image, targets=targets), strict=True):
+        assert torch.allclose(one, together, atol=1e-6)
+    assert calls == [1]
+    assert grad_cams(net, image, targets=[]) == []
+
+
+def test_the_weight_of_a_linear_head_is_checked_against_the_logits(net: Joint, image: Tensor) -> None:
+    with torch.inference_mode():
+        outputs = net(image)
+    weight = linear_weight(net, outputs)
+    assert weight is not None
+    cam = closed_form(outputs.features[-1], weight=weight[1])
+    assert torch.allclose(cam, grad_cam(net, image, target=of_answer(1)), atol=1e-5)
+    assert outputs.image is not None
+    assert linear_weight(net, outputs._replace(image=outputs.image + 0.1)) is None  # gated or combined answers
+    assert linear_weight(net, outputs._replace(image=None)) is None
+    assert linear_weight(net, outputs._replace(features=())) is None
+    assert linear_weight(Known().eval(), outputs) is None

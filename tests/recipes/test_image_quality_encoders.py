@@ -43,7 +43,7 @@ def test_a_run_with_lora_and_rates_by_depth_opens_again(
     assert trained[f"{inner}lora_up"].abs().sum() > 0
     _, _, batch = next(iter(stages_with_batches(opened.recipe, rows)))
     with torch.no_grad():
-        apart, merged = network(batch.image, batch.prior), opened.reader()(batch)
+        apart, merged = network(batch.image, batch.prior), opened.pipeline()(batch)
     torch.testing.assert_close(merged.pixel, apart.pixel, rtol=1e-4, atol=1e-4)
 
 

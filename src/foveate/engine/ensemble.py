@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from foveate.core.mean import mean_outputs
 from foveate.core.types import Batch, Outputs, Row
 from foveate.data.manifest import Manifest
 from foveate.engine.checkpoint import write_json
-from foveate.engine.run import CALIBRATION, SEEN, Pass, Reads, Run
+from foveate.engine.run import CALIBRATION, SEEN, Pass, Pipeline, Run
 
 ENSEMBLE = "ensemble.json"
 """In the folder of an ensemble: its members' folders and the groups of the images that they were trained on."""
@@ -27,7 +28,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Ensemble(Run):
-    """Several runs as one: probabilities and activation maps are averaged (`MeanReader`).
+    """Several runs as one: probabilities and activation maps are averaged (`EnsemblePipeline`).
 
     Each member calibrates its answers by itself. Thresholds, gates and smallest lesions are the ensemble's own
     (``calibration.json`` in its folder, see `calibrate`), else the means of the members'.
@@ -99,9 +100,9 @@ class Ensemble(Run):
         """ValueError: each member has its own network."""
         raise ValueError(f"{self.folder}: an ensemble has one network per member; take one of .members")
 
-    def reader(self, *, device: torch.device | str = "cpu") -> Reads:
+    def pipeline(self, *, device: torch.device | str = "cpu") -> Pipeline:
         """All members as one, each quickened for reading."""
-        return MeanReader([(run.reader(device=device), run) for run in self.runs])
+        return EnsemblePipeline([(run.pipeline(device=device), run) for run in self.runs])
 
     # -- who may read what -------------------------------------------------------------------------------------------
 
@@ -153,32 +154,42 @@ class Ensemble(Run):
         return some[0] if len(some) == 1 else replace(self, runs=some, whole=False)
 
 
-class MeanReader:
+class EnsemblePipeline:
     """Reads batches with several runs and averages what they find, each with its own temperatures.
 
     Args:
         members: the reader of each run, and the run.
     """
 
-    def __init__(self, members: Sequence[tuple[Reads, Run]]) -> None:
-        self.readers = [reader for reader, _ in members]
+    def __init__(self, members: Sequence[tuple[Pipeline, Run]]) -> None:
+        self.pipelines = [reader for reader, _ in members]
         self.decisions = [run.decisions for _, run in members]
         self.schema = members[0][1].recipe.schema
 
     def __call__(self, batch: Batch) -> Outputs:
         """Logits of the mean probabilities (`core.mean`)."""
-        return mean_outputs([self._read(i, batch) for i in range(len(self.readers))], self.schema)
+        return self.combined(self.passes(batch), batch)
 
     def passes(self, batch: Batch) -> Iterator[Pass]:
         """The passes of every member, in turn."""
-        for reader in self.readers:
-            yield from reader.passes(batch)
+        for member, pipeline in enumerate(self.pipelines):
+            for one in pipeline.passes(batch):
+                yield one._replace(member=member)
 
-    def _read(self, i: int, batch: Batch) -> Outputs:
-        found = self.readers[i](batch)
+    def combined(self, passes: Iterable[Pass], batch: Batch) -> Outputs:
+        """The mean over the members of their own means; no network is called."""
+        read = [self._tempered(i, self.pipelines[i].combined(own, batch)) for i, own in groupby(passes, _member)]
+        return mean_outputs(read, self.schema)
+
+    def _tempered(self, member: int, found: Outputs) -> Outputs:
+        """The member's own temperatures on its answers."""
         if found.image is None:
             return found
-        return found._replace(image=self.decisions[i].tempered(found.image, self.schema))
+        return found._replace(image=self.decisions[member].tempered(found.image, self.schema))
+
+
+def _member(one: Pass) -> int:
+    return one.member
 
 
 def write_ensemble(folder: Path, runs: Sequence[Run], rows: Manifest) -> Ensemble:

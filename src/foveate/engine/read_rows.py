@@ -95,7 +95,7 @@ def read_rows(
 ) -> Iterator[Read]:
     """Read these rows one after the other, under given decisions (arguments as for `evaluate.evaluate`)."""
     recipe, place = run.recipe, pick_device(device)
-    schema, reader = recipe.schema, run.reader(device=place)
+    schema, pipeline = recipe.schema, run.pipeline(device=place)
     prepare = replace(recipe.prepare, graders=graders)
     aims = recipe.aims or recipe.cues
     data = Dataset(rows.rows, rows.root, schema, prepare, cache=cache_at(cache), cues=aims)
@@ -104,7 +104,7 @@ def read_rows(
     stream = batches(data, batch=recipe.batch, seed=0, epoch=0, shuffle=False)
     for batch in track(stream, "evaluate", total=-(-len(rows) // recipe.batch), disable=quiet, transient=True):
         batch = batch.to(place)
-        outputs = reader(batch)
+        outputs = pipeline(batch)
         looks = looked(outputs, batch, groups=groups)
         truth = batch.answers.cpu().numpy()
         found = read_out(outputs, schema=schema, ids=batch.ids, geometries=batch.geometries, decisions=decisions)

@@ -110,7 +110,7 @@ class Run:
         load_weights(self.stage_folder(stage) / "weights.safetensors", network)
         return place(network, device).eval()
 
-    def reader(self, *, device: torch.device | str = "cpu") -> Reads:
+    def pipeline(self, *, device: torch.device | str = "cpu") -> Pipeline:
         """All stages as one, quickened for reading: normalisation is folded into convolutions (`fold.folded`)."""
         networks = {s.name: fold_when_called(self.network(s.name, device=device)) for s in self.recipe.stages}
         return StagePipeline(self.recipe, networks)
@@ -136,8 +136,12 @@ class StagePipeline:
 
     def __call__(self, batch: Batch) -> Outputs:
         """Pixel and image logits, each from the last stage that gives them, in float32; of several views their mean."""
-        read = (turned_back(merged(look.steps), batch, look.axes) for look in self.passes(batch))
-        return mean_outputs(list(read), self.recipe.schema)
+        return self.combined(self.passes(batch), batch)
+
+    def combined(self, passes: Iterable[Pass], batch: Batch) -> Outputs:
+        """The logits of passes that `passes` made of this batch; no network is called."""
+        read = [turned_back(merged(one.steps), batch, one.axes) for one in passes]
+        return mean_outputs(read, self.recipe.schema)
 
     def passes(self, batch: Batch) -> Iterator[Pass]:
         """All stages on each view of the batch, in turn."""
@@ -197,20 +201,30 @@ class Step(NamedTuple):
 
 
 class Pass(NamedTuple):
-    """All stages of one reader on one view of a batch: the axes along which that is flipped, and each stage at work."""
+    """All stages of one run on one view of a batch.
+
+    Args:
+        axes: along which the view is flipped.
+        steps: each stage with what it saw and its logits.
+        member: position of the run in an ensemble.
+    """
 
     axes: tuple[int, ...]
     steps: tuple[Step, ...]
+    member: int = 0
 
 
-class Reads(Protocol):
-    """Something that reads batches: one run's `Reader`, or several as one (`ensemble.MeanReader`)."""
+class Pipeline(Protocol):
+    """Reads batches: the stages of one run (`StagePipeline`), or several runs (`ensemble.EnsemblePipeline`)."""
 
     def __call__(self, batch: Batch) -> Outputs:
-        """Logits of the probabilities that it arrives at."""
+        """Return the logits of its probabilities."""
 
     def passes(self, batch: Batch) -> Iterator[Pass]:
-        """Each forward pass that these are the mean of."""
+        """Call the networks: yield each forward pass, before they are averaged."""
+
+    def combined(self, passes: Iterable[Pass], batch: Batch) -> Outputs:
+        """Average passes of this batch, without another call of a network."""
 
 
 def shrunk(batch: Batch, size: int | None) -> Batch:

@@ -18,15 +18,15 @@ from foveate.core.labels import LabelSchema
 from foveate.core.map_cells import on_frame
 from foveate.core.mean import mean
 from foveate.core.reading import placed, read_out
-from foveate.core.types import Batch, Prediction, Row, Sample
+from foveate.core.types import Prediction, Row, Sample
 from foveate.data import read
 from foveate.data.adapters.volumes import spacing as checked_spacing
 from foveate.data.loader import collate
 from foveate.data.manifest import Manifest
 from foveate.engine.localisation import strength
-from foveate.engine.run import Run, Step, pick_device
+from foveate.engine.run import Pass, Run, Step, pick_device
 from foveate.inference.pointing import Eye, Pointed, pointed
-from foveate.models.cam import grad_cam, normalise, of_answer, on_image
+from foveate.models.cam import closed_form, grad_cams, linear_weight, normalise, of_answer, on_image
 from foveate.recipes import load_run
 from foveate.report.overlay import overlay
 
@@ -103,7 +103,7 @@ class Predictor:
         self.run, self.recipe = run, run.recipe
         self.decisions = run.decisions.with_thresholds(thresholds)
         self.device = pick_device(device)
-        self.reader = run.reader(device=self.device)
+        self.pipeline = run.pipeline(device=self.device)
 
     @classmethod
     def load(cls, folder: str | Path, *, device: str | torch.device = "auto") -> Predictor:
@@ -126,7 +126,8 @@ class Predictor:
             image: a file, or RGB uint8 (row, col, 3). The network sees a file as in training (`Prepare.file`: a JPEG
                 far larger than its frame is decoded at a part of its size), and an array from its full pixels.
             cam: also where each answer was seen: a finding's own activation map, in [0, 1], where the network has one;
-                else Grad-CAM (one backward pass an answer), divided by its maximum.
+                else Grad-CAM, divided by its maximum (in closed form if the head is linear on a mean, else with one
+                more forward pass and one backward pass per answer).
             spacing: mm a pixel (rows, cols), for areas in mm2.
             name: the reading's id; None = the file's stem.
             frame: which B-scan of a volume, or page, from 0.
@@ -156,7 +157,8 @@ class Predictor:
     ) -> ImageResult:
         """Read an image that is prepared already."""
         batch = collate([sample], self.recipe.schema).to(self.device)
-        outputs = self.reader(batch)
+        passes = list(self.pipeline.passes(batch))
+        outputs = self.pipeline.combined(passes, batch)
         found = read_out(
             outputs,
             schema=self.recipe.schema,
@@ -166,7 +168,7 @@ class Predictor:
         )[0]
         known, pointing = eye or Eye(), {}
         if cam and outputs.image is not None:
-            own, maps = self._cams(batch, sample)
+            own, maps = self._cams(passes, sample)
             found = Prediction(**{**_shallow(found), "cam": maps})
             regions = known.regions(found) if own else None
             if regions is not None:
@@ -207,7 +209,7 @@ class Predictor:
                 except (read.Unreadable, OSError) as error:
                     yield UnreadImage(path, _reason(error))
 
-    def _cams(self, batch: Batch, sample: Sample) -> tuple[list[str], dict[str, dict[str, np.ndarray]]]:
+    def _cams(self, passes: Sequence[Pass], sample: Sample) -> tuple[list[str], dict[str, dict[str, np.ndarray]]]:
         """Findings with a map of their own, and the maps of every question in the original pixels.
 
         A finding's own map is of "yes"; every other answer has its Grad-CAM, divided by its maximum. Of several passes
@@ -215,11 +217,12 @@ class Predictor:
         """
         own: list[str] = []
         found: dict[tuple[str, str], list[Tensor]] = {}
-        for look in self.reader.passes(batch):
-            step = [step for step in look.steps if step.outputs.image is not None][-1]
-            own, maps = _maps_of(step, self.recipe.schema, (batch.image.shape[2], batch.image.shape[3]))
+        rows, cols = sample.image.shape[:2]
+        for one in passes:
+            step = [step for step in one.steps if step.outputs.image is not None][-1]
+            own, maps = _maps_of(step, self.recipe.schema, (rows, cols))
             for key, full in maps.items():
-                found.setdefault(key, []).append(full.flip(look.axes) if look.axes else full)
+                found.setdefault(key, []).append(full.flip(one.axes) if one.axes else full)
         shown: dict[str, dict[str, np.ndarray]] = {question.name: {} for question in self.recipe.schema.questions}
         for (question, answer), several in found.items():
             full = mean(several)
@@ -243,17 +246,27 @@ def _maps_of(
     strong = strength(step.outputs, step.batch)
     own = [question.name for question in schema.findings] if strong is not None else []
     maps: dict[tuple[str, str], Tensor] = {}
-    for question in schema.questions:
-        for answer in ("yes",) if question.name in own else question.answers:
-            channel, sign = schema.channel(question.name, answer)
-            if strong is not None and question.name in own:
-                full = on_frame(strong[:, channel : channel + 1], size)[:, 0]
-            else:
-                target = of_answer(channel, sign=sign)
-                raw = grad_cam(step.network, step.batch.image, target=target, prior=step.batch.prior)
-                full = on_image(normalise(raw), size=size)
-            maps[question.name, answer] = full if size == frame else _enlarged(full, frame)
-    return own, maps
+    if strong is not None:
+        for name in own:
+            channel, _ = schema.channel(name, "yes")
+            maps[name, "yes"] = on_frame(strong[:, channel : channel + 1], size)[:, 0]
+    others = [(q.name, answer) for q in schema.questions if q.name not in own for answer in q.answers]
+    for key, raw in zip(others, _grad_cams(step, [schema.channel(*key) for key in others]), strict=True):
+        maps[key] = on_image(normalise(raw), size=size)
+    return own, {key: full if size == frame else _enlarged(full, frame) for key, full in maps.items()}
+
+
+def _grad_cams(step: Step, channels: Sequence[tuple[int, int]]) -> list[Tensor]:
+    """Grad-CAM of image logits (channel, sign) of a stage: in closed form from its pass, if its head is linear.
+
+    Otherwise the network is called once more, with gradients, for all of them.
+    """
+    weight = linear_weight(step.network, step.outputs)
+    if weight is not None:
+        feature = step.outputs.features[-1].float()
+        return [closed_form(feature, weight=weight[channel] * sign) for channel, sign in channels]
+    targets = [of_answer(channel, sign=sign) for channel, sign in channels]
+    return grad_cams(step.network, step.batch.image, targets=targets, prior=step.batch.prior)
 
 
 def _enlarged(maps: Tensor, frame: tuple[int, int]) -> Tensor:

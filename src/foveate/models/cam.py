@@ -5,7 +5,7 @@ Selvaraju et al. 2017: L = ReLU(sum_k alpha_k A_k), alpha_k = mean over position
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from foveate.core.types import Outputs
+from foveate.models.parts.heads import ImageHead
 
 Target = Callable[[Outputs], Tensor]
 """What a map explains: a network's outputs -> one number an image, ``(b,)``."""
@@ -76,6 +77,8 @@ def grad_cam(
 ) -> Float[Tensor, "b i j"]:
     """Map of what speaks for the target, >= 0, unscaled, at the resolution of the feature map, on the image's device.
 
+    See `grad_cams` for several targets of one image.
+
     Works for callers under ``no_grad`` or ``inference_mode`` and with frozen parameters; leaves no gradient, hook or
     state behind.
 
@@ -89,8 +92,25 @@ def grad_cam(
     Raises:
         ValueError: the network is in training mode, has no such layer, or the target does not depend on it.
     """
+    return grad_cams(network, image, targets=[target], layer=layer, prior=prior)[0]
+
+
+def grad_cams(
+    network: nn.Module,
+    image: Float[Tensor, "b c h w"],
+    *,
+    targets: Sequence[Target],
+    layer: int = -1,
+    prior: Float[Tensor, "b k h w"] | None = None,
+) -> list[Float[Tensor, "b i j"]]:
+    """`grad_cam` of several targets, one map each: one forward pass, one backward pass per target.
+
+    Arguments and errors as for `grad_cam`.
+    """
     if network.training:
         raise ValueError("network is in training mode, where images of a batch mix; call network.eval() first")
+    if not targets:
+        return []
     with torch.inference_mode(False), torch.enable_grad():
         # a fresh leaf that asks for its gradient puts every later map on the tape, parameters frozen or not
         outputs: Outputs = network(
@@ -101,11 +121,43 @@ def grad_cam(
                 f"layer={layer}: the network gives {len(outputs.features)} feature maps; -1 is the coarsest"
             )
         feature = outputs.features[layer]
-        (gradient,) = torch.autograd.grad(target(outputs).sum(), feature, allow_unused=True)
-    if gradient is None:
-        raise ValueError(f"layer={layer}: the target does not depend on this feature map; explain another layer")
-    alpha = gradient.detach().float().mean((2, 3))
-    return torch.einsum("bk,bkij->bij", alpha, feature.detach().float()).relu()
+        last = len(targets) - 1
+        gradients = [
+            torch.autograd.grad(target(outputs).sum(), feature, allow_unused=True, retain_graph=i < last)[0]
+            for i, target in enumerate(targets)
+        ]
+    maps = []
+    for gradient in gradients:
+        if gradient is None:
+            raise ValueError(f"layer={layer}: the target does not depend on this feature map; explain another layer")
+        alpha = gradient.detach().float().mean((2, 3))
+        maps.append(torch.einsum("bk,bkij->bij", alpha, feature.detach().float()).relu())
+    return maps
+
+
+LINEAR = 1e-3
+"""Largest difference of image logits, as a share of their size, up to which a head counts as linear on a mean."""
+
+
+def linear_weight(network: nn.Module, outputs: Outputs) -> Float[Tensor, "c k"] | None:
+    """Weights of the image logits in the means of the coarsest map, for `closed_form`; None if they are not linear.
+
+    The weights are checked: applied to these outputs' own map they must give these outputs' own logits. So a network
+    that gates or combines its answers is never explained by the wrong map.
+
+    Args:
+        network: of these outputs; its head is ``image_head``, as in all of `foveate.models`.
+        outputs: of one pass.
+    """
+    head = getattr(network, "image_head", None)
+    if not isinstance(head, ImageHead) or outputs.image is None or not outputs.features:
+        return None
+    feature, weight = outputs.features[-1].float(), head.weight.detach().float()
+    if feature.shape[1] != weight.shape[1] or outputs.image.shape[1] != len(weight):
+        return None
+    logits = feature.mean((2, 3)) @ weight.T + head.bias.detach().float()
+    near = LINEAR * max(1.0, float(outputs.image.abs().max()))
+    return weight if float((logits - outputs.image).abs().max()) <= near else None
 
 
 def closed_form(

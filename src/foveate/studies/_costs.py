@@ -35,7 +35,7 @@ def stage_costs(run: Run, *, device: str = "auto") -> dict[str, dict[str, float]
         return dict(found["stages"])
     place = pick_device(device)
     blank = _blank(run.recipe, None).to(place)
-    read = {step.stage.name for step in next(run.reader(device=place).passes(blank)).steps}
+    read = {step.stage.name for step in next(run.pipeline(device=place).passes(blank)).steps}
     stages = {stage.name: _measure(run, stage, place, read=stage.name in read) for stage in run.recipe.stages}
     write_json(path, {"device": str(place), "threads": torch.get_num_threads(), "stages": stages})
     return stages
