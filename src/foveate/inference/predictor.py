@@ -256,7 +256,7 @@ def _maps_of(
     return own, {key: full if size == frame else _enlarged(full, frame) for key, full in maps.items()}
 
 
-def _grad_cams(step: Step, channels: Sequence[tuple[int, int]]) -> list[Tensor]:
+def _grad_cams(step: Step, channels: Sequence[tuple[int, float]]) -> list[Tensor]:
     """Grad-CAM of image logits (channel, sign) of a stage: in closed form from its pass, if its head is linear.
 
     Otherwise the network is called once more, with gradients, for all of them.
