@@ -1,16 +1,22 @@
-# The two commands a newcomer needs: `make demo` and `make test`. Everything else is `foveate --help`.
+# Start with `make demo` and `make test`. `foveate --help` lists all else.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DOCS := $(VENV)/.docs
+UV = $$(command -v uv || echo $(BIN)/uv)
 
-.PHONY: demo test check pins clean
+.PHONY: demo test check docs pins clean
 
 $(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit("foveate needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Say: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -c 'import sys; sys.exit("foveate needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Run: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	command -v uv >/dev/null 2>&1 || test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	UV=$$(command -v uv || echo $(BIN)/uv); $$UV pip install --quiet --python $(BIN)/python --group dev --constraint constraints.txt --editable '.[dicom,oct,service]'
+	$(UV) pip install --quiet --python $(BIN)/python --group dev --constraint constraints.txt --editable '.[dicom,oct,service]'
+	touch $@
+
+$(DOCS): $(STAMP)
+	$(UV) pip install --quiet --python $(BIN)/python --group docs --constraint constraints.txt
 	touch $@
 
 demo: $(STAMP)  ## draw retinas, train on them, write a report
@@ -24,8 +30,11 @@ check: $(STAMP)  ## lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(DOCS)  ## the site, in site/; a warning or a broken link is an error
+	$(BIN)/zensical build --strict --clean
+
 pins: ## renew constraints.txt
-	uv pip compile pyproject.toml --group dev --all-extras --universal --no-header --no-annotate --quiet --output-file constraints.txt
+	$(UV) pip compile pyproject.toml --group dev --group docs --all-extras --universal --no-header --no-annotate --quiet --output-file constraints.txt
 
 clean:
-	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo site .pytest_cache .mypy_cache .ruff_cache

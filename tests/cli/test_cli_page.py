@@ -1,4 +1,4 @@
-"""``docs/cli.md`` lists every verb, argument and option as the commands themselves state them.
+"""``docs/reference/cli.md`` lists every verb, argument and option as the commands themselves state them.
 
 After a change to the command line: ``python tests/cli/test_cli_page.py --renew``.
 """
@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from foveate.cli.main import app
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "cli.md"
+PAGE = Path(__file__).parent.parent.parent / "docs" / "reference" / "cli.md"
 HEAD = """# The command line
 
 One verb is the library call of the same name. A usual day:

@@ -21,7 +21,7 @@ SCHEMA = LabelSchema(
     ("hard", "soft"),
 )
 EX, GRADE = SCHEMA.questions
-DOCS = Path(__file__).parent.parent.parent / "docs/manifest.md"
+DOCS = Path(__file__).parent.parent.parent / "docs/reference/manifest.md"
 
 
 def test_cues_speak_for_their_readers() -> None:

@@ -360,7 +360,7 @@ def test_disc_positions_fall_on_the_bright_disc(real_data: Path) -> None:
 
 
 def test_the_documented_description_is_a_valid_one(tmp_path: Path) -> None:
-    text = (EXAMPLES.parent / "docs/dataset_toml.md").read_text(encoding="utf-8")
+    text = (EXAMPLES.parent / "docs/reference/dataset_toml.md").read_text(encoding="utf-8")
     (tmp_path / "dataset.toml").write_text(text.partition("```toml\n")[2].partition("```")[0], encoding="utf-8")
     (question, grade), labels = folder.schema(tmp_path).questions, folder.schema(tmp_path).labels
     assert (question, grade.answers, labels) == (Question("dme", evidence=("fluid",)), tuple("01234"), ("fluid",))

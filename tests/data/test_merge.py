@@ -215,6 +215,6 @@ def test_the_map_of_the_examples_and_of_the_page_are_valid(tmp_path: Path) -> No
     root = Path(__file__).parents[2]
     said = read_mapping(root / "examples/merge_diabetic.toml")
     assert said.sources["fundus_dr_lesions_idrid20"].labels["exudate"].to == "hard_exudate"
-    page = (root / "docs/merge.md").read_text(encoding="utf-8")
+    page = (root / "docs/guides/merge.md").read_text(encoding="utf-8")
     (tmp_path / "map.toml").write_text(page.partition("```toml\n")[2].partition("```")[0], encoding="utf-8")
     assert set(read_mapping(tmp_path / "map.toml").sources) == {"idrid", "clinic"}

@@ -1,4 +1,4 @@
-"""What a map.toml may say of a merge, and its reading; docs/merge.md explains it to its writer."""
+"""What a map.toml may say of a merge, and its reading; docs/guides/merge.md explains it to its writer."""
 
 from __future__ import annotations
 

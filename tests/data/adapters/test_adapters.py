@@ -65,7 +65,7 @@ def test_adapters_say_no_word_of_anothers_room() -> None:
 
 
 def test_docs_name_every_adapter() -> None:
-    page = (Path(__file__).parents[3] / "docs/adapters.md").read_text()
+    page = (Path(__file__).parents[3] / "docs/reference/public_data.md").read_text()
     table = {
         part.strip(" `") for line in page.splitlines() for part in line.partition("|")[2].partition("|")[0].split(",")
     }

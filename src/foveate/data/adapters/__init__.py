@@ -67,7 +67,7 @@ def describe(adapter: str) -> str:
         ValueError: no such adapter.
     """
     if adapter == OWN:
-        return "images and truth of your own, as a dataset.toml of a dozen lines describes them (docs/dataset_toml.md)"
+        return "images and ground truth of your own, described by a dataset.toml (docs/reference/dataset_toml.md)"
     public = _public(adapter)
     about, schema = public.ABOUT, public.SCHEMA
     asked = [f"{q.name} ({', '.join(q.answers)})" for q in schema.questions]

@@ -1,4 +1,4 @@
-"""What a dataset.toml may say, and its reading; docs/dataset_toml.md explains it to its writer."""
+"""What a dataset.toml may say, and its reading; docs/reference/dataset_toml.md explains it to its writer."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ ABOUT = About(
     layout="annotations/*.json or *.json with images, annotations and categories, and the images at any depth",
     notes="Categories become labels, drawn into PNG files in the folder coco_masks beside them. A category without "
     "annotation in an image is unknown there, not absent, unless the image lists it in neg_category_ids as LVIS does. "
-    "COCO names no patients: add them to the manifest before dividing it. docs/exchange.md has more.",
+    "COCO names no patients: add them to the manifest before dividing it. docs/guides/exchange.md has more.",
 )
 SCHEMA = LabelSchema()  # each file brings its own
 

@@ -1,4 +1,4 @@
-"""A user's own data, as a dataset.toml of a dozen lines describes it (docs/dataset_toml.md)."""
+"""A user's own data, as a dataset.toml of a dozen lines describes it (docs/reference/dataset_toml.md)."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ ABOUT = About(
     citation="Isensee et al., nnU-Net, Nature Methods 18:203-211, 2021 (the format)",
     layout="dataset.json, imagesTr and labelsTr, or folders Dataset001_NAME with them",
     notes="Labels are those of dataset.json; the ignore label is unknown, an image without a label file unknown "
-    "altogether. nnU-Net names no patients: add them to the manifest before dividing it. docs/exchange.md has more.",
+    "altogether. nnU-Net names no patients: add them to the manifest before dividing it. More: docs/guides/exchange.md",
 )
 SCHEMA = LabelSchema()  # each data set brings its own
 
