@@ -76,6 +76,19 @@ def test_probabilities_are_probabilities_and_the_likeliest_is_decided(kind: Any,
             assert torch.equal(masks, pixels >= 0.5)
 
 
+@pytest.mark.parametrize("probability", [(0.5, 0.0), (0.0, 0.5), (0.25, 0.5), (0.375, 0.25)])
+def test_a_label_that_is_only_as_likely_as_the_background_is_not_marked(probability: tuple[float, float]) -> None:
+    """Exact in binary, so that the rest is exactly as likely as the likeliest label, or less likely than it."""
+    marked = BOTH.masks(torch.tensor(probability)[:, None, None]).flatten().tolist()
+    rest = 1 - sum(probability)
+    assert marked == [p > rest and p == max(probability) for p in probability]
+
+
+def test_a_label_from_one_half_on_is_marked_where_labels_overlap() -> None:
+    probability = torch.tensor([0.5, 0.499, 1.0])[:, None, None]
+    assert LOOSE.masks(probability).flatten().tolist() == [True, False, True]
+
+
 def test_thresholds_move_yes_alone() -> None:
     probability = {"atrophy": np.array([[0.7, 0.3], [0.2, 0.8]]), "grade": np.eye(4)[[1, 3]]}
     assert BOTH.decide(probability)["atrophy"].tolist() == [0, 1]

@@ -17,7 +17,9 @@ import pytest
 import torch
 from engine_toys import CLASSES, Nested, tiny_recipe, toy_manifest
 from safetensors.torch import load_file
+from torch import nn
 
+from foveate.core.types import Outputs
 from foveate.data.loader import Dataset, batches
 from foveate.data.manifest import Manifest
 from foveate.engine.artifacts import read_map
@@ -201,6 +203,37 @@ def test_accumulated_pieces_are_one_step(rows: Manifest, tmp_path: Path) -> None
     logs = [fit(r, rows, out=tmp_path / str(r.accumulate), **settings).log("tiny") for r in recipes]
     assert logs[0][0]["step"] == logs[1][0]["step"]
     assert logs[0][0]["train"]["pixels"] == pytest.approx(logs[1][0]["train"]["pixels"], rel=0.2)
+
+
+class Flat(nn.Module):
+    """One convolution without normalisation: each image has the same gradient in any batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pixel = nn.Conv2d(1, 1, 3, padding=1)
+
+    def forward(self, image: torch.Tensor, prior: torch.Tensor | None = None) -> Outputs:
+        return Outputs(pixel=self.pixel(image))
+
+
+def test_accumulated_gradients_are_those_of_the_whole_batch(rows: Manifest, tmp_path: Path) -> None:
+    """With SGD, whose step grows with the gradient: Adam would hide a gradient that is n times too large."""
+    recipe = replace(tiny_recipe(epochs=1), optimizer=partial(torch.optim.SGD, lr=0.1))
+    stage = replace(recipe.stages[0], network=Flat, loss=Weigh(pixels=(1.0, bce)))
+    weights = []
+    for n in (1, 2, 4):
+        fit(
+            replace(recipe, stages=(stage,), accumulate=n),
+            rows,
+            out=tmp_path / str(n),
+            device="cpu",
+            quiet=True,
+            cache=tmp_path / "c",
+        )
+        weights.append(load_file(tmp_path / str(n) / "tiny/weights.safetensors"))
+    for name, whole in weights[0].items():
+        torch.testing.assert_close(weights[1][name], whole)
+        torch.testing.assert_close(weights[2][name], whole)
 
 
 def test_it_stops_early(rows: Manifest, tmp_path: Path) -> None:

@@ -90,6 +90,8 @@ def test_figures_are_counted_by_size() -> None:
     assert found["lesion_f1/1 to 5 %/ma"] == 1
     assert np.isnan(found["lesion_f1/from 5 %/ma"])
     assert found["lesion_f1/from 5 %/he"] == pytest.approx(2 / 3)  # found in a, false alarm in b
+    assert found["lesion_sensitivity/from 5 %/he"] == 1  # nothing was missed
+    assert found["lesion_precision/from 5 %/he"] == 0.5
     assert np.isnan(found["lesion_f1/below 1 %/he"])  # a prediction that hits is of the size of what it hits
     assert found["lesion_f1/below 1 %"] == found["lesion_f1/below 1 %/ma"]
 

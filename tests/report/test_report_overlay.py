@@ -60,6 +60,17 @@ def test_errors_have_the_colours_of_the_papers(case):
     assert tuple(drawn[2, 20]) == (90, 90, 90)
 
 
+def test_what_was_missed_is_red_and_a_false_alarm_green():
+    """By the channels of the picture, so that neither the layers nor the two constants can be exchanged."""
+    image = np.full((8, 8, 3), 90, np.uint8)
+    truth, predicted = np.zeros((2, 1, 8, 8), bool)
+    truth[0, :, :4], predicted[0, :4] = True, True
+    drawn = np.asarray(errors(image, truth=truth, predicted=predicted, labels=("a",), alpha=1, legend=False), int)
+    (red, green, _), (red_of_false, green_of_false, _) = drawn[6, 1], drawn[1, 6]
+    assert red > green + 100
+    assert green_of_false > red_of_false + 100
+
+
 def test_another_label_is_one_error_not_two(case):
     swapped = case.masks[[1, 0, 2]]
     seen = errors(case.image, truth=case.masks, predicted=swapped, labels=("a", "b", "c"), alpha=1, legend=False)
