@@ -86,11 +86,11 @@ def test_each_question_weighs_the_same_however_many_answered() -> None:
     ("term", "message"),
     [
         (partial(cross_entropy, questions=["stage"]), "'stage' is none of"),
-        (partial(cross_entropy, questions=[]), r"questions=\[\] leaves none"),
+        (partial(cross_entropy, questions=[]), r"questions=\[\] leaves no question"),
         (partial(cross_entropy, smoothing=1.0), "smoothing=1.0"),
         (partial(cross_entropy, weights={"grade": (1.0, 2.0)}), "grade.*give 3 numbers"),
         (partial(answer_focal, weights={"grade": (1.0, -2.0, 1.0)}), "0 or positive"),
-        (partial(answer_focal, weights={"stage": (1.0, 2.0)}), "'stage'.*none of the questions"),
+        (partial(answer_focal, weights={"stage": (1.0, 2.0)}), "'stage'.*must be one of.*the questions asked"),
         (partial(answer_focal, gamma=-1.0), "gamma=-1.0"),
     ],
 )
@@ -131,7 +131,7 @@ def test_earth_moves_further_for_a_further_grade() -> None:
 def test_earth_movers_distance_needs_an_order() -> None:
     loose = LabelSchema((Question("kind", ("a", "b", "c")),), OVERLAPPING.labels)
     batch = replace(truth(OVERLAPPING), schema=loose)
-    with pytest.raises(ValueError, match=r"squared_emd: questions=\[\] leaves none"):
+    with pytest.raises(ValueError, match=r"squared_emd: questions=\[\] leaves no question"):
         squared_emd(logits(batch), batch)
     with pytest.raises(ValueError, match=r"\['kind'\] have no order"):
         squared_emd(logits(batch), batch, questions=["kind"])

@@ -16,8 +16,9 @@ from losses_cases import OVERLAPPING, SCHEMAS, gradients, logits, truth
 
 from foveate.core.labels import LabelSchema
 from foveate.core.types import Batch, Outputs
+from foveate.losses._presence import presence
 from foveate.losses.balanced import weighted_bce
-from foveate.losses.dual_dice import dual_dice, presence, presence_dice
+from foveate.losses.dual_dice import dual_dice, presence_dice
 from foveate.losses.overlap import dice_squared, per_label, whole_batch
 
 
@@ -161,7 +162,9 @@ def halves(known: float) -> Batch:
 def theirs(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, tuple[torch.Tensor, torch.Tensor]]]:
     """What each of two processes, which have two of four images, has as its loss and as the averaged gradient."""
     folder = tmp_path_factory.mktemp("processes")
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
+    # After the folder of the tests the paths of this process, so that both run the same copy of foveate.
+    paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
     commands = [[sys.executable, "-c", WORKER, str(rank), str(folder)] for rank in (0, 1)]
     running = [subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) for command in commands]
     told = [process.communicate(timeout=300)[1] for process in running]

@@ -10,7 +10,8 @@ from losses_cases import gradients, logits, truth
 
 from foveate.core.labels import LabelSchema, Question
 from foveate.core.types import Batch, Outputs
-from foveate.losses.joint_dice import joint_dice, neighbours_of, targets_of
+from foveate.losses._presence import neighbours_of, targets_of
+from foveate.losses.joint_dice import joint_dice
 from foveate.losses.overlap import dice
 
 ATROPHY = Question("atrophy_present", evidence=("atrophy",))

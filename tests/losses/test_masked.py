@@ -11,7 +11,7 @@ from losses_cases import EXCLUSIVE, IMAGE, OVERLAPPING, SCHEMAS, gradients, logi
 
 from foveate.core.labels import LabelSchema
 from foveate.core.types import Batch, Outputs
-from foveate.losses._masked import known_mean, unsure
+from foveate.losses._masked import focal_weight, mean_over_known
 from foveate.losses.answer import cross_entropy
 from foveate.losses.overlap import dice
 from foveate.losses.pixel import bce, pixel_cross_entropy
@@ -157,28 +157,28 @@ def test_schema_without_labels_has_nothing_to_know(exclusive: bool) -> None:
         bce(Outputs(image=torch.zeros(1, 4)), batch)
 
 
-def test_known_mean() -> None:
+def test_mean_over_known() -> None:
     values, known = torch.tensor([1.0, 2.0, 6.0]), torch.tensor([True, False, True])
-    assert known_mean(values, known) == 3.5
-    assert known_mean(values, known, weights=torch.tensor([3.0, 9.0, 1.0])) == 2.25
-    assert known_mean(values, known, weights=torch.tensor([0.25, 9.0, 0.25])) == 3.5
-    assert known_mean(values, known, weights=torch.zeros(3)) == 0
-    assert known_mean(values, ~known & known) == 0
+    assert mean_over_known(values, known) == 3.5
+    assert mean_over_known(values, known, weights=torch.tensor([3.0, 9.0, 1.0])) == 2.25
+    assert mean_over_known(values, known, weights=torch.tensor([0.25, 9.0, 0.25])) == 3.5
+    assert mean_over_known(values, known, weights=torch.zeros(3)) == 0
+    assert mean_over_known(values, ~known & known) == 0
 
 
-def test_unsure_of_what_is_learnt() -> None:
+def test_focal_weight_falls_with_what_is_learnt() -> None:
     p = torch.tensor([0.0001, 0.5, 0.9, 1.0], dtype=torch.float64)
-    torch.testing.assert_close(unsure(-p.log(), gamma=2.0), (1 - p) ** 2)
-    assert torch.equal(unsure(-p.log(), gamma=0.0), torch.ones_like(p))
+    torch.testing.assert_close(focal_weight(-p.log(), gamma=2.0), (1 - p) ** 2)
+    assert torch.equal(focal_weight(-p.log(), gamma=0.0), torch.ones_like(p))
     for gamma in (-1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="gamma"):
-            unsure(p, gamma=gamma)
+            focal_weight(p, gamma=gamma)
 
 
 @pytest.mark.parametrize(
     ("term", "message"),
     [
-        (partial(bce, positive={"drusen": 2.0}), "'drusen'.*none of"),
+        (partial(bce, positive={"drusen": 2.0}), "'drusen'.*must be one of"),
         (partial(bce, positive={"disc": -1.0}), "disc.*-1"),
         (partial(pixel_cross_entropy, weights={"background": float("nan")}), "background.*nan"),
     ],

@@ -13,12 +13,12 @@ from losses_cases import OVERLAPPING, SCHEMAS, gradients, logits, truth
 
 from foveate.core.labels import LabelSchema
 from foveate.core.types import Batch, Outputs
+from foveate.losses._sums import overlap_sums
 from foveate.losses.overlap import (
     dice,
     dice_per_pixel,
     dice_squared,
     jaccard,
-    overlap_sums,
     per_image,
     per_image_and_label,
     per_label,
@@ -125,11 +125,13 @@ def test_reduces_to_dice_and_jaccard() -> None:
 def test_absent_target_is_never_silently_skipped(term: Callable, pool: Callable) -> None:
     batch = truth(OVERLAPPING, h=64, w=64, known=1.0)
     batch = replace(batch, masks=torch.zeros_like(batch.masks))
-    ones, nothing, unsure = (Outputs(torch.full((2, 3, 64, 64), z, requires_grad=True)) for z in (50.0, -50.0, 0.0))
+    ones, nothing, focal_weight = (
+        Outputs(torch.full((2, 3, 64, 64), z, requires_grad=True)) for z in (50.0, -50.0, 0.0)
+    )
     assert term(ones, batch, pool=pool) > 0.998
     assert term(nothing, batch, pool=pool) < 1e-6
-    loss = term(unsure, batch, pool=pool)
-    assert (torch.autograd.grad(loss, unsure.pixel)[0] > 0).all()
+    loss = term(focal_weight, batch, pool=pool)
+    assert (torch.autograd.grad(loss, focal_weight.pixel)[0] > 0).all()
     left_out = term(ones, batch, pool=pool, absent=False)
     assert left_out.item() == 0
     assert left_out.requires_grad

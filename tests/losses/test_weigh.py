@@ -11,7 +11,7 @@ from foveate.core.types import Batch, Outputs
 from foveate.losses.answer import cross_entropy
 from foveate.losses.overlap import dice, dice_squared, whole_batch
 from foveate.losses.pixel import bce, deep, focal
-from foveate.losses.weigh import Ramp, Weigh, total
+from foveate.losses.weigh import Ramp, Weigh
 
 
 def test_terms_are_weighted_and_sum_to_the_loss() -> None:
@@ -22,8 +22,9 @@ def test_terms_are_weighted_and_sum_to_the_loss() -> None:
     assert list(terms) == ["grade", "lesion", "overlap"]
     torch.testing.assert_close(terms["lesion"], 0.5 * bce(outputs, batch))
     expected = cross_entropy(outputs, batch) + 0.5 * bce(outputs, batch) + 2 * dice(outputs, batch, eps=0.1)
-    torch.testing.assert_close(total(terms), expected)
-    total(terms).backward()
+    total = torch.stack(list(terms.values())).sum()
+    torch.testing.assert_close(total, expected)
+    total.backward()
     assert outputs.pixel.grad.any()
     assert outputs.image.grad.any()
 
@@ -69,7 +70,7 @@ def test_survives_pickling() -> None:
 
 @pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
 def test_strange_weights_are_refused(weight: float) -> None:
-    with pytest.raises(ValueError, match=r"lesion=.* is no weight"):
+    with pytest.raises(ValueError, match=r"lesion=.* must be 0"):
         Weigh(lesion=(weight, bce), grade=(1.0, cross_entropy))
 
 
@@ -78,8 +79,6 @@ def test_nothing_to_learn_is_refused() -> None:
         Weigh()
     with pytest.raises(ValueError, match=r"\['lesion'\].*at least one term"):
         Weigh(lesion=(0.0, bce))
-    with pytest.raises(ValueError, match="no sum"):
-        total({})
 
 
 def test_a_weight_may_change_over_the_training() -> None:
@@ -94,7 +93,7 @@ def test_a_weight_may_change_over_the_training() -> None:
     torch.testing.assert_close(loss(outputs, batch, progress=0.4)["late"], focal(outputs, batch))
     assert list(loss(outputs, batch)) == ["late"]  # as it ends: what validations compare
     assert "Ramp(first=1.0, last=0.0, start=0.2, end=0.6)" in repr(loss)
-    with pytest.raises(ValueError, match="weights of 0 or more"):
+    with pytest.raises(ValueError, match="first and last must be 0 or more"):
         Ramp(-1.0, 0.0)
     with pytest.raises(ValueError, match="0 <= start <= end <= 1"):
         Ramp(1.0, 0.0, start=0.9, end=0.1)

@@ -1,7 +1,7 @@
 """Losses of the answers about the whole image: cross entropy, focal, and earth mover's distance of ordered answers.
 
-Each question is averaged over the images whose answer is known, then the questions that have any are averaged. A
-yes/no question is a choice between the logits 0 and z, which makes its cross entropy the binary one.
+Each question is averaged over the images whose answer is known. The mean over questions then takes in only those with
+a known answer. A yes/no question is a choice between the logits 0 and z, so that its cross entropy is the binary one.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from torch import Tensor
 
 from foveate.core.labels import UNKNOWN, Question
 from foveate.core.types import Batch, Outputs
-from foveate.losses._masked import image_logits, known_mean, unsure
+from foveate.losses._masked import focal_weight, image_logits, mean_over_known
 
 Weights = Mapping[str, Sequence[float]]
-"""Question -> one weight an answer, in the order of its answers."""
+"""Question -> one weight per answer, in the order of its answers."""
 
 
 def cross_entropy(
@@ -33,17 +33,18 @@ def cross_entropy(
 
     Args:
         outputs: image logits ``(b, image_channels)``.
-        batch: answers; a question that nobody has answered is left out of the mean, 0 where all are.
-        questions: those that count; None = all of the schema.
-        weights: question -> one weight >= 0 an answer, in their order (yes/no: ``(no, yes)``); the mean over images
-            divides by the sum of the weights of their answers. A question that is not named weighs all the same.
+        batch: answers. A question without a known answer is left out of the mean; 0 if all are.
+        questions: those that count; None = all questions of the schema.
+        weights: question -> one weight >= 0 per answer, in their order (yes/no: ``(no, yes)``); the mean over images
+            divides by the sum of the weights of their answers. The answers of a question that is not named weigh 1.
         smoothing: share in [0, 1) of each target that is spread evenly over all answers.
 
     Raises:
-        ValueError: the network has no image logits; a question is not the schema's; weights or smoothing out of range.
+        ValueError: the network gives no image logits; a question is not in the schema; weights or smoothing are
+            out of range.
     """
     if not 0 <= smoothing < 1:
-        raise ValueError(f"smoothing={smoothing} must lie in [0, 1); 0 leaves the targets as they are")
+        raise ValueError(f"smoothing={smoothing} must be at least 0 and below 1; 0 leaves the targets as they are")
 
     def loss(q: Question, logits: Float[Tensor, "b a"], answer: Int[Tensor, " b"], weight: Tensor) -> Tensor:
         return F.cross_entropy(
@@ -65,18 +66,18 @@ def answer_focal(
 
     Args:
         outputs: image logits ``(b, image_channels)``.
-        batch: answers; a question that nobody has answered is left out of the mean, 0 where all are.
-        questions: those that count; None = all of the schema.
+        batch: answers. A question without a known answer is left out of the mean; 0 if all are.
+        questions: those that count; None = all questions of the schema.
         weights: as for `cross_entropy`; they are the source's alpha.
-        gamma: how much what is already learnt is turned down, >= 0; 0 = cross entropy.
+        gamma: how strongly answers that are already learnt are weighed down, >= 0; 0 = cross entropy.
 
     Raises:
-        ValueError: the network has no image logits; a question is not the schema's; weights or gamma out of range.
+        ValueError: the network gives no image logits; a question is not in the schema; weights or gamma out of range.
     """
 
     def loss(q: Question, logits: Float[Tensor, "b a"], answer: Int[Tensor, " b"], weight: Tensor) -> Tensor:
         ce = F.cross_entropy(logits, answer, ignore_index=UNKNOWN, reduction="none")
-        return weight[answer.clamp(min=0)] * unsure(ce, gamma=gamma) * ce
+        return weight[answer.clamp(min=0)] * focal_weight(ce, gamma=gamma) * ce
 
     return _over_questions(outputs, batch, loss, questions=questions, weights=weights, term="answer_focal")
 
@@ -90,17 +91,17 @@ def squared_emd(
 ) -> Float[Tensor, ""]:
     """Squared earth mover's distance of ordered answers, sum_k (P(a <= k) - [y <= k])^2 (Hou et al. 2016).
 
-    A grade that is two off costs more than one that is next to it, which cross entropy does not see.
+    A prediction two grades off costs more than one a single grade off; to cross entropy both are the same.
 
     Args:
         outputs: image logits ``(b, image_channels)``.
-        batch: answers; a question that nobody has answered is left out of the mean, 0 where all are.
-        questions: those that count; None = the ordered ones of the schema. Of a yes/no question it is (p - y)^2.
+        batch: answers. A question without a known answer is left out of the mean; 0 if all are.
+        questions: those that count; None = the ordered ones of the schema. For a yes/no question it is (p - y)^2.
         weights: as for `cross_entropy`.
 
     Raises:
-        ValueError: the network has no image logits; a question is not the schema's, or has more than two answers and no
-            order, or none is left; weights out of range.
+        ValueError: the network gives no image logits; a question is not in the schema, or has more than two answers and
+            no order, or none is left; weights out of range.
     """
     schema = batch.schema
     asked = [q.name for q in schema.questions if q.ordered] if questions is None else questions
@@ -126,14 +127,17 @@ def _over_questions(
     weights: Weights | None,
     term: str,
 ) -> Float[Tensor, ""]:
-    """Mean over images, then over questions; ``loss`` gives one weighted value an image, anything finite if unknown."""
+    """Mean over images, then over questions.
+
+    ``loss`` gives one weighted value per image: for an unknown answer any finite value, which is multiplied by 0.
+    """
     asked = batch.schema.questions if questions is None else [batch.schema.question(name) for name in questions]
     if not asked:
         raise ValueError(
-            f"{term}: questions={questions} leaves none to answer; drop the term or give the schema questions"
+            f"{term}: questions={questions} leaves no question; drop the term or give the schema questions"
         )
     if strange := set(weights or {}) - {q.name for q in asked}:
-        raise ValueError(f"weights: {sorted(strange)} are none of the questions asked, {[q.name for q in asked]}")
+        raise ValueError(f"weights: {sorted(strange)} must be one of {[q.name for q in asked]}, the questions asked")
     logits = image_logits(outputs, batch, term=term)
     values, any_known = [], []
     for q in asked:
@@ -143,10 +147,10 @@ def _over_questions(
         known = answer != UNKNOWN
         weight = part.new_tensor(_weights(q, weights))
         amount = torch.where(known, weight[answer.clamp(min=0)], 0).sum()
-        # Divided by the sum of the weights, as torch does for reduction="mean".
+        # The divisor is the sum of the weights, as in torch's reduction="mean": weights do not change the scale.
         values.append((loss(q, part, answer, weight) * known).sum() / torch.where(amount > 0, amount, 1))
         any_known.append(known.any())
-    return known_mean(torch.stack(values), torch.stack(any_known))
+    return mean_over_known(torch.stack(values), torch.stack(any_known))
 
 
 def _weights(question: Question, given: Weights | None) -> list[float]:

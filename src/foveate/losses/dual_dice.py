@@ -1,39 +1,23 @@
-"""Dual Dice: the overlap of pixels and the presence of lesions in images, taught together (Wei et al. 2020).
+"""Dual Dice: the overlap of pixels and the presence of lesions in images, learnt together (Wei et al. 2020).
 
 Where the paper is silent
-  epsilon: none is printed; eqs 3 and 4 are 0/0 for a right answer to a batch without lesions, and have no gradient
-  for a wrong one. ``eps`` (in pixels, and in images) gives both a value.
-  pixels that nobody knows: the highest probability is looked for among the known pixels of an image, and a lesion is
-  present where one of them is marked, as `metrics.counts` counts it; an image of which no pixel is known does not
-  count. What experts marked against the guideline is so left out (``ignore``), and the rest of the image stays free.
+  epsilon: none is printed. In a batch without lesions eqs 3 and 4 are 0/0 for a right prediction and have no gradient
+  for a wrong one. ``eps`` (in pixels, and in images) makes both defined.
+  pixels without known truth: the highest probability is taken over the known pixels of an image, and a lesion is
+  present if one of them is marked, as `metrics.counts` counts it. An image without known pixels does not count. Lesions
+  that contradict the guideline are unknown (``ignore``), while the rest of the image is known to be free.
 """
 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from foveate.core.types import Batch, Outputs
-from foveate.losses._masked import pixel_logits
-from foveate.losses.overlap import Pool, Sums, dice_ratio, dice_squared, mean_loss, whole_batch
-
-
-def presence(outputs: Outputs, batch: Batch) -> tuple[Float[Tensor, "b l"], Bool[Tensor, "b l"], Bool[Tensor, "b l"]]:
-    """Each label in each image: P_j = max over pixels of p_ij (Wei et al. 2020, eq. 1), its truth, what is known of it.
-
-    Args:
-        outputs: pixel logits ``(b, pixel_channels, h, w)``.
-        batch: masks and what is known of them; only known pixels are looked at.
-
-    Returns:
-        probability (0 where nothing is known), truth (some known pixel is marked), known (some pixel is).
-
-    Raises:
-        ValueError: the network has no pixel logits.
-    """
-    q = batch.schema.pixel_probability(pixel_logits(outputs, batch, term="presence"))
-    return (q * batch.known).amax((2, 3)), (batch.masks & batch.known).any(3).any(2), batch.known.any(3).any(2)
+from foveate.losses._presence import presence
+from foveate.losses._sums import Pool, Sums, dice_ratio, mean_loss, whole_batch
+from foveate.losses.overlap import dice_squared
 
 
 def presence_dice(
@@ -43,14 +27,14 @@ def presence_dice(
 
     Args:
         outputs: pixel logits ``(b, pixel_channels, h, w)``; P is their highest probability (`presence`).
-        batch: masks and what is known of them; 0 where nothing is.
-        eps: in images, > 0. In a batch free of lesions the loss is 1 - eps / (sum P^2 + eps).
-        pool: which sums are added up before the ratio: `whole_batch` as printed (processes included), `per_label` for
-            the mean over lesions.
+        batch: masks, and where they are known; 0 if nowhere.
+        eps: in images, > 0. In a batch without lesions the loss is 1 - eps / (sum P^2 + eps).
+        pool: which sums are added up before the ratio: `whole_batch` as printed (all processes included), or
+            `per_label` for the mean over lesions.
         absent: whether a label counts that no image of the (pooled) batch bears.
 
     Raises:
-        ValueError: the network has no pixel logits, or eps <= 0.
+        ValueError: the network gives no pixel logits, or eps <= 0.
     """
     found, truth, known = presence(outputs, batch)
     there = truth.to(found.dtype)
@@ -69,21 +53,24 @@ def dual_dice(
 ) -> Float[Tensor, ""]:
     """Dual loss, share * segmentation + (1 - share) * presence (Wei et al. 2020, eqs 2, 3 and 4).
 
-    The source trains on eq. 3 alone (``partial(dice_squared, pool=whole_batch)``) until the learning rate drops first.
+    The source trains on eq. 3 alone (``partial(dice_squared, pool=whole_batch)``) until the first drop of the learning
+    rate.
 
     Args:
         outputs: pixel logits ``(b, pixel_channels, h, w)``.
-        batch: masks and what is known of them; 0 where nothing is.
+        batch: masks, and where they are known; 0 if nowhere.
         share: of the segmentation, lambda in [0, 1]; 0.8 in the source.
         eps: in pixels and in images, > 0; as for `dice_squared` and `presence_dice`.
         pool: as for `presence_dice`, for both parts.
         absent: as for `presence_dice`, for both parts.
 
     Raises:
-        ValueError: the network has no pixel logits, share is out of range, or eps <= 0.
+        ValueError: the network gives no pixel logits, share is out of range, or eps <= 0.
     """
     if not 0 <= share <= 1:
-        raise ValueError(f"share={share} must lie in [0, 1]; 0.8 weighs the segmentation four times the presence")
+        raise ValueError(
+            f"share={share} must be from 0 to 1; 0.8 weighs the segmentation four times as much as the presence"
+        )
     pixel = dice_squared(outputs, batch, eps=eps, pool=pool, absent=absent)
     image = presence_dice(outputs, batch, eps=eps, pool=pool, absent=absent)
     return torch.lerp(image, pixel, share)

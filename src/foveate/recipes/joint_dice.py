@@ -33,8 +33,9 @@ from foveate.data.prepare import Prepare
 from foveate.engine.keep import Keep, best, better
 from foveate.engine.recipe import Recipe, Stage
 from foveate.losses._masked import Term
+from foveate.losses._presence import neighbours_of, targets_of
 from foveate.losses.answer import cross_entropy
-from foveate.losses.joint_dice import Targets, joint_dice, neighbours_of, targets_of
+from foveate.losses.joint_dice import Targets, joint_dice
 from foveate.losses.overlap import dice
 from foveate.losses.pixel import bce, deep, pixel_cross_entropy
 from foveate.losses.weigh import Weigh

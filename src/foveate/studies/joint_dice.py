@@ -12,7 +12,7 @@ from typing import Any
 from foveate.core.labels import LabelSchema
 from foveate.engine.recipe import Recipe
 from foveate.engine.study import Study, StudyTable
-from foveate.losses.joint_dice import targets_of
+from foveate.losses._presence import targets_of
 from foveate.recipes import load_recipe
 from foveate.studies._printed import printed
 
