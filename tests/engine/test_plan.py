@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from foveate.engine.plan import FILE, FORMAT, Deciding, Plan, plan_rows
-from foveate.engine.precision import measured_precision
+from foveate.engine.precision import has_bf16_units, measured_precision
 
 
 def plan() -> Plan:
@@ -55,7 +56,11 @@ def sleeping(seconds: dict[str, float]) -> Callable[[str], Callable[[], None]]:
 
 
 def test_bf16_must_be_clearly_faster() -> None:
-    assert measured_precision(sleeping({"fp32": 0.03, "bf16": 0.01}))[0] == "bf16"
+    found = measured_precision(sleeping({"fp32": 0.03, "bf16": 0.01}))
+    assert found.precision == "bf16"
+    assert found.fp32 > found.bf16 >= 0.01
+    assert "at least 1.2 times as fast" in str(found)
+    assert " s in bf16: " in found.times
     assert measured_precision(sleeping({"fp32": 0.02, "bf16": 0.02}))[0] == "fp32"
     assert measured_precision(sleeping({"fp32": 0.005, "bf16": 0.05}))[0] == "fp32"
 
@@ -66,4 +71,12 @@ def test_bf16_that_does_not_run() -> None:
             raise RuntimeError("not implemented for BFloat16")
         return lambda: None
 
-    assert measured_precision(make) == ("fp32", 0.0)
+    found = measured_precision(make)
+    assert (found.precision, found.times) == ("fp32", "")
+    assert "does not run in bf16" in found.reason
+
+
+def test_processors_without_units_emulate_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    for found, units in (({"amx_bf16": True}, True), ({"avx512_bf16": True}, True), ({"avx512_f": True}, False)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=found: found)
+        assert has_bf16_units(torch.device("cpu")) is units

@@ -17,6 +17,7 @@ from foveate.data.manifest import Manifest
 from foveate.engine.evaluate import evaluate
 from foveate.engine.fit import fit
 from foveate.engine.plan import FILE, Plan
+from foveate.engine.precision import Measured
 from foveate.recipes import load_recipe, load_run, plan_recipe
 from foveate.recipes._auto import planning
 from foveate.recipes._auto.lengths import FEWEST, length
@@ -35,8 +36,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Manifest]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine whose steps take a tenth of a second and that has no use for bf16."""
     monkeypatch.setattr(planning, "measure", lambda recipe, stage, device: Cost(0.1, 0.01))
-    monkeypatch.setattr(planning, "measured_precision", lambda make, repeats: ("fp32", 0.5))
-    monkeypatch.setattr(planning, "steps_of", lambda recipe, stage, device: None)
+    monkeypatch.setattr(planning, "has_bf16_units", lambda device: False)
     monkeypatch.setattr(planning, "step_mib", lambda recipe, stage: 100.0)
 
 
@@ -203,6 +203,19 @@ def test_a_budget_needs_a_recipe_with_a_plan(drawn: dict[str, Manifest]) -> None
         plan_recipe("image_quality", drawn["enface"], keywords={}, time=3.0)
 
 
+def test_precision_follows_from_measured_steps(drawn: dict[str, Manifest], monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = drawn["enface"]
+    assert made(rows).keywords["precision"] == "fp32"
+    assert "no units for bf16" in reason(made(rows, precision="auto"), "precision")
+    assert made(rows, precision="bf16").keywords["precision"] == "bf16"
+    monkeypatch.setattr(planning, "has_bf16_units", lambda device: True)
+    monkeypatch.setattr(planning, "steps_of", lambda recipe, stage, device: None)
+    monkeypatch.setattr(planning, "measured_precision", lambda make, repeats: Measured("bf16", 0.3, 0.1))
+    plan = made(rows)
+    assert load_recipe("auto", rows.schema, **plan.keywords).precision == "bf16"
+    assert "0.3 s in fp32 and 0.1 s in bf16: 3.00 times as fast" in str(plan)
+
+
 # -- lengths ---------------------------------------------------------------------------------------------------------
 
 
@@ -252,7 +265,7 @@ def test_two_stages_train_and_read_whole_images(drawn: dict[str, Manifest], tmp_
     run = fit(recipe, rows, out=tmp_path / "run", device="cpu", quiet=True, cache=tmp_path / "c", plan=plan)
     assert (run.folder / FILE).is_file()
     opened = load_run(run.folder)
-    assert str(opened.recipe) == str(recipe)
+    assert str(opened.recipe) == str(run.recipe)
     counts = evaluate(opened, rows.where(split="val"), device="cpu", intervals=False, cache=tmp_path / "c")
     assert len(counts) == 4
     assert set(counts.schema.labels) == set(rows.schema.labels)

@@ -13,6 +13,7 @@ from foveate.core.types import Outputs
 from foveate.data import synthetic
 from foveate.data.manifest import Manifest
 from foveate.engine.fit import fit
+from foveate.engine.recipe import TRAINING
 from foveate.recipes import load_recipe, load_run
 
 
@@ -82,9 +83,14 @@ def others(value: Any) -> list[Any]:
     return [value * 0.37 + 0.011, value * 1.5]
 
 
-def settings_alone(text: str, keywords: dict[str, Any]) -> str:
+def settings_alone(text: str) -> str:
     """The text of a recipe without the list of its keywords."""
-    return "\n".join(text.splitlines()[1 + len(keywords) :])
+    return "\n".join(line for line in text.splitlines() if not re.match(r"  \w+ = ", line))
+
+
+def line_of(key: str, value: Any) -> str:
+    """How the text shows a keyword; those of training are fields of the recipe."""
+    return f"\n{key}: {value!r}\n" if key in TRAINING else f"\n  {key} = {value!r}\n"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -95,8 +101,9 @@ def test_text_shows_every_number(name: str) -> None:
     for kind, text in before.items():
         recipe = narrow(name, kind)
         for key, value in recipe.keywords.items():
-            assert f"\n  {key} = {value!r}\n" in text
+            assert line_of(key, value) in text
         assert not re.search(r" at 0x[0-9a-f]+", text), text
+    keywords |= {key: getattr(narrow(name, served(name)[0]), key) for key in TRAINING}
     for key, default in keywords.items():
         if not isinstance(default, (bool, int, float)):
             continue
@@ -107,8 +114,8 @@ def test_text_shows_every_number(name: str) -> None:
                     changed = str(narrow(name, kind, **{key: value}))
                 except ValueError:
                     continue
-                assert f"\n  {key} = {value!r}\n" in changed
-                seen = seen or settings_alone(changed, keywords) != settings_alone(text, keywords)
+                assert line_of(key, value) in changed
+                seen = seen or settings_alone(changed) != settings_alone(text)
         assert seen, f"{key} takes effect nowhere in the text"
 
 
@@ -117,7 +124,55 @@ def test_unknown_keyword_lists_those_known(name: str) -> None:
     schema = synthetic.SCHEMAS[served(name)[0]]
     with pytest.raises(ValueError, match=r"unknown keyword \['epoch'\]") as told:
         load_recipe(name, schema, epoch=1)
-    assert all(repr(key) in str(told.value) for key in known(name))
+    assert all(repr(key) in str(told.value) for key in (*known(name), *TRAINING))
+
+
+OF_TRAINING: dict[str, Any] = {
+    "precision": "bf16",
+    "clip": 0.5,
+    "accumulate": 2,
+    "average": 0.25,
+    "patience": 7,
+    "validations": 9,
+    "epochs": 11,
+    "batch": 6,
+}
+"""Values that no recipe has by default."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recipe_takes_the_keywords_of_training(name: str) -> None:
+    """Each is set, recorded and shown; a recorded recipe opens with the same settings."""
+    assert set(OF_TRAINING) == set(TRAINING)
+    kind = served(name)[0]
+    plain_ = narrow(name, kind)
+    changed = narrow(name, kind, **OF_TRAINING)
+    for key, value in OF_TRAINING.items():
+        assert getattr(plain_, key) != value
+        assert getattr(changed, key) == value
+        assert changed.keywords[key] == value
+        assert plain_.keywords[key] == getattr(plain_, key)
+        assert line_of(key, value) in str(changed)
+    assert str(load_recipe(name, synthetic.SCHEMAS[kind], **changed.keywords)) == str(changed)
+    assert str(load_recipe(name, synthetic.SCHEMAS[kind], **plain_.keywords)) == str(plain_)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "wrong"),
+    [
+        ({"precision": "fp8"}, "precision must be one of"),
+        ({"clip": 0}, "clip must be a number above 0"),
+        ({"clip": "1"}, "clip must be a number above 0"),
+        ({"accumulate": 3}, "accumulate=3 does not divide batch=4"),
+        ({"average": 1.0}, "average=1.0"),
+        ({"patience": 0}, "patience must be a whole number"),
+        ({"validations": 2.5}, "validations must be a whole number"),
+        ({"epochs": "ten"}, "epochs must be a whole number"),
+    ],
+)
+def test_keywords_of_training_are_checked(keywords: dict[str, Any], wrong: str) -> None:
+    with pytest.raises(ValueError, match=wrong):
+        narrow("image_quality", "enface", **keywords)
 
 
 def test_unknown_recipe_lists_those_there_are() -> None:
@@ -143,13 +198,14 @@ def test_own_file(tmp_path: Path, drawn: dict[str, Manifest]) -> None:
     path.write_text(OWN)
     assert len(OWN.splitlines()) <= 10
     recipe = load_recipe(str(path), rows.schema, width=2)
-    assert (recipe.name, dict(recipe.keywords)) == (str(path), {"epochs": 1, "width": 2})
+    assert recipe.name == str(path)
+    assert {key: recipe.keywords[key] for key in ("epochs", "width", "batch")} == {"epochs": 1, "width": 2, "batch": 4}
     run = fit(recipe, rows, out=tmp_path / "run", device="cpu", quiet=True, cache=tmp_path / "c")
     opened = load_run(run.folder)
-    assert str(opened.recipe) == str(recipe)
+    assert str(opened.recipe) == str(run.recipe)
     ours, theirs = (r.network("joint").state_dict() for r in (run, opened))
     assert all(torch.equal(ours[k], theirs[k]) for k in ours)
-    with pytest.raises(ValueError, match="knows \\['epochs', 'width'\\]"):
+    with pytest.raises(ValueError, match=r"knows .*'clip', 'epochs'.*'width'"):
         load_recipe(str(path), rows.schema, size=32)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from operator import eq
 from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
 
 from foveate.core.labels import LabelSchema
 from foveate.data.cache import Cache, cache_at
@@ -17,8 +19,9 @@ from foveate.engine.distributed import Processes
 from foveate.engine.ensemble import ENSEMBLE
 from foveate.engine.plan import FILE as PLAN
 from foveate.engine.plan import Plan
-from foveate.engine.recipe import Recipe
+from foveate.engine.recipe import TRAINING, Recipe
 from foveate.engine.run import CALIBRATION, Run, describe
+from foveate.engine.settle import settled
 from foveate.engine.stage_reuse import find_trained, stage_key
 from foveate.engine.train import Trainer
 
@@ -58,11 +61,13 @@ def fit(
         Unreadable: a file of the training or validation images is missing, also if its sample is in the cache.
         DivergedError: a loss is not finite.
     """
-    run = Run(Path(out), recipe)
+    folder = Path(out)
     _no_leak(rows)
-    if not all((run.stage_folder(stage.name) / "done.json").is_file() for stage in recipe.stages):
+    if not all((folder / stage.name / "done.json").is_file() for stage in recipe.stages):
         _files_there(rows, recipe.schema)
-    processes = Processes(device)
+    processes, files = Processes(device), cache_at(cache)
+    recipe = _settled(recipe, rows, folder, processes, files, quiet=quiet)
+    run = Run(folder, recipe)
     wrong = None
     if processes.first:
         record = describe(recipe, rows, seed=seed)
@@ -71,7 +76,6 @@ def fit(
             write_json(run.folder / PLAN, plan.to_json())
     if wrong := processes.share(wrong):
         raise ValueError(f"out={str(run.folder)!r}{wrong}")
-    files = cache_at(cache)
     for stage in recipe.stages:
         done = run.stage_folder(stage.name) / "done.json"
         if not done.is_file():
@@ -88,6 +92,19 @@ def fit(
     return run
 
 
+def _settled(
+    recipe: Recipe, rows: Manifest, folder: Path, processes: Processes, cache: Cache, *, quiet: bool
+) -> Recipe:
+    """The recipe with its precision decided by the first process, which prints the reason."""
+    precision = recipe.precision
+    if processes.first:
+        made, reason = settled(recipe, rows, folder=folder, device=processes.device, cache=cache)
+        precision = made.precision
+        if reason:
+            Console(stderr=True, quiet=quiet).print(reason, highlight=False, markup=False)
+    return recipe.in_precision(processes.share(precision))
+
+
 def _claim(run: Run, record: dict[str, Any], splits: dict[str, str | None], *, resume: bool) -> str | None:
     """Make the folder this run's own, or see that it already is; returns what stands against it."""
     path = run.folder / "recipe.json"
@@ -100,12 +117,21 @@ def _claim(run: Run, record: dict[str, Any], splits: dict[str, str | None], *, r
     if not resume:
         return " holds a run already; resume it (--resume) or name another folder"
     before = run.record
-    for key in ("text", "seed"):
-        if before[key] != record[key]:
+    for key, same in (("text", _same), ("seed", eq)):
+        if not same(before[key], record[key]):
             return f" holds a run with another {key}; it cannot be resumed with this one"
     if before["manifest"]["hash"] != record["manifest"]["hash"]:
         return ": the manifest has changed since the run began; start a new run"
     return None
+
+
+def _same(before: str, now: str) -> bool:
+    """Whether two texts of a recipe have the same settings; keywords of training are shown by the fields they set."""
+    fields = [
+        sorted(line for line in text.splitlines() if line.strip().split(" = ")[0] not in TRAINING)
+        for text in (before, now)
+    ]
+    return fields[0] == fields[1]
 
 
 def _files_there(rows: Manifest, schema: LabelSchema) -> None:

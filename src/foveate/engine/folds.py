@@ -82,6 +82,7 @@ def fit_folds(
             plan=plan,
             decide=False,  # all at once below, from one reading
         )
+        recipe = run.recipe  # the first fold has decided the precision of all
         runs.append(run)
     ensemble = write_ensemble(folder, runs, made) if processes.first else Ensemble(folder, recipe, tuple(runs))
     if recipe.calibrated is not None and processes.first and not (folder / CALIBRATION).is_file():

@@ -41,6 +41,21 @@ def at(loss: Loss, *, progress: float) -> Loss:
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
 
+AUTO = "auto"
+"""A precision that is chosen when a training starts (`engine.settle`)."""
+
+TRAINING = {
+    "precision": "fp32, bf16, or auto: the faster one, by measured steps",
+    "clip": "largest norm of the gradient; null = no limit",
+    "accumulate": "pieces in which each batch is taken, so that it fits into the memory",
+    "average": "share of the steps over which weights are averaged; 0 = no average",
+    "patience": "validations without gain after which a stage ends; null = never",
+    "validations": "fewest validations in a run; null = as validate_every has it",
+    "epochs": "passes over the training images",
+    "batch": "images per step, over all processes",
+}
+"""Keywords of training that every recipe takes, also if its function does not name them: fields of `Recipe`."""
+
 
 ADAM = partial(torch.optim.Adam, lr=1e-3)
 
@@ -119,7 +134,8 @@ class Recipe:
         validate_every: steps between validations; None = once an epoch.
         validations: at least so many in a run, whatever ``validate_every`` is; None = as it is.
         patience: stop after so many validations without gain; None = never.
-        precision: "fp32" or "bf16" (autocast; weights and losses stay float32).
+        precision: "fp32", "bf16" (autocast; weights and losses stay float32), or "auto": bf16 if a measured step is
+            clearly faster. `fit` replaces "auto" when a training starts.
         clip: largest norm of the gradient; None = as it is.
         average: share of the steps over which weights are averaged (exponentially); the averages are validated and
             kept. 0 = the weights themselves.
@@ -156,7 +172,7 @@ class Recipe:
     validate_every: int | None = None
     validations: int | None = None
     patience: int | None = None
-    precision: str = "fp32"
+    precision: str = AUTO
     clip: float | None = None
     average: float = 0.05
     balance: str | None = None
@@ -175,8 +191,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name in ("batch", "accumulate", "epochs"):
-            if (value := getattr(self, name)) < 1:
-                raise ValueError(f"recipe {self.name!r}: {name}={value}; give a whole number from 1 on")
+            if not isinstance(value := getattr(self, name), int) or value < 1:
+                raise ValueError(f"recipe {self.name!r}: {name} must be a whole number from 1 on, got {value!r}")
         if self.batch % self.accumulate:
             raise ValueError(f"recipe {self.name!r}: accumulate={self.accumulate} does not divide batch={self.batch}")
         if not 0 <= self.masks <= 1:
@@ -185,8 +201,11 @@ class Recipe:
             raise ValueError(
                 f"recipe {self.name!r}: average={self.average}; give a share of the steps from 0 to below 1"
             )
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"recipe {self.name!r}: precision={self.precision!r} is none of {list(PRECISIONS)}")
+        if self.precision not in (*PRECISIONS, AUTO):
+            raise ValueError(
+                f"recipe {self.name!r}: precision must be one of {[*PRECISIONS, AUTO]}, got {self.precision!r}"
+            )
+        self._check_limits()
         if self.balance is not None:
             self.schema.question(self.balance)
         for gate in self.gates:
@@ -200,6 +219,17 @@ class Recipe:
             )
         check_views(self.views)
         _check_order(self.stages)
+
+    def _check_limits(self) -> None:
+        """Numbers that may be absent."""
+        for name in ("patience", "validations", "validate_every"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ValueError(
+                    f"recipe {self.name!r}: {name} must be a whole number from 1 on or None, got {value!r}"
+                )
+        if self.clip is not None and not (isinstance(self.clip, int | float) and self.clip > 0):
+            raise ValueError(f"recipe {self.name!r}: clip must be a number above 0 or None, got {self.clip!r}")
 
     def stage(self, name: str) -> Stage:
         """The stage of that name; ValueError names those there are."""
@@ -218,8 +248,14 @@ class Recipe:
         """The recipe with fields replaced."""
         return replace(self, **changes)
 
+    def in_precision(self, precision: str) -> Recipe:
+        """The recipe with its precision decided, in the field and in the keywords that the run records."""
+        recorded = {"precision": precision} if "precision" in self.keywords else {}
+        return replace(self, precision=precision, keywords={**self.keywords, **recorded})
+
     def __str__(self) -> str:
-        lines = [f"recipe {self.name}" + "".join(f"\n  {k} = {v!r}" for k, v in self.keywords.items())]
+        own = {k: v for k, v in self.keywords.items() if k not in TRAINING}  # those are fields, which follow
+        lines = [f"recipe {self.name}" + "".join(f"\n  {k} = {v!r}" for k, v in own.items())]
         for part in fields(self):
             unsaid = part.name in UNSAID and not getattr(self, part.name)
             if not unsaid and part.name not in ("name", "keywords", "asked", "stages", "schema"):

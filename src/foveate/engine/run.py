@@ -324,6 +324,7 @@ def describe(recipe: Recipe, manifest: Manifest, *, seed: int) -> dict[str, Any]
         "keywords": dict(recipe.keywords),
         "schema": asked.to_json(),
         "prepare": asdict(recipe.prepare),
+        "precision": recipe.precision,
         "text": str(recipe),
         "seed": seed,
         "manifest": {

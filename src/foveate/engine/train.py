@@ -8,7 +8,6 @@ that was killed and resumed replays from there and ends with the same weights an
 from __future__ import annotations
 
 import json
-import math
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -32,12 +31,13 @@ from foveate.engine.artifacts import check_maps, claim_maps, map_path, read_map,
 from foveate.engine.checkpoint import load_state, load_weights, part_weights, save_state, save_weights, write_json
 from foveate.engine.distributed import Processes
 from foveate.engine.evaluate import count_validation
+from foveate.engine.finite import Finite
 from foveate.engine.keep import Keep, Support
 from foveate.engine.logs import Ledger, Watch
 from foveate.engine.optimise import averaged, fused
 from foveate.engine.outlook import outlook
 from foveate.engine.recipe import Loss, Stage, at
-from foveate.engine.run import CALMER, DivergedError, Run, autocast_forward, cast_up, forward, place, write_out
+from foveate.engine.run import Run, autocast_forward, cast_up, forward, place, write_out
 from foveate.engine.schedule import History, stopped
 from foveate.engine.stage_reuse import copy_stage
 from foveate.metrics.never_given import never_given
@@ -256,6 +256,7 @@ class Trainer:
         for part in self.stage.frozen:
             self.network.get_submodule(part).eval()
         totals: dict[str, torch.Tensor] = {}
+        finite = Finite(self.stage.name, self.processes.device)
         for pieces in self._batches(until):
             rate, loss = recipe.schedule.rate(self._history()), at(self._loss(), progress=self.step / self.steps)
             for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
@@ -267,6 +268,7 @@ class Trainer:
                 if recipe.patches is not None:
                     batch = recipe.patches.split(batch)
                 terms = loss(cast_up(autocast_forward(self.model, batch, precision=recipe.precision)), batch)
+                finite.add(self.step, terms)
                 torch.autograd.backward(torch.stack(list(terms.values())).sum() / len(pieces))
                 for name, value in terms.items():
                     totals[name] = totals.get(name, 0) + value.detach() / len(pieces)
@@ -277,11 +279,8 @@ class Trainer:
                 self.average.update_parameters(self.network)
             self.step += 1
             self.watch.advance(self.step)
+        finite.finish()
         means = {name: float(value) / (until - first) for name, value in totals.items()}
-        if bad := [name for name, value in means.items() if not math.isfinite(value)]:
-            raise DivergedError(
-                f"stage {self.stage.name!r}: loss {bad} is not finite between steps {first} and {until}; {CALMER}"
-            )
         return self.processes.mean(means)
 
     def _history(self) -> History:

@@ -19,8 +19,9 @@ from foveate.data.prepare import Prepare
 from foveate.data.survey import Progress
 from foveate.engine.ensemble import ENSEMBLE, open_ensemble
 from foveate.engine.plan import Asked, Plan
-from foveate.engine.recipe import Recipe
+from foveate.engine.recipe import AUTO, TRAINING, Recipe
 from foveate.engine.run import Run
+from foveate.engine.settle import recorded
 
 
 def load_recipe(name: str, schema: LabelSchema, /, **keywords: Any) -> Recipe:
@@ -29,7 +30,8 @@ def load_recipe(name: str, schema: LabelSchema, /, **keywords: Any) -> Recipe:
     Args:
         name: "image_quality", ... or "path/to/mine.py" with a function ``recipe(schema, *, ...) -> Recipe``.
         schema: the manifest's.
-        keywords: of the recipe; plain JSON values, so that the run folder can record them.
+        keywords: of the recipe, and those of training that every recipe takes (`engine.recipe.TRAINING`); plain JSON
+            values, so that the run folder can record them.
 
     Raises:
         ValueError: no such recipe, a file without a ``recipe`` function, or an unknown keyword.
@@ -38,11 +40,14 @@ def load_recipe(name: str, schema: LabelSchema, /, **keywords: Any) -> Recipe:
     make = getattr(module, "recipe", None)
     if make is None:
         raise ValueError(f"{name}: has no function recipe(schema, *, ...); see the recipes of foveate for the form")
-    known = {k: p.default for k, p in inspect.signature(make).parameters.items() if p.kind is p.KEYWORD_ONLY}
-    if strange := set(keywords) - set(known):
-        raise ValueError(f"recipe {name!r}: unknown keyword {sorted(strange)}; it knows {sorted(known)}")
-    recipe: Recipe = make(schema, **keywords)
-    return replace(recipe, name=name, keywords={**known, **keywords}, asked=schema)
+    own = {k: p.default for k, p in inspect.signature(make).parameters.items() if p.kind is p.KEYWORD_ONLY}
+    if strange := set(keywords) - {*own, *TRAINING}:
+        raise ValueError(f"recipe {name!r}: unknown keyword {sorted(strange)}; it knows {sorted({*own, *TRAINING})}")
+    shared = [k for k in TRAINING if k not in own]
+    recipe: Recipe = make(schema, **{k: v for k, v in keywords.items() if k in own})
+    recipe = replace(recipe, name=name).with_(**{k: keywords[k] for k in shared if k in keywords})
+    every = {**own, **keywords, **{k: getattr(recipe, k) for k in shared}}
+    return recipe.with_(keywords=every, asked=schema)
 
 
 def plan_recipe(
@@ -113,6 +118,8 @@ def load_run(folder: str | Path, *, recipe: Recipe | None = None) -> Run:
             name: tuple(v) if isinstance(v, list) else v for name, v in record["prepare"].items()
         }
         recipe = replace(recipe, prepare=Prepare(**prepare))  # as it was, whatever the defaults are today
+    if recipe.precision == AUTO:  # of a run written before there was "auto", or a recipe that is at hand
+        recipe = recipe.in_precision(recorded(run.record))
     return replace(run, recipe=recipe)
 
 

@@ -65,12 +65,10 @@ def recipe(
     balance: str | None = None,
     epochs: int = 100,
     batch: int = 8,
-    accumulate: int = 1,
     lr: float = 1e-3,
     weight_decay: float = 1e-2,
     validate_every: int | None = None,
     keep: str | None = None,
-    precision: str = "fp32",
     flips: bool = False,
     postprocess: bool = False,
 ) -> Recipe:
@@ -97,7 +95,7 @@ def recipe(
         turn_over: flip up and down in half of the images.
         rotation: largest turn in degrees.
         balance: question whose answers are drawn equally often; None = as they come.
-        epochs, batch, accumulate, lr, weight_decay, precision: of the training.
+        epochs, batch, lr, weight_decay: of the training.
         validate_every: steps between validations; None = once an epoch.
         keep: validation metric that chooses the weights (with windows: of what marks); None = the mean of the tasks'
             own metrics as far as the validation images can decide (`engine.keep.trusted`).
@@ -135,11 +133,9 @@ def recipe(
         optimizer=partial(AdamW, lr=lr, weight_decay=weight_decay),
         schedule=cosine(warmup=0.05),
         batch=batch,
-        accumulate=accumulate,
         epochs=epochs,
         validate_every=validate_every,
         balance=balance,
-        precision=precision,
         views=_views(mirror=mirror, turn_over=turn_over) if flips else (),
         calibrated="half" if postprocess else None,
         postprocess=postprocess and bool(learnt.labels),

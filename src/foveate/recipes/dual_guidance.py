@@ -99,7 +99,6 @@ def recipe(
     batch: int = 8,
     lr: float = 1e-3,
     masks: float = 1.0,
-    precision: str = "fp32",
     gate: bool = False,
     stride: int = 32,
 ) -> Recipe:
@@ -120,7 +119,7 @@ def recipe(
         printed: eq. 3 as printed.
         encoder, weights: of CM-CNN, CAM-UNet, `TOGETHER` and `DUAL`; weights "none", "hub" or a file.
         size, grey, fill_white, crop_field, graders: of the preparation.
-        epochs, batch, lr, precision: of each stage.
+        epochs, batch, lr: of each stage.
         masks: share of the training patients whose masks are shown; the others teach by their answers alone.
         gate: images read as healthy are left unmarked; the paper scores pathological images only and does not say.
         stride: of CM-CNN's map, in pixels: 16 or 8 give small images one as fine as the paper's (16x16 at 512 px).
@@ -169,7 +168,6 @@ def recipe(
         batch=batch,
         epochs=epochs,
         masks=masks,
-        precision=precision,
         gates=(_gate(schema, asked),) if gate else (),
         stages=stages,
     )

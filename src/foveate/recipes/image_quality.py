@@ -83,7 +83,6 @@ def recipe(
     rare: float = RARE,
     absent: bool = True,
     keep: str | None = None,
-    precision: str = "fp32",
 ) -> Recipe:
     """See the text above; keywords are the paper's choices and the usual ones where it is silent.
 
@@ -109,7 +108,7 @@ def recipe(
         fill_white: fill white edges of OCT B-scans first.
         clahe: clip limit; None = leave the contrast.
         graders: how several graders' masks are merged.
-        epochs, batch, lr, weight_decay, precision: of the training.
+        epochs, batch, lr, weight_decay: of the training.
         width: channels of a U-Net's finest map (FPN: an eighth of its finest).
         dropout: before the answer head.
         stride_first: the encoder's ResNet bottlenecks stride first, as weights from Keras need it.
@@ -169,6 +168,5 @@ def recipe(
         batch=batch,
         epochs=epochs,
         balance=asked if balance else None,
-        precision=precision,
         stages=(stage,),
     )

@@ -80,7 +80,6 @@ def recipe(
     weight_decay: float = 1e-4,
     masks: float = 1.0,
     keep: str | None = None,
-    precision: str = "fp32",
 ) -> Recipe:
     """The method, or one of the rows that it is compared with.
 
@@ -108,7 +107,7 @@ def recipe(
         dropout: before the answer and in the decoder of HBA-U-Net.
         size, grey, crop_field, clahe, graders: of the preparation.
         rotation: largest turn in degrees.
-        epochs, batch, lr, weight_decay, precision: of each stage.
+        epochs, batch, lr, weight_decay: of each stage.
         masks: share of the training patients whose masks are shown.
         keep: validation figure that chooses the marking network's weights ("loss", "brier", "nll": the lowest); None =
             Dice of all images, the mean over the targets. Where most images are free of the target, "dice/<target>"
@@ -181,7 +180,6 @@ def recipe(
         batch=batch,
         epochs=epochs,
         masks=masks,
-        precision=precision,
         gates=gates,
         calibrated=calibrated,
         stages=(ask, mark) if two_step else (mark,),

@@ -120,7 +120,6 @@ def recipe(
     flat: int = 4,
     patience: int | None = 10,
     balance: bool = False,
-    precision: str = "fp32",
 ) -> Recipe:
     """The multi-task network, or one of the rows that it is compared with.
 
@@ -149,7 +148,7 @@ def recipe(
         labels: that are learnt; None = all.
         encoder, weights: of every trunk; weights "none", "hub" or a file.
         size, crop_field, graders: of the preparation.
-        epochs, batch, lr, momentum, weight_decay, validate_every, precision: of each stage; validate_every in steps.
+        epochs, batch, lr, momentum, weight_decay, validate_every: of each stage; validate_every in steps.
         grade_lr: of the stage that grades, whose loss is steeper than Dice; None = ``lr``.
         grade_epochs: of that stage, where many more images have a grade than lesions; None = ``epochs``.
         flat: validations without gain after which the rate is divided by 10.
@@ -265,7 +264,6 @@ def recipe(
         validations=validations,
         patience=patience,
         balance=asked.name if balance and asked is not None else None,
-        precision=precision,
         patches=SlidingWindow(size // parts, size // parts) if parts else None,
         infer=SlidingWindow(size // parts, size // parts // 2) if parts else None,
         stages=tuple(stages),

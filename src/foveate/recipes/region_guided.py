@@ -112,7 +112,6 @@ def recipe(
     vary: bool = True,
     balance: bool = False,
     masks: float = 1.0,
-    precision: str = "fp32",
 ) -> Recipe:
     """The paper's method, or one of the rows that it is compared with.
 
@@ -131,7 +130,7 @@ def recipe(
         weights: of the encoder of another network than `UNFILLED`, "none", "hub" or a file.
         width, levels, blocks, pyramid, peak: of region_cnn.
         size, crop_field, graders: of the preparation.
-        epochs, batch, lr, precision: of the training.
+        epochs, batch, lr: of the training.
         patience: stop after so many epochs without a lower validation loss; None = never.
         vary: flip, scale, turn, shift, shear and re-scale brightness in training.
         balance: draw the first finding's answers equally often.
@@ -198,7 +197,6 @@ def recipe(
         masks=masks,
         cues=Cues(learnt, form=cue, at_least=at_least) if guide > 0 else None,
         aims=Cues(learnt, form=aim, at_least=at_least),
-        precision=precision,
         stages=(stage,),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import sqrt
 
 import torch
@@ -12,8 +12,8 @@ from foveate.core.labels import LabelSchema
 from foveate.data.manifest import Manifest
 from foveate.data.survey import Survey, survey
 from foveate.engine.plan import Asked, Deciding, Plan, check_asked
-from foveate.engine.precision import CLEARLY, measured_precision
-from foveate.engine.recipe import Recipe
+from foveate.engine.precision import NO_UNITS, Measured, has_bf16_units, measured_precision
+from foveate.engine.recipe import AUTO, TRAINING, Recipe
 from foveate.engine.run import pick_device
 from foveate.models.parts.sources import resolve_weights
 from foveate.recipes._auto.learnt import decide_balance, decide_keep, decide_learnt, decide_postprocess
@@ -49,10 +49,12 @@ def make_plan(make: Make, rows: Manifest, *, asked: Asked) -> Plan:
     Raises:
         ValueError: the data or the budget does not allow a training; the message names the remedy.
     """
-    known = tuple(k for k, p in inspect.signature(make).parameters.items() if p.kind is p.KEYWORD_ONLY)
+    own = [k for k, p in inspect.signature(make).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    known = tuple(dict.fromkeys([*own, *TRAINING]))
     check_asked(asked.keywords, (*known, *FACTS), recipe=asked.recipe)
     found = survey(rows, progress=asked.progress)
-    deciding = Deciding(asked.keywords)
+    keywords = {k: v for k, v in asked.keywords.items() if (k, v) != ("precision", AUTO)}
+    deciding = Deciding(keywords)
     _images(deciding, found)
     learnt = decide_learnt(deciding, rows.schema, found)
     decide_colour(deciding, found)
@@ -61,14 +63,14 @@ def make_plan(make: Make, rows: Manifest, *, asked: Asked) -> Plan:
     decide_frame(deciding, learnt, found)
     decide_balance(deciding, learnt, found)
     _loss(deciding, learnt)
-    draft = _Draft(make, rows.schema, known, deciding)
+    draft = _Draft(make, rows.schema, own, deciding)
     _batch(draft, found, asked)
     device = pick_device(asked.device)
     _precision(draft, device)
     _length(draft, learnt, found, asked, device)
     decide_keep(deciding, learnt, found)
     decide_postprocess(deciding, learnt)
-    for name in asked.keywords:
+    for name in keywords:
         if name not in deciding:
             deciding.set(name, None, "")
     draft.recipe()  # a combination that the recipe refuses is found here, before anything is written
@@ -78,13 +80,14 @@ def make_plan(make: Make, rows: Manifest, *, asked: Asked) -> Plan:
 class _Draft:
     """The recipe as far as it is decided."""
 
-    def __init__(self, make: Make, schema: LabelSchema, known: tuple[str, ...], deciding: Deciding) -> None:
-        self.make, self.schema, self.known, self.deciding = make, schema, known, deciding
+    def __init__(self, make: Make, schema: LabelSchema, own: Sequence[str], deciding: Deciding) -> None:
+        self.make, self.schema, self.own, self.deciding = make, schema, own, deciding
 
     def recipe(self) -> Recipe:
         """With what is decided, and what the user has set."""
         given = {d.name: d.value for d in self.deciding.decisions.values()} | dict(self.deciding.asked)
-        return self.make(self.schema, **{name: value for name, value in given.items() if name in self.known})
+        made = self.make(self.schema, **{name: value for name, value in given.items() if name in self.own})
+        return made.with_(**{k: v for k, v in given.items() if k in TRAINING and k not in self.own})
 
 
 def _images(deciding: Deciding, found: Survey) -> None:
@@ -178,15 +181,12 @@ def _precision(draft: _Draft, device: torch.device) -> None:
     if "precision" in deciding.asked:
         deciding.set("precision", "fp32", "")
         return
-    recipe = draft.recipe()
-    small = recipe.with_(batch=min(2, recipe.batch), accumulate=1)
-    name, ratio = measured_precision(steps_of(small, small.stages[-1], device), repeats=2)
-    deciding.set(
-        "precision",
-        name,
-        f"bf16 is {'faster' if name == 'bf16' else 'not clearly faster (' + str(CLEARLY) + ' times)'} here",
-        f"a step in fp32 takes {ratio:.2f} of its time in bf16" if ratio else "bf16 does not run here",
-    )
+    found = Measured("fp32", why_not=NO_UNITS)
+    if has_bf16_units(device):
+        recipe = draft.recipe()
+        small = recipe.with_(batch=min(2, recipe.batch), accumulate=1)
+        found = measured_precision(steps_of(small, small.stages[-1], device), repeats=2)
+    deciding.set("precision", found.precision, found.reason, found.times)
 
 
 def _length(draft: _Draft, learnt: LabelSchema, found: Survey, asked: Asked, device: torch.device) -> None:

@@ -13,8 +13,9 @@ from typing import NamedTuple
 import torch
 
 from foveate.core.types import Batch
-from foveate.engine.recipe import Recipe, Stage, at
-from foveate.engine.run import autocast_forward, cast_up, forward, pick_device, place
+from foveate.engine.precision import training_steps
+from foveate.engine.recipe import Recipe, Stage
+from foveate.engine.run import forward, pick_device, place
 from foveate.engine.window import SlidingWindow
 from foveate.models.parts.size import parameters, peak_of
 
@@ -42,24 +43,7 @@ class Cost(NamedTuple):
 def steps_of(recipe: Recipe, stage: Stage, device: torch.device) -> Callable[[str], Callable[[], None]]:
     """Precision -> one training step of a new network on a drawn batch (forward, loss, backward, optimizer)."""
     seen = recipe.seen_by(stage)
-    batch = learnt_from(seen, device)
-    network = place(stage.network(), device).train()
-    loss = at(stage.loss, progress=0.5)  # while terms that fade and terms that come are both there
-    optimizer = (stage.optimizer or seen.optimizer)(network.parameters())
-
-    def make(precision: str) -> Callable[[], None]:
-        def step() -> None:
-            optimizer.zero_grad(set_to_none=True)
-            for _ in range(seen.accumulate):
-                terms = loss(cast_up(autocast_forward(network, batch, precision=precision)), batch)
-                torch.autograd.backward(torch.stack(list(terms.values())).sum())
-            optimizer.step()
-            if device.type != "cpu":
-                torch.accelerator.synchronize(device)
-
-        return step
-
-    return make
+    return training_steps(seen, stage, learnt_from(seen, device), device)
 
 
 def measure(recipe: Recipe, stage: Stage, *, device: torch.device, repeats: int = 2) -> Cost:
