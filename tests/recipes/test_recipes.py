@@ -13,7 +13,7 @@ from foveate.core.types import Outputs
 from foveate.data import synthetic
 from foveate.data.manifest import Manifest
 from foveate.engine.fit import fit
-from foveate.engine.recipe import TRAINING
+from foveate.engine.recipe import TRAINING, UNSAID
 from foveate.recipes import load_recipe, load_run
 
 
@@ -88,9 +88,11 @@ def settings_alone(text: str) -> str:
     return "\n".join(line for line in text.splitlines() if not re.match(r"  \w+ = ", line))
 
 
-def line_of(key: str, value: Any) -> str:
-    """How the text shows a keyword; those of training are fields of the recipe."""
-    return f"\n{key}: {value!r}\n" if key in TRAINING else f"\n  {key} = {value!r}\n"
+def shows(text: str, key: str, value: Any) -> bool:
+    """Whether the text shows a keyword; those of training are fields of the recipe, some shown only if set."""
+    if key in UNSAID and not value:
+        return f"\n{key}: " not in text
+    return (f"\n{key}: {value!r}\n" if key in TRAINING else f"\n  {key} = {value!r}\n") in text
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -101,7 +103,7 @@ def test_text_shows_every_number(name: str) -> None:
     for kind, text in before.items():
         recipe = narrow(name, kind)
         for key, value in recipe.keywords.items():
-            assert line_of(key, value) in text
+            assert shows(text, key, value)
         assert not re.search(r" at 0x[0-9a-f]+", text), text
     keywords |= {key: getattr(narrow(name, served(name)[0]), key) for key in TRAINING}
     for key, default in keywords.items():
@@ -114,7 +116,7 @@ def test_text_shows_every_number(name: str) -> None:
                     changed = str(narrow(name, kind, **{key: value}))
                 except ValueError:
                     continue
-                assert line_of(key, value) in changed
+                assert shows(changed, key, value)
                 seen = seen or settings_alone(changed) != settings_alone(text)
         assert seen, f"{key} takes effect nowhere in the text"
 
@@ -136,6 +138,7 @@ OF_TRAINING: dict[str, Any] = {
     "validations": 9,
     "epochs": 11,
     "batch": 6,
+    "rare_images": 0.25,
 }
 """Values that no recipe has by default."""
 
@@ -152,7 +155,7 @@ def test_every_recipe_takes_the_keywords_of_training(name: str) -> None:
         assert getattr(changed, key) == value
         assert changed.keywords[key] == value
         assert plain_.keywords[key] == getattr(plain_, key)
-        assert line_of(key, value) in str(changed)
+        assert shows(str(changed), key, value)
     assert str(load_recipe(name, synthetic.SCHEMAS[kind], **changed.keywords)) == str(changed)
     assert str(load_recipe(name, synthetic.SCHEMAS[kind], **plain_.keywords)) == str(plain_)
 
@@ -167,6 +170,7 @@ def test_every_recipe_takes_the_keywords_of_training(name: str) -> None:
         ({"average": 1.0}, "average=1.0"),
         ({"patience": 0}, "patience must be a whole number"),
         ({"validations": 2.5}, "validations must be a whole number"),
+        ({"rare_images": 1.0}, "rare_images=1.0"),
         ({"epochs": "ten"}, "epochs must be a whole number"),
     ],
 )

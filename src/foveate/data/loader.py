@@ -23,6 +23,7 @@ from foveate.data.augment import Augment
 from foveate.data.cache import Cache
 from foveate.data.prepare import Prepare
 from foveate.data.read import MERGE, Unreadable
+from foveate.data.sampling import spread
 
 Priors = Callable[[str], Float[np.ndarray, "k r c"]]
 MakeCues = Callable[[Sample], tuple[UInt8[np.ndarray, "r h w"], UInt8[np.ndarray, " r"]]]
@@ -187,7 +188,8 @@ def batches(
             those ids twice).
         threads: that read; 0 reads in the caller's own thread.
         ahead: batches that are ready or being made while one is used.
-        weights: a row's chance to be drawn; as many rows are drawn as there are, with replacement (`balanced`).
+        weights: how often each row is drawn in proportion (`balanced`, `data.sampling.raised`); as many rows are drawn
+            as there are, each as often as its weight asks, rounded up or down.
 
     Raises:
         ValueError: a number that cannot be, or no batch is left.
@@ -217,10 +219,11 @@ Draw = tuple[int, int]
 
 def _order(count: int, seed: int, epoch: int, shuffle: bool, weights: np.ndarray | None) -> list[Draw]:
     rng = np.random.default_rng([seed, epoch])
+    drawn = np.arange(count)
     if weights is not None:
-        drawn = rng.choice(count, count, p=np.asarray(weights) / np.sum(weights))
-    else:
-        drawn = rng.permutation(count) if shuffle else np.arange(count)
+        drawn = spread(weights, rng)
+    elif shuffle:
+        drawn = rng.permutation(count)
     before: dict[int, int] = {}
     order = []
     for index in drawn.tolist():

@@ -22,8 +22,8 @@ class _Waiting(NamedTuple):
 class Finite:
     """Checks the terms of each step.
 
-    On a CPU a step is checked at once. On an accelerator the flags are copied beside its work, and looked at as soon as
-    they are there, mostly one step later: reading a number would hold up the queue of the device at each step.
+    On a CPU each step is checked at once. On an accelerator the flags are copied beside its work, and looked at as soon
+    as they are there, mostly one step later: reading a number would hold up the queue of the device at each step.
 
     Args:
         stage: its name, for the message.

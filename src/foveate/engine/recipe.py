@@ -53,6 +53,7 @@ TRAINING = {
     "validations": "fewest validations in a run; null = as validate_every has it",
     "epochs": "passes over the training images",
     "batch": "images per step, over all processes",
+    "rare_images": "smallest share of the drawn images that show each rare label; 0 = as they come",
 }
 """Keywords of training that every recipe takes, also if its function does not name them: fields of `Recipe`."""
 
@@ -113,7 +114,7 @@ class Stage:
             )
 
 
-UNSAID = ("cues", "aims", "gates", "calibrated", "postprocess", "patches", "infer", "views")
+UNSAID = ("cues", "aims", "gates", "calibrated", "postprocess", "patches", "infer", "views", "rare_images")
 """Fields of a recipe that its text leaves out where there are none."""
 
 
@@ -142,6 +143,8 @@ class Recipe:
         balance: draw training images so that the answers of this question come equally often.
         cues: sample -> cues of where findings are, as `Batch.cues` (`data.cues.Cues`); None = there are none.
         aims: cues that activation maps are held against when evaluated; None = ``cues``.
+        rare_images: smallest share of the drawn training images that show each label, of those that know it; images
+            with rarer labels are drawn more often (`data.sampling.raised`). 0 = as they come.
         masks: share of the patients whose masks, and the cues that readers gave or masks become, are shown in training
             (how much marking does a method need?). Validation images guide by the same share, so that the figure that
             chooses the weights knows no more; their masks stay.
@@ -176,6 +179,7 @@ class Recipe:
     clip: float | None = None
     average: float = 0.05
     balance: str | None = None
+    rare_images: float = 0.0
     masks: float = 1.0
     cues: MakeCues | None = None
     aims: MakeCues | None = None
@@ -197,6 +201,8 @@ class Recipe:
             raise ValueError(f"recipe {self.name!r}: accumulate={self.accumulate} does not divide batch={self.batch}")
         if not 0 <= self.masks <= 1:
             raise ValueError(f"recipe {self.name!r}: masks={self.masks}; give a share from 0 to 1")
+        if not 0 <= self.rare_images < 1:
+            raise ValueError(f"recipe {self.name!r}: rare_images={self.rare_images}; give a share from 0 to below 1")
         if not 0 <= self.average < 1:
             raise ValueError(
                 f"recipe {self.name!r}: average={self.average}; give a share of the steps from 0 to below 1"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -22,10 +22,11 @@ from jaxtyping import Float
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from foveate.core.types import Batch, Row
+from foveate.core.types import Batch
 from foveate.data.cache import Cache
 from foveate.data.loader import Dataset, balanced, batches
 from foveate.data.manifest import Manifest
+from foveate.data.sampling import answer_groups, drawn_share, label_presence, raised
 from foveate.engine.annotation_fraction import shown, shown_cues
 from foveate.engine.artifacts import check_maps, claim_maps, map_path, read_map, write_map
 from foveate.engine.checkpoint import load_state, load_weights, part_weights, save_state, save_weights, write_json
@@ -88,7 +89,7 @@ class Trainer:
         if recipe.cues is not None:
             cues = partial(shown_cues, recipe.cues, share=recipe.masks, seed=seed)
             self.val = replace(self.val, cues=cues)
-        self.weights = self._weights(train.rows)
+        self.weights: Float[np.ndarray, " n"] | None = None
         self.steps_an_epoch = max(len(train) // recipe.batch, 1)
         self.steps = self.steps_an_epoch * (stage.epochs or recipe.epochs)
         every = recipe.validate_every or self.steps_an_epoch
@@ -100,16 +101,32 @@ class Trainer:
         self.keep: Keep | None = stage.keep
         self.never: tuple[str, ...] = ()
 
-    def _weights(self, rows: Sequence[Row]) -> Float[np.ndarray, " n"] | None:
-        """How often each row is drawn; alike where the recipe does not balance, or the stage's rows have no answer.
+    def _weights(self) -> Float[np.ndarray, " n"] | None:
+        """How often each training image is drawn; None = alike.
 
-        A set with lesions only teaches a stage that marks, whatever the stages balance that answer.
+        A set with lesions only is drawn as it comes by a stage that marks, whatever question the stages balance.
         """
-        asked = self.recipe.balance
+        rows, schema, asked = self.train.rows, self.recipe.schema, self.recipe.balance
         every = self.manifest.where(split="train").rows
-        if asked is None or (any(asked in row.answers for row in every) and not any(asked in r.answers for r in rows)):
-            return None
-        return balanced(rows, self.recipe.schema, asked)
+        if asked is not None and any(asked in r.answers for r in every) and not any(asked in r.answers for r in rows):
+            asked = None
+        even = None if asked is None else balanced(rows, schema, asked)
+        if not self.recipe.rare_images or not schema.labels:
+            return even
+        presence = None
+        if self.processes.first:
+            bare = replace(self.train, priors=None, cues=None)
+            presence = label_presence(bare, threads=self.processes.threads)
+        presence = self.processes.share(presence)
+        assert presence is not None
+        before = np.ones(len(rows)) if even is None else even
+        groups = None if asked is None else answer_groups([row.answers.get(asked) for row in rows], schema, asked)
+        weights = raised(before, presence, share=self.recipe.rare_images, groups=groups)
+        for label, column in zip(schema.labels, presence.T, strict=True):
+            come, drawn = drawn_share(before, column), drawn_share(weights, column)
+            if drawn > come:
+                self.watch.note(f"{label} is in {come:.2f} of the images that know it, and in {drawn:.2f} as drawn")
+        return weights
 
     def dataset(self, rows: Manifest, *, augmented: bool = False) -> Dataset:
         """Rows as this stage sees them, with the maps it reads."""
@@ -145,6 +162,7 @@ class Trainer:
         else:
             if self.processes.first:
                 self._look_ahead()
+            self.weights = self._weights()
             self._set_up(load_state(self.folder / "state.pt"))
             with self.watch, self.ledger:
                 while self.step < self.steps and not stopped(self.values, self.recipe.patience):

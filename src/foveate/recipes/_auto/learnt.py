@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from foveate.core.labels import LabelSchema
+from foveate.data.sampling import MOST
 from foveate.data.survey import Survey
 from foveate.engine.keep import LEAST
 from foveate.engine.plan import Deciding
+
+RARE_IMAGES = 0.33
+"""Share of the drawn images that show each rare label; nnU-Net's share of patches about something marked."""
 
 
 def decide_learnt(deciding: Deciding, schema: LabelSchema, found: Survey) -> LabelSchema:
@@ -106,6 +110,27 @@ def decide_balance(deciding: Deciding, schema: LabelSchema, found: Survey) -> No
         if rare
         else "no answer has less than half of an even share, so images are drawn as they come",
         f"{name} = {answer}: {share:.2f} of its even share",
+    )
+
+
+def decide_rare_images(deciding: Deciding, schema: LabelSchema, found: Survey) -> None:
+    """Draw images with rare labels more often, so that each label is in a third of the images drawn."""
+    shares: dict[str, float] = {}
+    for label in schema.labels:
+        having, free = found.labels[label].with_it["train"], found.labels[label].without_it["train"]
+        if having:
+            shares[label] = having / (having + free)
+    if not shares:
+        return
+    rare = sorted((label for label in shares if shares[label] < RARE_IMAGES), key=lambda label: shares[label])
+    deciding.set(
+        "rare_images",
+        RARE_IMAGES if rare else 0.0,
+        f"{', '.join(rare)}: in fewer than a third of the training images, so images with them are drawn more often "
+        f"(at most {MOST:.0f} times)"
+        if rare
+        else "each label is in a third of the training images or more",
+        ", ".join(f"{label} in {share:.2f}" for label, share in shares.items()),
     )
 
 

@@ -16,7 +16,13 @@ from foveate.engine.precision import NO_UNITS, Measured, has_bf16_units, measure
 from foveate.engine.recipe import AUTO, TRAINING, Recipe
 from foveate.engine.run import pick_device
 from foveate.models.parts.sources import resolve_weights
-from foveate.recipes._auto.learnt import decide_balance, decide_keep, decide_learnt, decide_postprocess
+from foveate.recipes._auto.learnt import (
+    decide_balance,
+    decide_keep,
+    decide_learnt,
+    decide_postprocess,
+    decide_rare_images,
+)
 from foveate.recipes._auto.lengths import FEWEST, Length, length, planned_epochs, spoken
 from foveate.recipes._auto.seeing import decide_colour, decide_frame, decide_variations, smallest_lesion, up
 from foveate.recipes._auto.step_cost import Cost, free_mib, measure, step_mib, steps_of
@@ -62,6 +68,7 @@ def make_plan(make: Make, rows: Manifest, *, asked: Asked) -> Plan:
     _network(deciding)
     decide_frame(deciding, learnt, found)
     decide_balance(deciding, learnt, found)
+    decide_rare_images(deciding, learnt, found)
     _loss(deciding, learnt)
     draft = _Draft(make, rows.schema, own, deciding)
     _batch(draft, found, asked)
