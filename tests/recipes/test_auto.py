@@ -216,6 +216,27 @@ def test_precision_follows_from_measured_steps(drawn: dict[str, Manifest], monke
     assert "0.3 s in fp32 and 0.1 s in bf16: 3.00 times as fast" in str(plan)
 
 
+def test_rare_labels_are_drawn_more_often(drawn: dict[str, Manifest], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images whose mask is unknown do not make a label rare."""
+    rows = drawn["fundus"]
+    found, first = planning.survey(rows), rows.schema.labels[0]
+
+    def with_counts(having: int, free: int) -> Plan:
+        changed = {
+            name: replace(one, with_it={"train": 4, "val": 4}, without_it={"train": 0, "val": 0})
+            for name, one in found.labels.items()
+        }
+        rare = replace(changed[first], with_it={"train": having, "val": 4}, without_it={"train": free, "val": 0})
+        now = replace(found, labels={**changed, first: rare}, images={"train": 100, "val": 8})
+        monkeypatch.setattr(planning, "survey", lambda rows, progress: now)
+        return made(rows, size=64)
+
+    plan = with_counts(1, 9)
+    assert load_recipe("auto", rows.schema, **plan.keywords).rare_images == 0.33
+    assert reason(plan, "rare_images").startswith(f"{first}: in fewer than a third")
+    assert with_counts(4, 6).keywords["rare_images"] == 0
+
+
 # -- lengths ---------------------------------------------------------------------------------------------------------
 
 

@@ -14,6 +14,8 @@ from foveate.engine.fit import fit
 from foveate.recipes import load_run
 
 TINY = "vit_tiny_patch16_224"
+TUNED = ("image_quality", "auto")
+"""Recipes whose pretrained encoder may be tuned."""
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +49,9 @@ def test_a_run_with_lora_and_rates_by_depth_opens_again(
     torch.testing.assert_close(merged.pixel, apart.pixel, rtol=1e-4, atol=1e-4)
 
 
-def test_frozen_weights_stay_those_of_the_file(weights: str, tmp_path: Path) -> None:
-    recipe = narrow("image_quality", "enface", encoder=TINY, weights=weights, lora=2)
+@pytest.mark.parametrize("name", TUNED)
+def test_frozen_weights_stay_those_of_the_file(name: str, weights: str, tmp_path: Path) -> None:
+    recipe = narrow(name, "enface", encoder=TINY, weights=weights, lora=2)
     network = recipe.stages[0].network()
     recipe.stages[0].start(network)
     inner = network.encoder.net
@@ -56,15 +59,17 @@ def test_frozen_weights_stay_those_of_the_file(weights: str, tmp_path: Path) -> 
     assert all(p.requires_grad for n, p in network.named_parameters() if "pyramid.net." not in n)
 
 
-def test_rates_of_the_encoder() -> None:
-    recipe = narrow("image_quality", "enface", encoder="resnet10t", lr=1e-2, encoder_lr=1e-3, layer_decay=0.5)
+@pytest.mark.parametrize("name", TUNED)
+def test_rates_of_the_encoder(name: str) -> None:
+    recipe = narrow(name, "enface", encoder="resnet10t", lr=1e-2, encoder_lr=1e-3, layer_decay=0.5)
     network: nn.Module = recipe.stages[0].network()
     groups = recipe.stages[0].groups(network)
     assert groups[0]["lr"] == 1e-2
     assert max(g["lr"] for g in groups if g["lr"] < 1e-2) == pytest.approx(0.5e-3)
-    assert narrow("image_quality", "enface").stages[0].groups is None
+    assert narrow(name, "enface").stages[0].groups is None
 
 
+@pytest.mark.parametrize("name", TUNED)
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
@@ -74,6 +79,6 @@ def test_rates_of_the_encoder() -> None:
         ({"layer_decay": 1.5}, "layer_decay must be over 0 and at most 1, got 1.5"),
     ],
 )
-def test_keywords_that_would_change_nothing(keywords: dict[str, Any], message: str) -> None:
+def test_keywords_that_would_change_nothing(name: str, keywords: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        narrow("image_quality", "enface", **keywords)
+        narrow(name, "enface", **keywords)

@@ -48,7 +48,7 @@ def _measured(recipe: Recipe, rows: Manifest, device: torch.device, cache: Cache
     images = min(seen.batch // seen.accumulate, len(mine))
     if not images:
         return Measured("fp32", why_not="there is no training image")
-    data = Dataset(mine.rows[:images], mine.root, seen.schema, seen.prepare, cache=cache, regions=seen.cues)
+    data = Dataset(mine.rows[:images], mine.root, seen.schema, seen.prepare, cache=cache, cues=seen.cues)
     batch = next(batches(data, batch=images, shuffle=False, threads=0)).to(device)
     if seen.patches is not None:
         batch = seen.patches.split(batch)

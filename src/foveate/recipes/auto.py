@@ -32,6 +32,7 @@ from foveate.models.parts.encoders import pretrain
 from foveate.recipes._auto.planning import make_plan
 from foveate.recipes._marking import RARE
 from foveate.recipes._terms import terms_of
+from foveate.recipes._tuning import check_encoder, rates, tuned
 from foveate.recipes.image_quality import DECODERS
 
 MARKED = 1 / 3
@@ -44,6 +45,10 @@ def recipe(
     leave_out: Sequence[str] | None = None,
     encoder: str = "resnet18",
     weights: str = "none",
+    normalise: str | None = None,
+    lora: int | None = None,
+    layer_decay: float | None = None,
+    encoder_lr: float | None = None,
     decoder: str = "unet",
     width: int = 16,
     dropout: float = 0.2,
@@ -78,7 +83,8 @@ def recipe(
         schema: the manifest's.
         leave_out: labels and questions that are not learnt; None = all are.
         encoder: any timm network with feature maps.
-        weights: of the encoder: "none", "hub" or a file.
+        weights: of the encoder: "none", "hub", a file or "auto" (as `plan` finds them).
+        normalise, lora, layer_decay, encoder_lr: how pretrained weights are used and trained, as of `image_quality`.
         decoder: "unet" or "fpn".
         width: channels of a U-Net's finest map.
         dropout: before the answer head.
@@ -111,9 +117,12 @@ def recipe(
         raise ValueError(f"classify={classify}; give a share between 0 and 1, or leave labels or questions out")
     if decoder not in DECODERS:
         raise ValueError(f"decoder={decoder!r} must be one of {list(DECODERS)}")
+    check_encoder(encoder, weights=weights, normalise=normalise, lora=lora)
     _no_idle(learnt, window=window, each=each, marked=marked, answer_size=answer_size, answer_epochs=answer_epochs)
     make = partial(Joint, encoder, decoder=DECODERS[decoder](width), channels=1 if grey else 3, dropout=dropout)
-    build = partial(_stage, make=make, weights=weights, classify=classify, rare=rare)
+    start = partial(pretrain, weights=weights, normalise=normalise) if weights != "none" else None
+    groups = rates(lr, layer_decay=layer_decay, encoder_lr=encoder_lr)
+    build = partial(_stage, make=make, start=start, lora=lora, groups=groups, classify=classify, rare=rare)
     if window is None:
         stages: tuple[Stage, ...] = (build("joint", learnt, keep=trusted(learnt) if keep is None else better(keep)),)
     else:
@@ -199,7 +208,7 @@ def _stage(
     schema: LabelSchema,
     *,
     make: Callable[..., nn.Module],
-    weights: str,
+    lora: int | None,
     classify: float,
     rare: float,
     keep: Keep,
@@ -207,9 +216,8 @@ def _stage(
 ) -> Stage:
     return Stage(
         name,
-        network=partial(make, schema),
+        network=tuned(partial(make, schema), lora=lora),
         loss=terms_of(schema, classify=classify, rare=rare),
-        start=partial(pretrain, weights=weights) if weights != "none" else None,
         keep=keep,
         **more,
     )

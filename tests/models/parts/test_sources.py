@@ -1,5 +1,6 @@
 """Weights that are found without being named: the folder, the hub or its cache, nothing."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,13 @@ def test_a_hub_that_does_not_answer_is_no_crash(folder: Path, monkeypatch: pytes
     assert "the hub cannot be reached (TimeoutError)" in found.note
     monkeypatch.setattr(sources.HfApi, "model_info", lambda *_, **__: None)
     assert resolve_weights("resnet10t").weights == "hub"
+    monkeypatch.setattr(sources, "SECONDS", 0.2)
+    monkeypatch.setattr(sources.HfApi, "model_info", lambda *_, **__: time.sleep(5))
+    began = time.monotonic()
+    found = resolve_weights("resnet10t")
+    assert time.monotonic() - began < 2
+    assert found.weights == "none"
+    assert "did not answer within" in found.note
 
 
 def test_what_cannot_be_a_source(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from threading import Thread
 from typing import NamedTuple
 
 import timm
@@ -19,8 +20,8 @@ ENDINGS = (".safetensors", ".pth", ".pt")
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 """Files that timm's own repositories on the hub keep weights in."""
 
-SECONDS = 5.0
-"""How long the hub may take to answer."""
+SECONDS = 3.0
+"""How long the hub may take to answer, the look-up of its address included."""
 
 
 class Source(NamedTuple):
@@ -39,7 +40,7 @@ def resolve_weights(name: str) -> Source:
     """The weights of a timm network: ``$FOVEATE_WEIGHTS/NAME.*``, else the hub or its cache, else none.
 
     NAME is the network's with the tag of its weights, then without. The hub is asked once whether it can be reached,
-    for at most 5 seconds, and not at all if HF_HUB_OFFLINE is set. Nothing is downloaded here.
+    for at most 3 seconds, and not at all if HF_HUB_OFFLINE is set. Nothing is downloaded here.
 
     Args:
         name: of timm, such as ``resnet18`` or ``vit_base_patch16_224.mae``.
@@ -94,10 +95,19 @@ def _unreachable(repository: str | None) -> str | None:
         return "HF_HUB_OFFLINE is set"
     if not repository:
         return "it is not on the hub (give weights=hub to download it from there)"
-    try:
-        HfApi().model_info(repository, timeout=SECONDS)
-    except HfHubHTTPError as error:
-        return f"the hub refuses it ({str(error).splitlines()[0][:100]})"
-    except Exception as error:  # no network: each HTTP library raises its own
-        return f"the hub cannot be reached ({type(error).__name__})"
-    return None
+    answer: list[str | None] = []
+
+    def ask() -> None:
+        try:
+            HfApi().model_info(repository, timeout=SECONDS)
+            answer.append(None)
+        except HfHubHTTPError as error:
+            answer.append(f"the hub refuses it ({str(error).splitlines()[0][:100]})")
+        except Exception as error:  # no network: each HTTP library raises its own
+            answer.append(f"the hub cannot be reached ({type(error).__name__})")
+
+    # A timeout of HTTP is per attempt and does not cover the look-up of the address, which may block for a minute
+    asking = Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(SECONDS)
+    return answer[0] if answer else f"the hub did not answer within {SECONDS:.0f} seconds"

@@ -40,6 +40,9 @@ BATCH, PIECE = 8, 2
 SMALLEST = 96
 """Frame in pixels below which a plan does not go."""
 
+LEFT_TO_THE_PLAN = (("precision", AUTO), ("weights", AUTO))
+"""Keywords that leave the choice to the plan, although the user has set them."""
+
 FACTS = ("modality",)
 """Decisions that a user may set, although they are not keywords of the recipe."""
 
@@ -59,7 +62,7 @@ def make_plan(make: Make, rows: Manifest, *, asked: Asked) -> Plan:
     known = tuple(dict.fromkeys([*own, *TRAINING]))
     check_asked(asked.keywords, (*known, *FACTS), recipe=asked.recipe)
     found = survey(rows, progress=asked.progress)
-    keywords = {k: v for k, v in asked.keywords.items() if (k, v) != ("precision", AUTO)}
+    keywords = {k: v for k, v in asked.keywords.items() if (k, v) not in LEFT_TO_THE_PLAN}
     deciding = Deciding(keywords)
     _images(deciding, found)
     learnt = decide_learnt(deciding, rows.schema, found)
@@ -111,9 +114,10 @@ def _images(deciding: Deciding, found: Survey) -> None:
 def _network(deciding: Deciding) -> None:
     """Encoder, its weights, decoder."""
     candidates = [deciding.asked["encoder"]] if "encoder" in deciding.asked else list(ENCODERS)
-    resolved = {name: resolve_weights(name) for name in candidates}
-    encoder = next((name for name, (source, _) in resolved.items() if source != "none"), candidates[-1])
-    source, note = resolved[encoder]
+    for encoder in candidates:
+        source, note = resolve_weights(encoder)
+        if source != "none":
+            break
     deciding.set(
         "encoder",
         encoder,
