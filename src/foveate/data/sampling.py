@@ -21,25 +21,25 @@ of each epoch, and would be learnt by heart."""
 ROUNDS = 200
 
 
-def label_presence(dataset: Dataset, *, threads: int = 2) -> Int[np.ndarray, "n labels"]:
+def label_presence(data: Dataset, *, threads: int = 2) -> Int[np.ndarray, "n labels"]:
     """Per image and label 1 = some pixel has it, 0 = known to be free of it, -1 = unknown.
 
     Reads every image once, which fills the cache for the first epoch.
 
     Args:
-        dataset: whose masks are read.
+        data: whose masks are read.
         threads: that read.
     """
 
     def of(index: int) -> Int[np.ndarray, " labels"]:
-        sample = dataset.sample(index)
+        sample = data.sample(index)
         known = sample.known.astype(bool)
         shown = (sample.masks.astype(bool) & known).any((1, 2))
         return np.where(shown, 1, np.where(known.any((1, 2)), 0, -1))
 
     with ThreadPoolExecutor(max(threads, 1)) as pool:
-        found = list(pool.map(of, range(len(dataset))))
-    return np.array(found, np.int64).reshape(len(dataset), len(dataset.schema.labels))
+        found = list(pool.map(of, range(len(data))))
+    return np.array(found, np.int64).reshape(len(data), len(data.schema.labels))
 
 
 def raised(
