@@ -1,4 +1,4 @@
-"""Load on the annotation room: readers save while its server is killed; what was acknowledged must be there.
+"""Load on the annotation project: readers save while its server is killed; what was acknowledged must be there.
 
     python benchmarks/annotate_load.py [--readers 20] [--saves 500] [--kills 2] [--only sqlite|postgres]
 
@@ -25,17 +25,19 @@ import httpx
 import numpy as np
 from sqlalchemy import select
 
-from foveate.annotate import accounts
-from foveate.annotate.desk import cookie_of
-from foveate.annotate.room import Room, init
-from foveate.annotate.tables import History
+from foveate.annotate.domain.roles import ROLES
+from foveate.annotate.store.new_project import new_project
+from foveate.annotate.store.project import Project
+from foveate.annotate.store.tables import History
+from foveate.annotate.web.request_context import cookie_of
 from foveate.data import synthetic
 from foveate.data.manifest import Manifest
+from foveate.web import accounts, sessions
 
 START = "import sys; from foveate.cli.main import main; sys.argv = ['foveate', 'annotate', *sys.argv[1:]]; main()"
 SCRIPT = Path(__file__).parent.parent / ".ci" / "postgres"
 PROTOCOL = """name = "load"
-readers = {readers}
+annotators = {readers}
 [[findings]]
 name = "haemorrhage"
 marks = ["ellipse", "brush"]
@@ -51,7 +53,7 @@ READY = 0.5
 class Server:
     """The server's process, started again on the same port."""
 
-    room: Path
+    project: Path
     port: int = 0
     process: subprocess.Popen[str] | None = None
     started: list[float] = field(default_factory=list)
@@ -61,7 +63,7 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        command = [sys.executable, "-u", "-c", START, "serve", str(self.room), "--port", str(self.port)]
+        command = [sys.executable, "-u", "-c", START, "serve", str(self.project), "--port", str(self.port)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self.port = int(self.process.stdout.readline().rpartition(":")[2])
@@ -82,7 +84,7 @@ class Server:
 
 
 @dataclass
-class Told:
+class FindingTruth:
     """What the readers were told: acknowledged saves, and begin and end of each."""
 
     keys: list[tuple[str, int]] = field(default_factory=list)
@@ -100,7 +102,7 @@ def marks(rng: random.Random, count: int) -> dict[str, object]:
     return {"shapes": [*shapes, {"id": "b", "label": "haemorrhage", "kind": "brush", "runs": runs}]}
 
 
-def read(server: Server, cookies: dict[str, str], who: accounts.Who, saves: int, told: Told) -> None:
+def read(server: Server, cookies: dict[str, str], who: accounts.Who, saves: int, told: FindingTruth) -> None:
     """One reader's day."""
     rng = random.Random(who.name)
     with httpx.Client(cookies=cookies, headers={"x-csrf-token": who.csrf}, timeout=60) as client:
@@ -136,17 +138,18 @@ def load(folder: Path, *, database: str | None, readers: int, saves: int, kills:
     rows = synthetic.write("fundus", folder / "images", n=IMAGES, size=256)
     (folder / "p.toml").write_text(PROTOCOL.format(readers=readers))
     manifest = Manifest(synthetic.SCHEMAS["fundus"], tuple(rows), folder / "images")
-    room, _ = init(manifest, protocol=folder / "p.toml", out=folder / "room", database=database)
-    with room.store.write() as db:
+    project, _ = new_project(manifest, protocol=folder / "p.toml", out=folder / "project", database=database)
+    with project.store.write() as db:
         people = [
-            accounts.log_in(db, accounts.create(db, f"r{i}", roles=["reader"], password=None)) for i in range(readers)
+            sessions.log_in(db, accounts.create(db, f"r{i}", roles=["annotator"], known=ROLES, password=None))
+            for i in range(readers)
         ]
-    room.store.close()
-    server = Server(folder / "room")
+    project.store.close()
+    server = Server(folder / "project")
     server.start()
-    told = [Told() for _ in people]
+    told = [FindingTruth() for _ in people]
     threads = [
-        threading.Thread(target=read, args=(server, {cookie_of(room): token}, who, saves, one))
+        threading.Thread(target=read, args=(server, {cookie_of(project): token}, who, saves, one))
         for (token, who), one in zip(people, told, strict=True)
     ]
     begun = time.perf_counter()
@@ -164,10 +167,10 @@ def load(folder: Path, *, database: str | None, readers: int, saves: int, kills:
         thread.join()
     took = time.perf_counter() - begun
     server.kill()
-    room = Room.open(folder / "room")
-    with room.store.read() as db:
+    project = Project.open(folder / "project")
+    with project.store.read() as db:
         kept = {(key, version) for key, version in db.execute(select(History.save, History.version))}
-    room.store.close()
+    project.store.close()
     acknowledged = [one for some in told for one in some.keys]
     lost = len(set(acknowledged) - kept)
     calm = [

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "annotate"))
 
 from annotate_browser import CHROMIUM, LARGE, PROTOCOL, SWITCHES, Screen, context, photographs, served
 
-from foveate.annotate.room import init
+from foveate.annotate.store.new_project import new_project
 
 LATENCY = """() => {
   window.late = [];
@@ -56,12 +56,14 @@ def main() -> None:
         images = Path(folder) / "images"
         images.mkdir()
         (Path(folder) / "p.toml").write_text(PROTOCOL)
-        room, _ = init(photographs(images), protocol=Path(folder) / "p.toml", out=Path(folder) / "room")
+        project, _ = new_project(photographs(images), protocol=Path(folder) / "p.toml", out=Path(folder) / "project")
         browser = play.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
         ready, late, frames = [], [], []
-        with served(room) as address:
+        with served(project) as address:
             for run in range(given.runs):
-                screen = Screen(context(browser, room, address, f"reader {run}", ["reader"]), address).open("/read")
+                screen = Screen(context(browser, project, address, f"reader {run}", ["annotator"]), address).open(
+                    "/read"
+                )
                 ready.append(screen.page.evaluate("performance.getEntriesByName('ready')[0].startTime"))
                 screen.page.wait_for_selector(".overlay[data-level='0'], .overlay[data-level='2']")
                 screen.press("3", "b", *["]"] * 4)
@@ -75,9 +77,9 @@ def main() -> None:
                 frames += screen.page.evaluate(FRAMES, 120)
                 screen.saved()
                 screen.close()
-                room.store.engine.dispose()
+                project.store.engine.dispose()
         browser.close()
-        room.store.close()
+        project.store.close()
     tenth = statistics.quantiles(late, n=20)[-1]
     print(f"photograph of {LARGE[1]} x {LARGE[0]}, {given.runs} times, {len(late)} places of strokes")
     print(f"time to interactive: median {statistics.median(ready):.0f} ms (from {min(ready):.0f} to {max(ready):.0f})")

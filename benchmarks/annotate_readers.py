@@ -1,8 +1,8 @@
-"""Readers with known errors work in the annotation room; does what they agree on teach a network what the masks do?
+"""Readers with known errors work in the annotation project; does what they agree on teach a network what the masks do?
 
     python benchmarks/annotate_readers.py M.jsonl -o DIR [--set k=v ...] [--folds N] [--miss 0.1 ...]
 
-Makes a room of a manifest with masks and disc positions, serves it on this machine, and lets three simulated readers
+Makes a project of a manifest with masks and disc positions, serves it on this machine, and lets three simulated readers
 work through HTTP alone: accounts by invite, login, claim, save, done. Each names the regions that hold the finding,
 with errors that follow from seed, reader and image:
 
@@ -13,7 +13,7 @@ with errors that follow from seed, reader and image:
 
 Present when two or more saw it, absent when none did, else an adjudicator decides: ``truth`` as the masks say,
 ``majority`` as most readers said, ``none`` leaves it unknown; the regions are all that were named. ``consensus.jsonl``
-is the room's export, ``readers.json`` how well the readers did (the pace is of the last call, page loads included).
+is the project's export, ``readers.json`` how well the readers did (the pace is of the last call, page loads included).
 
 Then region_guided learns from the masks' regions and from the readers', with and without guidance, on the same folds.
 All are held against the masks of the test images: ``comparison.md``. Called again it goes on; ``--folds 0`` only reads.
@@ -37,8 +37,9 @@ import httpx
 import numpy as np
 
 from foveate import Manifest, evaluate, fit, load_recipe
-from foveate.annotate.export import export
-from foveate.annotate.room import Room, init
+from foveate.annotate.exchange.export_marks import export
+from foveate.annotate.store.new_project import new_project
+from foveate.annotate.store.project import Project
 from foveate.cli.options import keywords
 from foveate.core.regions import NAMES, Regions, located
 from foveate.data import read
@@ -61,7 +62,7 @@ SETTINGS = ["size=128", "width=8", "pyramid=32", "batch=8", "lr=0.003", "epochs=
 
 PROTOCOL = """# Son et al. 2018 with one finding; what one reader alone saw is {undecided}.
 name = "{label}"
-readers = {readers}
+annotators = {readers}
 order = "random"
 
 [[findings]]
@@ -173,14 +174,14 @@ class Person:
 
 
 @contextmanager
-def served(room: Path) -> Iterator[tuple[str, str | None]]:
-    """Address of the room's server, and the first coordinator's invite where there is no account yet."""
-    with subprocess.Popen([*SERVE, str(room), "--port", "0"], stdout=subprocess.PIPE, text=True) as process:
+def served(project: Path) -> Iterator[tuple[str, str | None]]:
+    """Address of the project's server, and the first coordinator's invite where there is no account yet."""
+    with subprocess.Popen([*SERVE, str(project), "--port", "0"], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             words = process.stdout.readline().split()
             if not words:
-                raise RuntimeError(f"{room}: its server did not start")
+                raise RuntimeError(f"{project}: its server did not start")
             known = httpx.get(f"{words[-1]}/api/session", timeout=60).json()["accounts"]
             yield words[-1], None if known else process.stdout.readline().strip().rpartition("#")[2]
         finally:
@@ -197,7 +198,7 @@ def work(person: Person, number: int, told: Mapping[str, Truth], noise: Noise, l
     saves = 0
     while (item := person.send("POST", "/api/work/next")["item"]) is not None:
         begun, page = time.perf_counter(), person.send("GET", f"/api/items/{item}")
-        named = reading(told[page["id"]], noise, reader=number, image=page["id"])
+        named = reading(told[page["id"]], noise, annotator=number, image=page["id"])
         version, path = page["marks"]["version"], f"/api/items/{item}/marks"
         steps = [named[: i + 1] for i in range(len(named))] + [named]
         for step, regions in enumerate(steps, 1):
@@ -212,16 +213,16 @@ def adjudicate(person: Person, told: Mapping[str, Truth], how: str, label: str) 
     """Settle every image that the rule leaves open, with the regions that its readers named."""
     for one in person.send("GET", "/api/consensus?state=disputed")["items"]:
         page = person.send("GET", path := f"/api/items/{one['item']}/consensus")
-        given = [s["regions"] for r in page["readings"] for s in r["marks"]["shapes"]]
-        seen = bool(told[page["id"]].holding) if how == "truth" else 2 * len(given) > len(page["readings"])
+        given = [s["regions"] for r in page["annotations"] for s in r["marks"]["shapes"]]
+        seen = bool(told[page["id"]].holding) if how == "truth" else 2 * len(given) > len(page["annotations"])
         regions = sorted({name for some in given for name in some}) if seen else []
         marks = {"findings": {label: "present" if seen else "absent"}, "shapes": shapes(label, regions)}
         person.save(path, page["consensus"]["version"], marks, done=True, seconds=0.0)
 
 
-def read_room(room: Path, told: Mapping[str, Truth], noise: Noise, *, how: str, label: str) -> Any:
+def read_room(project: Path, told: Mapping[str, Truth], noise: Noise, *, how: str, label: str) -> Any:
     """Everybody's work, until every image is settled: saves, seconds, Fleiss' kappa, images adjudicated."""
-    with served(room) as (url, invite), ExitStack() as stack:
+    with served(project) as (url, invite), ExitStack() as stack:
         chief = Person(url, "coordinator", invite)
         stack.callback(chief.client.close)
         there = {user["name"] for user in chief.send("GET", "/api/users")["users"]}
@@ -232,7 +233,7 @@ def read_room(room: Path, told: Mapping[str, Truth], noise: Noise, *, how: str, 
             stack.callback(one.client.close)
             return one
 
-        people = [join(f"reader {n}", "reader") for n in range(1, READERS + 1)]
+        people = [join(f"reader {n}", "annotator") for n in range(1, READERS + 1)]
         judge = join("adjudicator", "adjudicator")
         begun = time.perf_counter()
         with ThreadPoolExecutor(READERS) as pool:
@@ -277,13 +278,13 @@ def regions_of(rows: Manifest, grader: str, label: str) -> dict[str, set[str]]:
 
 
 def judged(out: Path, told: Mapping[str, Truth], question: str, label: str) -> Any:
-    """Each reader and the consensus, from what the room exported."""
-    agreed, each = Manifest.read(out / "consensus.jsonl"), Manifest.read(out / "consensus.readers.jsonl")
+    """Each reader and the consensus, from what the project exported."""
+    agreed, each = Manifest.read(out / "consensus.jsonl"), Manifest.read(out / "consensus.annotators.jsonl")
     names = sorted({name for row in each for name in row.readings})
     given = {name: {row.id: row.readings.get(name, {}).get(question) for row in each} for name in names}
     answers = {row.id: row.answers.get(question) for row in agreed}
-    readers = {name: against(given[name], regions_of(each, name, label), told) for name in names}
-    return {"readers": readers, "consensus": against(answers, regions_of(agreed, "consensus", label), told)}
+    people = {name: against(given[name], regions_of(each, name, label), told) for name in names}
+    return {"readers": people, "consensus": against(answers, regions_of(agreed, "consensus", label), told)}
 
 
 def say(found: Mapping[str, Any]) -> None:
@@ -294,7 +295,7 @@ def say(found: Mapping[str, Any]) -> None:
     print(f"{said} ({found['settings']['adjudicator']}); Fleiss' kappa {cell(found['fleiss_kappa'])}; ", end="")
     print(f"{found['saves']} saves in {found['seconds']:.1f} s, {found['saves_per_second']:.1f} a second")
     print(f"{'against the masks':<18}" + "".join(f"{name.replace('_', ' '):>18}" for name in found["consensus"]))
-    for name, one in {**found["readers"], "consensus": found["consensus"]}.items():
+    for name, one in {**found["annotators"], "consensus": found["consensus"]}.items():
         print(f"{name:<18}" + "".join(f"{cell(number):>18}" for number in one.values()))
 
 
@@ -367,15 +368,15 @@ def main(words: Sequence[str] | None = None) -> int:
     out.mkdir(parents=True, exist_ok=True)
     settings = asdict(noise) | {"adjudicator": args.adjudicator, "manifest": rows.hash}
     settle(out, settings)
-    original, room = rows.write(out / "original.jsonl"), out / "room"
+    original, project = rows.write(out / "original.jsonl"), out / "project"
     if not (out / "readers.json").is_file():
-        if not room.exists():
+        if not project.exists():
             undecided = "unknown" if args.adjudicator == "none" else "adjudicate"
             text = PROTOCOL.format(label=label, question=question, readers=READERS, undecided=undecided)
             (out / "protocol.toml").write_text(text, encoding="utf-8")
-            init(original, protocol=out / "protocol.toml", out=room)[0].store.close()
-        found = read_room(room, told, noise, how=args.adjudicator, label=label)
-        opened = Room.open(room)
+            new_project(original, protocol=out / "protocol.toml", out=project)[0].store.close()
+        found = read_room(project, told, noise, how=args.adjudicator, label=label)
+        opened = Project.open(project)
         export(opened, out / "consensus.jsonl")
         opened.store.close()
         there = sum(bool(truth.holding) for truth in told.values())

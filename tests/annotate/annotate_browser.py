@@ -1,4 +1,4 @@
-"""A browser at a room: who is logged in, what the pointer does at which pixel, what the pointer really did."""
+"""A browser at a project: who is logged in, what the pointer does at which pixel, what the pointer really did."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from sqlalchemy import select
 
-from foveate.annotate import accounts
-from foveate.annotate.desk import cookie_of
-from foveate.annotate.room import Room
-from foveate.annotate.server import make_app
-from foveate.annotate.tables import User
+from foveate.annotate.domain.roles import ROLES
+from foveate.annotate.store.project import Project
+from foveate.annotate.web.request_context import cookie_of
+from foveate.annotate.web.server import make_app
 from foveate.core.labels import LabelSchema
 from foveate.core.shapes import Layer, unpacked
 from foveate.data import synthetic
 from foveate.data.manifest import Manifest
+from foveate.web import accounts, sessions
+from foveate.web.account_tables import User
 
 CHROMIUM = shutil.which("chromium")
 SWITCHES = ["--no-sandbox"]
@@ -47,7 +48,7 @@ name = "every_mark"
 title = "Lesions, regions and a grade"
 about = "Mark every lesion, tick the regions that show drusen, then grade the image."
 extends = true
-readers = 2
+annotators = 2
 
 [[questions]]
 name = "grade"
@@ -89,7 +90,7 @@ review = "all"
 """
 
 RECORD = """() => {
-  window.told = [];
+  window.recorded = [];
   const canvas = document.querySelector('.view.main .overlay');
   const keep = (event) => {
     const box = canvas.getBoundingClientRect();
@@ -98,7 +99,7 @@ RECORD = """() => {
     const all = between.length ? between : [event];
     for (const one of all) {
       const at = [(one.clientY - box.y) / scale + top - 0.5, (one.clientX - box.x) / scale + left - 0.5];
-      window.told.push([event.type, ...at]);
+      window.recorded.push([event.type, ...at]);
     }
   };
   for (const name of ['pointerdown', 'pointermove', 'pointerup']) canvas.addEventListener(name, keep, true);
@@ -130,10 +131,10 @@ def photographs(folder: Path) -> Manifest:
 
 
 @contextmanager
-def served(room: Room) -> Iterator[str]:
-    """The address of a room that is served in a thread."""
+def served(project: Project) -> Iterator[str]:
+    """The address of a project that is served in a thread."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(make_app(room), log_level="error", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(uvicorn.Config(make_app(project), log_level="error", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -144,8 +145,8 @@ def served(room: Room) -> Iterator[str]:
 
 def claimed(screen: Screen, item: int = 1) -> Screen:
     """The page of an image that the reader has started."""
-    screen.page.goto(f"{screen.address}/read?item={item}")
-    screen.page.get_by_role("button", name="Read it").click()
+    screen.page.goto(f"{screen.address}/annotate?item={item}")
+    screen.page.get_by_role("button", name="Start", exact=False).click()
     screen.page.wait_for_selector("body[data-ready] .done:visible")
     return screen
 
@@ -155,20 +156,20 @@ def of(marks: Any, kind: str) -> list[Any]:
     return [shape for shape in marks["shapes"] if shape["kind"] == kind]
 
 
-def context(browser: Browser, room: Room, address: str, name: str, roles: Sequence[str]) -> BrowserContext:
+def context(browser: Browser, project: Project, address: str, name: str, roles: Sequence[str]) -> BrowserContext:
     """A browser of somebody who is logged in: an account by its name, made where there is none."""
-    with room.store.write() as db:
+    with project.store.write() as db:
         user = db.scalar(select(User).where(User.name == name))
-        user = user or accounts.create(db, name, roles=roles, password=None)
-        token, _ = accounts.log_in(db, user)
+        user = user or accounts.create(db, name, roles=roles, known=ROLES, password=None)
+        token, _ = sessions.log_in(db, user)
     made = browser.new_context(viewport={"width": 1280, "height": 800})
     made.set_default_timeout(60_000)
-    made.add_cookies([{"name": cookie_of(room), "value": token, "url": address}])
+    made.add_cookies([{"name": cookie_of(project), "value": token, "url": address}])
     return made
 
 
 class Screen:
-    """One page of the room."""
+    """One page of the project."""
 
     def __init__(self, within: BrowserContext, address: str) -> None:
         self.within, self.address = within, address
@@ -214,7 +215,7 @@ class Screen:
         """What was kept: the places of each press."""
         out: list[list[tuple[float, float]]] = []
         down = False
-        for kind, row, col in self.page.evaluate("window.told"):
+        for kind, row, col in self.page.evaluate("window.recorded"):
             if kind == "pointerdown":
                 out.append([])
             down = kind != "pointerup" and (down or kind == "pointerdown")

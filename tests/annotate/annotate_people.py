@@ -1,4 +1,4 @@
-"""People of a room for tests: they log in, claim, save."""
+"""People of a project for tests: they log in, claim, save."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
-from foveate.annotate import accounts
-from foveate.annotate.desk import cookie_of
-from foveate.annotate.room import Room
+from foveate.annotate.domain.roles import ROLES
+from foveate.annotate.store.project import Project
+from foveate.annotate.web.request_context import cookie_of
+from foveate.web import accounts, sessions
 
 KEYS = itertools.count()
 
 EVERY_MARK = """
 name = "every mark"
-readers = 2
+annotators = 2
 point_radius = 3.0
 
 [[questions]]
@@ -91,9 +92,9 @@ class Person:
         self.save(marks, item=item, state="done")
 
 
-def enter(client: TestClient, room: Room, name: str, roles: Sequence[str]) -> Person:
+def enter(client: TestClient, project: Project, name: str, roles: Sequence[str]) -> Person:
     """Make an account and a session (without a password: argon2 takes its time on purpose)."""
-    with room.store.write() as db:
-        token, who = accounts.log_in(db, accounts.create(db, name, roles=roles, password=None))
-    client.cookies.set(cookie_of(room), token)
+    with project.store.write() as db:
+        token, who = sessions.log_in(db, accounts.create(db, name, roles=roles, known=ROLES, password=None))
+    client.cookies.set(cookie_of(project), token)
     return Person(client, name, who.csrf)

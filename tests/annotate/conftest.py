@@ -1,4 +1,4 @@
-"""Rooms for tests: drawn images, a protocol with every kind of mark, SQLite, a real PostgreSQL, a real browser."""
+"""Projects for tests: drawn images, a protocol with every kind of mark, SQLite, a real PostgreSQL, a real browser."""
 
 import itertools
 import shutil
@@ -13,8 +13,9 @@ from annotate_people import EVERY_MARK, Person, enter
 from sqlalchemy import create_engine, text
 from starlette.testclient import TestClient
 
-from foveate.annotate.room import Room, init
-from foveate.annotate.server import make_app
+from foveate.annotate.store.new_project import new_project
+from foveate.annotate.store.project import Project
+from foveate.annotate.web.server import make_app
 from foveate.core.labels import LabelSchema
 from foveate.data import synthetic
 from foveate.data.manifest import Manifest
@@ -40,7 +41,7 @@ def bare(images: Manifest) -> Manifest:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[str]:
-    """URL of a PostgreSQL of our own; its folder is none of pytest's, which other users (its server) may not enter."""
+    """URL of a PostgreSQL of our own; not in pytest's folder, which its server may not enter."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     started = subprocess.run([SCRIPT, "start", folder / "pg"], capture_output=True, text=True)
@@ -55,7 +56,7 @@ def cluster() -> Iterator[str]:
 @pytest.fixture
 def postgres(cluster: str) -> str:
     """URL of an empty database."""
-    name = f"room{next(NUMBERS)}"
+    name = f"project{next(NUMBERS)}"
     engine = create_engine(cluster, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
@@ -65,46 +66,46 @@ def postgres(cluster: str) -> str:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def database(request: pytest.FixtureRequest) -> str | None:
-    """None = SQLite in the room; else an empty PostgreSQL database."""
+    """None = SQLite in the project; else an empty PostgreSQL database."""
     return request.getfixturevalue("postgres") if request.param == "postgres" else None
 
 
 @pytest.fixture
-def make_room(tmp_path: Path, images: Manifest) -> Iterator[Callable[..., Room]]:
-    """Make a room of the drawn images with a protocol text."""
-    made: list[Room] = []
+def make_project(tmp_path: Path, images: Manifest) -> Iterator[Callable[..., Project]]:
+    """Make a project of the drawn images with a protocol text."""
+    made: list[Project] = []
 
     def make(
-        protocol: str = EVERY_MARK, *, database: str | None = None, name: str = "room", manifest: Manifest = images
-    ) -> Room:
+        protocol: str = EVERY_MARK, *, database: str | None = None, name: str = "project", manifest: Manifest = images
+    ) -> Project:
         file = tmp_path / f"{name}.toml"
         file.write_text(protocol)
-        room, broken = init(manifest, protocol=file, out=tmp_path / name, database=database)
+        project, broken = new_project(manifest, protocol=file, out=tmp_path / name, database=database)
         assert not broken
-        made.append(room)
-        return room
+        made.append(project)
+        return project
 
     yield make
-    for room in made:
-        room.store.close()
+    for project in made:
+        project.store.close()
 
 
 @pytest.fixture
-def room(make_room: Callable[..., Room]) -> Room:
-    """A SQLite room with every kind of mark."""
-    return make_room()
+def project(make_project: Callable[..., Project]) -> Project:
+    """A SQLite project with every kind of mark."""
+    return make_project()
 
 
 @pytest.fixture
-def person(room: Room) -> Iterator[Callable[..., Person]]:
+def person(project: Project) -> Iterator[Callable[..., Person]]:
     """Someone with an account, logged in."""
     clients: list[TestClient] = []
-    app = make_app(room)
+    app = make_app(project)
 
-    def make(name: str, *roles: str, at: Room | None = None) -> Person:
+    def make(name: str, *roles: str, at: Project | None = None) -> Person:
         client = TestClient(app if at is None else make_app(at), base_url="http://127.0.0.1")
         clients.append(client)
-        return enter(client, room if at is None else at, name, roles or ("reader",))
+        return enter(client, project if at is None else at, name, roles or ("annotator",))
 
     yield make
     for client in clients:
@@ -137,14 +138,14 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 
 @pytest.fixture
-def hall(large: Manifest, tmp_path: Path) -> Iterator[Room]:
-    """A room with a large photograph and every kind of mark."""
+def hall(large: Manifest, tmp_path: Path) -> Iterator[Project]:
+    """A project with a large photograph and every kind of mark."""
     from annotate_browser import PROTOCOL
 
     (tmp_path / "p.toml").write_text(PROTOCOL)
-    room, _ = init(large, protocol=tmp_path / "p.toml", out=tmp_path / "hall", name="Reading centre")
-    yield room
-    room.store.close()
+    project, _ = new_project(large, protocol=tmp_path / "p.toml", out=tmp_path / "hall", name="Reading centre")
+    yield project
+    project.store.close()
 
 
 @pytest.fixture
@@ -155,9 +156,9 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
     contexts: dict[tuple[str, str], Any] = {}
     screens: list[Screen] = []
 
-    def make(room: Room, address: str, name: str, *roles: str) -> Screen:
+    def make(project: Project, address: str, name: str, *roles: str) -> Screen:
         if (address, name) not in contexts:
-            contexts[address, name] = context(browser, room, address, name, roles or ("reader",))
+            contexts[address, name] = context(browser, project, address, name, roles or ("annotator",))
         screens.append(Screen(contexts[address, name], address))
         return screens[-1]
 

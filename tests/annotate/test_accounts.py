@@ -7,28 +7,30 @@ import pytest
 from annotate_people import Person
 from starlette.testclient import TestClient
 
-from foveate.annotate import accounts, server
-from foveate.annotate.room import Room
+from foveate.annotate.domain.roles import ROLES
+from foveate.annotate.store.project import Project
+from foveate.annotate.web import server
+from foveate.web import accounts, limits, sessions
 
 People = Callable[..., Person]
 SECRET = "a long enough secret"
 
 
-def test_from_the_first_link_to_a_reader_who_logs_in(room: Room) -> None:
-    with room.store.write() as db:
-        token = accounts.invite(db, roles=accounts.ROLES, by="the server")[1]
-    with TestClient(server.make_app(room), base_url="http://127.0.0.1") as client:
+def test_from_the_first_link_to_a_reader_who_logs_in(project: Project) -> None:
+    with project.store.write() as db:
+        token = accounts.invite(db, roles=ROLES, known=ROLES, by="the server")[1]
+    with TestClient(server.make_app(project), base_url="http://127.0.0.1") as client:
         assert client.get("/api/session").json()["accounts"] is False
         body = {"token": token, "name": "Ada", "password": "short"}
         assert client.post("/api/invites/accept", json=body).status_code == 422
         answer = client.post("/api/invites/accept", json=body | {"password": SECRET})
-        assert answer.json()["user"] == {"id": 1, "name": "Ada", "roles": list(accounts.ROLES)}
+        assert answer.json()["user"] == {"id": 1, "name": "Ada", "roles": list(ROLES)}
         cookie = answer.headers["set-cookie"].lower()
         assert "httponly" in cookie
         assert "samesite=strict" in cookie
         assert client.post("/api/invites/accept", json=body | {"password": SECRET}).status_code == 403, "it works once"
         ada = Person(client, "Ada", answer.json()["csrf"])
-        path = ada.send("POST", "/api/invites", {"roles": ["reader"], "name": "ben", "hours": 1})["path"]
+        path = ada.send("POST", "/api/invites", {"roles": ["annotator"], "name": "ben", "hours": 1})["path"]
         ada.send("POST", "/api/logout", status=204)
         ada.get("/api/users", status=401)
         ben = {"token": path.partition("#")[2], "name": "ben", "password": SECRET}
@@ -37,29 +39,28 @@ def test_from_the_first_link_to_a_reader_who_logs_in(room: Room) -> None:
         client.cookies.clear()
         assert client.post("/api/login", json={"name": "ben", "password": SECRET + "!"}).status_code == 401
         again = client.post("/api/login", json={"name": "BEN", "password": SECRET})
-        assert again.json()["user"]["roles"] == ["reader"]
+        assert again.json()["user"]["roles"] == ["annotator"]
         changed = Person(client, "ben", again.json()["csrf"])
         changed.send("POST", "/api/password", {"old": SECRET, "new": SECRET + "2"}, status=204)
         assert client.get("/api/session").json()["user"]["name"] == "ben"
-    with room.store.read() as db:
+    with project.store.read() as db:
         kept = db.connection().exec_driver_sql("SELECT password FROM users").scalars().all()
         assert all(hash_.startswith("$argon2id$") for hash_ in kept)
 
 
-def test_guessing_is_slowed_down(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accounts, "_fits", lambda kept, password: password == SECRET)
-    monkeypatch.setattr(accounts, "_nobody", lambda: "")
-    with room.store.write() as db:
-        accounts.create(db, "ada", roles=["reader"], password=SECRET)
-    with TestClient(server.make_app(room), base_url="http://127.0.0.1") as client:
+def test_guessing_is_slowed_down(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "matches", lambda kept, password: kept is not None and password == SECRET)
+    with project.store.write() as db:
+        accounts.create(db, "ada", roles=["annotator"], known=ROLES, password=SECRET)
+    with TestClient(server.make_app(project), base_url="http://127.0.0.1") as client:
         codes = [client.post("/api/login", json={"name": "ada", "password": "x"}).status_code for _ in range(6)]
-        assert codes == [401] * accounts.BY_NAME + [429]
+        assert codes == [401] * limits.BY_NAME + [429]
         right = client.post("/api/login", json={"name": "ada", "password": SECRET})
         assert right.status_code == 429
         assert int(right.headers["retry-after"]) > 0
         names = [client.post("/api/login", json={"name": f"n{i}", "password": "x"}).status_code for i in range(50)]
-        assert names.count(429) == accounts.BY_ADDRESS - (accounts.BY_ADDRESS - accounts.BY_NAME)
-        later = time.time() + accounts.WINDOW + 1
+        assert names.count(429) == limits.BY_ADDRESS - (limits.BY_ADDRESS - limits.BY_NAME)
+        later = time.time() + limits.WINDOW + 1
         monkeypatch.setattr(time, "time", lambda: later)
         assert client.post("/api/login", json={"name": "ada", "password": SECRET}).status_code == 200
 
@@ -87,46 +88,51 @@ def test_each_role_opens_its_own_doors(person: People) -> None:
             assert stranger.get(path).status_code == 401, path
 
 
-def test_a_closed_account_is_out_at_once(room: Room, person: People) -> None:
+def test_a_closed_account_is_out_at_once(project: Project, person: People) -> None:
     anna, chief = person("anna"), person("chief", "coordinator")
     number = next(u["id"] for u in chief.get("/api/users")["users"] if u["name"] == "anna")
-    with room.store.write() as db:  # the one coordinator who can log in
-        accounts.create(db, "other", roles=["coordinator"], password=SECRET)
+    with project.store.write() as db:  # the one coordinator who can log in
+        accounts.create(db, "other", roles=["coordinator"], known=ROLES, password=SECRET)
     assert chief.send("PATCH", f"/api/users/{number}", {"active": False})["active"] is False
     anna.get("/api/work", status=401)
     other = next(u["id"] for u in chief.get("/api/users")["users"] if u["name"] == "other")
-    assert chief.send("PATCH", f"/api/users/{other}", {"roles": ["reader"]}, status=409)["error"] == "last"
+    assert chief.send("PATCH", f"/api/users/{other}", {"roles": ["annotator"]}, status=409)["error"] == "last"
     said = [(e["who"], e["action"], e["subject"]) for e in chief.get("/api/audit")["entries"]]
-    assert ("chief", "account changed", "anna: reader, closed") in said
+    assert ("chief", "account changed", "anna: annotator, closed") in said
 
 
-def test_another_address_needs_accounts_first(room: Room) -> None:
+def test_another_address_needs_accounts_first(project: Project) -> None:
     with pytest.raises(ValueError, match="has no account yet"):
-        server.serve(room, host="0.0.0.0", port=0)
+        server.serve(project, host="0.0.0.0", port=0)
 
 
-def test_two_servers_on_one_sqlite_room_are_kept_apart(room: Room) -> None:
-    other = Room.open(room.folder)
-    with room.held(), pytest.raises(ValueError, match="another server has this room open"):
+def test_two_servers_on_one_sqlite_room_are_kept_apart(project: Project) -> None:
+    other = Project.open(project.folder)
+    with project.held(), pytest.raises(ValueError, match="another server has this project open"):
         server.serve(other, port=0)
     other.store.close()
 
 
-def test_another_name_for_this_machine_is_refused(room: Room) -> None:
-    with TestClient(server.make_app(room), base_url="http://evil.example") as client:
+def test_another_name_for_this_machine_is_refused(project: Project) -> None:
+    with TestClient(server.make_app(project), base_url="http://evil.example") as client:
         assert client.get("/api/session").json()["error"] == "host"
-    with TestClient(server.make_app(room), base_url="http://[::1]:8765") as client:
+    with TestClient(server.make_app(project), base_url="http://[::1]:8765") as client:
         assert client.get("/api/session").status_code == 200
 
 
-def test_answers_tell_the_browser_to_load_nothing_from_outside(room: Room) -> None:
-    with TestClient(server.make_app(room), base_url="http://127.0.0.1") as client:
+def test_answers_tell_the_browser_to_load_nothing_from_outside(project: Project) -> None:
+    with TestClient(server.make_app(project), base_url="http://127.0.0.1") as client:
         answer = client.get("/api/session")
         assert "default-src 'self'" in answer.headers["content-security-policy"]
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cache-control"] == "no-store"
         assert client.get("/docs").status_code == 404
-        for path in ("/pages/../server.py", "/pages/%2e%2e/server.py", "/pages/..%2fserver.py", "/pages//etc/passwd"):
+        for path in (
+            "/annotate/pages/../server.py",
+            "/annotate/pages/%2e%2e/server.py",
+            "/annotate/pages/..%2fserver.py",
+            "/annotate/pages//etc/passwd",
+        ):
             assert client.get(path).status_code == 404, path
 
 
@@ -145,9 +151,9 @@ def test_bodies_have_a_limit(person: People) -> None:
 
 
 def test_two_rooms_on_one_machine_do_not_log_each_other_out(
-    room: Room, make_room: Callable[..., Room], person: Callable[..., Person]
+    project: Project, make_project: Callable[..., Project], person: Callable[..., Person]
 ) -> None:
-    other = make_room(name="other")
+    other = make_project(name="other")
     here, there = person("anna"), person("ben", at=other)
     for name, value in there.client.cookies.items():  # a browser sends the cookies of every port of a machine
         here.client.cookies.set(name, value)

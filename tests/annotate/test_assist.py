@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from annotate_people import BRUSH, Person
 
-from foveate.annotate.assist import assist, unsure
-from foveate.annotate.marks import Marks
-from foveate.annotate.outcomes import outcomes
-from foveate.annotate.room import Room
-from foveate.annotate.saving import item_of, readings
+from foveate.annotate.domain.draft_review import outcomes
+from foveate.annotate.domain.marks import Marks
+from foveate.annotate.exchange.drafting import draft_images, uncertainty
+from foveate.annotate.store.project import Project
+from foveate.annotate.store.records import annotations, item_of
 from foveate.core.types import Prediction
 from foveate.data.manifest import Manifest
 
@@ -32,9 +32,9 @@ def predict(path: Path, *, frame: int | None, name: str, cam: bool = False) -> P
     )  # fmt: skip
 
 
-def test_drafts_are_shown_and_never_saved_by_themselves(room: Room, person: People) -> None:
+def test_drafts_are_shown_and_never_saved_by_themselves(project: Project, person: People) -> None:
     anna, chief = person("anna"), person("chief", "coordinator")
-    assert assist(room, predict, name="first") == 6
+    assert draft_images(project, predict, name="first") == 6
     assert anna.get("/api/items/1")["drafts"] is None, "not before the image is begun"
     anna.claim()
     told = anna.get("/api/items/1")
@@ -50,20 +50,20 @@ def test_drafts_are_shown_and_never_saved_by_themselves(room: Room, person: Peop
     anna.save({"answers": {"grade": "1"}, "shapes": [taken]}, state="done")
     anna.read({"answers": {"grade": "2"}, "rejected": ["d1"]}, item=2)
     assert chief.get("/api/progress")["drafts"] == {"accepted": 2, "edited": 1, "rejected": 1, "untouched": 0}
-    assist(room, predict, name="second")
+    draft_images(project, predict, name="second")
     anna.claim(3)
     assert anna.get("/api/items/3")["drafts"]["run"] == "second"
-    with room.store.read() as db:
-        assert readings(db, item_of(db, 3), done=False)[0][2] == Marks()
+    with project.store.read() as db:
+        assert annotations(db, item_of(db, 3), done=False)[0][2] == Marks()
 
 
 def test_the_disc_comes_from_a_mask_or_from_the_run(
-    make_room: Callable[..., Room], person: People, images: Manifest
+    make_project: Callable[..., Project], person: People, images: Manifest
 ) -> None:
     rows = [replace(row, disc=None, fovea=None) for row in images]
     rows[1] = replace(rows[1], masks={})
-    room = make_room(name="discs", manifest=images.with_rows(rows))
-    anna = person("anna", at=room)
+    project = make_project(name="discs", manifest=images.with_rows(rows))
+    anna = person("anna", at=project)
     assert images[0].disc is not None
     told = anna.get("/api/items/1")
     assert told["landmarks"] == "mask"
@@ -77,7 +77,7 @@ def test_the_disc_comes_from_a_mask_or_from_the_run(
         both = np.concatenate([found.probability[:1], disc])
         return replace(found, probability=both, masks=both > 0.5, labels=("haemorrhage", "disc"))
 
-    assist(room, with_disc, name="r")
+    draft_images(project, with_disc, name="r")
     anna.claim(2)
     assert anna.get("/api/items/2")["landmarks"] == "run"
     assert anna.get("/api/items/2/regions")["disc"] == [35.0, 55.0]
@@ -97,10 +97,10 @@ def test_an_edited_draft_is_told_from_an_accepted_one() -> None:
 
 
 def test_what_is_less_sure_is_more_uncertain() -> None:
-    values = [unsure(predict(Path(), frame=None, name=f"x{i}")) for i in range(6)]
+    values = [uncertainty(predict(Path(), frame=None, name=f"x{i}")) for i in range(6)]
     assert values == sorted(values, reverse=True)
     assert 0 < values[-1] < values[0] < 1
     blind = Prediction(
         "a", {"q": {"no": 0.5, "yes": 0.5}}, {"q": "no"}, np.zeros((0, 2, 2)), np.zeros((0, 2, 2), bool), ()
     )
-    assert unsure(blind) == pytest.approx(1.0)
+    assert uncertainty(blind) == pytest.approx(1.0)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from annotate_people import Person
 
-from foveate.annotate.export import export
-from foveate.annotate.importing import import_file
-from foveate.annotate.room import Room
+from foveate.annotate.exchange.export_marks import export
+from foveate.annotate.exchange.import_marks import import_file
+from foveate.annotate.store.project import Project
 from foveate.core.labels import LabelSchema
 from foveate.data import read
 from foveate.data.manifest import Manifest
@@ -18,7 +18,7 @@ People = Callable[..., Person]
 SHAPE = (96, 96)
 FLUID = """
 name = "fluid"
-readers = 2
+annotators = 2
 [[findings]]
 name = "intraretinal"
 marks = ["brush", "polygon"]
@@ -48,15 +48,15 @@ def masks(path: Path, *, graders: str = "union") -> tuple[np.ndarray, np.ndarray
 
 
 @pytest.fixture
-def make(make_room: Callable[..., Room], bare: Manifest) -> Callable[..., Room]:
-    """A room whose manifest says that a pixel has one label."""
+def make(make_project: Callable[..., Project], bare: Manifest) -> Callable[..., Project]:
+    """A project whose manifest says that a pixel has one label."""
     schema = LabelSchema(labels=("intraretinal", "subretinal"), exclusive=True)
     manifest = Manifest(schema, bare.rows, bare.root)
 
-    def made(*, overlap: str | None = None, exclusive: bool = True) -> Room:
+    def made(*, overlap: str | None = None, exclusive: bool = True) -> Project:
         text = FLUID if overlap is None else f'overlap = "{overlap}"\n' + FLUID
         asked = manifest if exclusive else Manifest(LabelSchema(labels=schema.labels), bare.rows, bare.root)
-        return make_room(text, name="fluid", manifest=asked)
+        return make_project(text, name="fluid", manifest=asked)
 
     return made
 
@@ -64,9 +64,9 @@ def make(make_room: Callable[..., Room], bare: Manifest) -> Callable[..., Room]:
 BOTH = {"shapes": [paint("intraretinal", 100, 10), paint("subretinal", 105, 10)]}
 
 
-def test_done_is_refused_with_both_findings_and_the_place(make: Callable[..., Room], person: People) -> None:
-    room = make()
-    anna, eve = person("anna", at=room), person("eve", "adjudicator", at=room)
+def test_done_is_refused_with_both_findings_and_the_place(make: Callable[..., Project], person: People) -> None:
+    project = make()
+    anna, eve = person("anna", at=project), person("eve", "adjudicator", at=project)
     anna.claim()
     anna.save(BOTH, status=200)  # while it is worked on nothing stands in the way
     told = anna.save(BOTH, version=1, state="done", status=422)
@@ -78,25 +78,25 @@ def test_done_is_refused_with_both_findings_and_the_place(make: Callable[..., Ro
     anna.save(doubted, version=1, state="done")
 
 
-def test_findings_that_may_overlap_do(make: Callable[..., Room], person: People, tmp_path: Path) -> None:
-    room = make(exclusive=False)
+def test_findings_that_may_overlap_do(make: Callable[..., Project], person: People, tmp_path: Path) -> None:
+    project = make(exclusive=False)
     for name in ("anna", "ben"):
-        person(name, at=room).read(BOTH)
-    export(room, tmp_path / "M2.jsonl")
+        person(name, at=project).read(BOTH)
+    export(project, tmp_path / "M2.jsonl")
     mask, known = masks(tmp_path / "M2.jsonl")
     assert (mask.sum((1, 2)) == 10).all()
     assert known.all()
 
 
 def test_the_first_finding_has_the_pixel_where_the_protocol_says_so(
-    make: Callable[..., Room], person: People, tmp_path: Path
+    make: Callable[..., Project], person: People, tmp_path: Path
 ) -> None:
-    room = make(overlap="first")
-    anna, ben = person("anna", at=room), person("ben", at=room)
+    project = make(overlap="first")
+    anna, ben = person("anna", at=project), person("ben", at=project)
     anna.read(BOTH)
     ben.read({"shapes": [paint("subretinal", 95, 10)]})
-    written = export(room, tmp_path / "M2.jsonl")
-    mask, known = masks(tmp_path / "M2.readers.jsonl", graders="anna")
+    written = export(project, tmp_path / "M2.jsonl")
+    mask, known = masks(tmp_path / "M2.annotators.jsonl", graders="anna")
     assert (mask == np.stack([pixels(100, 10), pixels(110, 5)])).all()
     assert known.all(), "the second finding is known to be absent where the first is"
     mask, known = masks(tmp_path / "M2.jsonl")
@@ -106,13 +106,13 @@ def test_the_first_finding_has_the_pixel_where_the_protocol_says_so(
 
 
 def test_what_two_readers_call_by_two_names_is_unknown(
-    make: Callable[..., Room], person: People, tmp_path: Path
+    make: Callable[..., Project], person: People, tmp_path: Path
 ) -> None:
-    room = make()
-    anna, ben = person("anna", at=room), person("ben", at=room)
+    project = make()
+    anna, ben = person("anna", at=project), person("ben", at=project)
     anna.read({"shapes": [paint("intraretinal", 100, 10)]})
     ben.read({"shapes": [paint("subretinal", 105, 10)]})
-    written = export(room, tmp_path / "M2.jsonl")
+    written = export(project, tmp_path / "M2.jsonl")
     mask, known = masks(tmp_path / "M2.jsonl")
     assert (mask == np.stack([pixels(100, 5), pixels(110, 5)])).all()
     assert (known == ~pixels(105, 5)).all()
@@ -122,13 +122,13 @@ def test_what_two_readers_call_by_two_names_is_unknown(
 
 
 def test_an_import_that_overlaps_is_taken_as_begun(
-    make: Callable[..., Room], person: People, tmp_path: Path, make_room: Callable[..., Room], bare: Manifest
+    make: Callable[..., Project], person: People, tmp_path: Path, make_project: Callable[..., Project], bare: Manifest
 ) -> None:
     loose = Manifest(LabelSchema(labels=("intraretinal", "subretinal")), bare.rows, bare.root)
-    source = make_room(FLUID.replace("readers = 2", "readers = 1"), name="loose", manifest=loose)
+    source = make_project(FLUID.replace("annotators = 2", "annotators = 1"), name="loose", manifest=loose)
     person("cleo", at=source).read(BOTH)
     export(source, tmp_path / "M2.jsonl")
-    room = make()
-    taken = import_file(room, tmp_path / "M2.readers.jsonl", reader="cleo", grader="cleo")
+    project = make()
+    taken = import_file(project, tmp_path / "M2.annotators.jsonl", annotator="cleo", source_annotator="cleo")
     assert any("cover 5 pixels together; taken as begun" in note for note in taken.notes)
-    assert person("ben", at=room).get("/api/work")["total"] == 6
+    assert person("ben", at=project).get("/api/work")["total"] == 6

@@ -15,10 +15,10 @@ pytest.importorskip("playwright", reason="playwright is not installed")
 from annotate_browser import LARGE, Screen, claimed, layer, of, painted, served
 from playwright.sync_api import expect
 
-from foveate.annotate.export import export
-from foveate.annotate.marks import Marks
-from foveate.annotate.room import Room
-from foveate.annotate.tables import Draft
+from foveate.annotate.domain.marks import Marks
+from foveate.annotate.exchange.export_marks import export
+from foveate.annotate.store.project import Project
+from foveate.annotate.store.tables import Draft
 from foveate.core import regions
 from foveate.core.shapes import Ellipse, Polygon, packed, rasterise
 from foveate.data.manifest import Manifest
@@ -37,12 +37,12 @@ def drawn(marks: Any, label: str) -> np.ndarray:
     return rasterise(LARGE, made)
 
 
-def test_every_kind_of_mark_from_the_pointer_to_the_exported_pixel(hall: Room, visit: Visit, tmp_path: Path) -> None:
+def test_every_kind_of_mark_from_the_pointer_to_the_exported_pixel(hall: Project, visit: Visit, tmp_path: Path) -> None:
     with served(hall) as address:
         anna = visit(hall, address, "anna")
         anna.page.goto(address)
         expect(anna.page.get_by_text("0 of 3")).to_be_visible()
-        anna.page.get_by_role("link", name="Start reading").click()
+        anna.page.get_by_role("link", name="Start").click()
         anna.page.wait_for_selector("body[data-ready='1']")
 
         # ellipse, made a circle by Shift, turned and moved with keys; a point; undone and redone
@@ -102,7 +102,7 @@ def test_every_kind_of_mark_from_the_pointer_to_the_exported_pixel(hall: Room, v
         assert (layer(marks, "hard_exudate", LARGE) == expected).all()
 
         # as it was after leaving and coming back; nothing of it for another reader
-        anna.open("/read?item=1")
+        anna.open("/annotate?item=1")
         assert anna.marks()["marks"] == marks
         expect(anna.page.locator("[data-finding=drusen] .count")).to_have_text("3")
         ben = claimed(visit(hall, address, "ben"))
@@ -163,7 +163,7 @@ def test_every_kind_of_mark_from_the_pointer_to_the_exported_pixel(hall: Room, v
     assert row.answers["drusen"] == "yes"
 
 
-def test_the_keyboard_alone_marks_answers_and_finishes(hall: Room, visit: Visit) -> None:
+def test_the_keyboard_alone_marks_answers_and_finishes(hall: Project, visit: Visit) -> None:
     with served(hall) as address:
         anna = claimed(visit(hall, address, "anna"), 2)
         anna.press("?")
@@ -186,7 +186,7 @@ def test_the_keyboard_alone_marks_answers_and_finishes(hall: Room, visit: Visit)
         anna.page.wait_for_selector("body[data-ready='1']")
 
 
-def test_a_pen_pressed_lightly_paints_thinly_and_fingers_then_only_move(hall: Room, visit: Visit) -> None:
+def test_a_pen_pressed_lightly_paints_thinly_and_fingers_then_only_move(hall: Project, visit: Visit) -> None:
     send = """([kind, type, x, y, pressure, id]) => {
       const canvas = document.querySelector('.view.main .overlay');
       canvas.setPointerCapture = () => {};
@@ -213,7 +213,7 @@ def test_a_pen_pressed_lightly_paints_thinly_and_fingers_then_only_move(hall: Ro
         assert layer(anna.marks(2)["marks"], "hard_exudate", (512, 512)).sum() == firm + light
 
 
-def test_a_draft_is_drawn_but_never_saved_by_itself(hall: Room, visit: Visit) -> None:
+def test_a_draft_is_drawn_but_never_saved_by_itself(hall: Project, visit: Visit) -> None:
     shapes = [
         {"id": f"d{k}", "label": "haemorrhage", "kind": "ellipse", "centre": [150.0 + 80 * k, 250.0], "radii": [12, 18]}
         for k in range(3)

@@ -14,9 +14,10 @@ from annotate_browser import PROTOCOL, Screen, claimed, served
 from playwright.sync_api import expect
 from starlette.testclient import TestClient
 
-from foveate.annotate.protocol import COLOURS
-from foveate.annotate.room import Room, init
-from foveate.annotate.server import make_app
+from foveate.annotate.domain.protocol import COLOURS
+from foveate.annotate.store.new_project import new_project
+from foveate.annotate.store.project import Project
+from foveate.annotate.web.server import make_app
 from foveate.core import regions
 from foveate.core.labels import LabelSchema
 from foveate.data import synthetic
@@ -31,15 +32,15 @@ def test_agreement_stands_in_tables_and_plots(
 ) -> None:
     folder = tmp_path_factory.mktemp("many")
     rows = [replace(row, answers={}, masks={}) for row in synthetic.write("enface", folder, n=24, size=64)]
-    (tmp_path / "p.toml").write_text(PROTOCOL.replace("readers = 2", "readers = 3"))
+    (tmp_path / "p.toml").write_text(PROTOCOL.replace("annotators = 2", "annotators = 3"))
     manifest = Manifest(LabelSchema(), tuple(rows), folder).write(folder / "M.jsonl")
-    room, _ = init(manifest, protocol=tmp_path / "p.toml", out=tmp_path / "many", name="Reading centre")
+    project, _ = new_project(manifest, protocol=tmp_path / "p.toml", out=tmp_path / "many", name="Reading centre")
     random = np.random.default_rng(0)
-    app = make_app(room)
-    readers = [annotate_people.enter(TestClient(app, base_url=BASE), room, name, ["reader"]) for name in "abc"]
+    app = make_app(project)
+    people = [annotate_people.enter(TestClient(app, base_url=BASE), project, name, ["annotator"]) for name in "abc"]
     for item in range(1, 25):
         grade, centre = int(random.integers(0, 5)), random.uniform(16, 48, 2)
-        for reader in readers:
+        for reader in people:
             far = random.normal(0, 3 - item / 12, 2)
             said = str(np.clip(grade + round(float(far[0] / 2)), 0, 4))
             place = (centre + far).tolist()
@@ -48,27 +49,27 @@ def test_agreement_stands_in_tables_and_plots(
             reader.claim(item)
             marks = {"answers": {"grade": said}, "shapes": [shape] if seen else []}
             reader.save(marks, item=item, state="done", seconds=float(random.normal(41 if seen else 12, 3)))
-    with served(room) as address:
-        chief = visit(room, address, "chief", "coordinator")
+    with served(project) as address:
+        chief = visit(project, address, "chief", "coordinator")
         chief.page.goto(f"{address}/agreement")
         expect(chief.page.locator("svg.plot")).to_have_count(2)
         table = chief.page.locator("section", has=chief.page.get_by_role("heading", name="Answers", exact=True))
         told = chief.page.evaluate("fetch('/api/agreement').then((answer) => answer.json())")
         kappa = next(one["kappa"] for one in told["questions"] if one["all"])
-        expect(table.locator("tr", has_text="all readers").locator(".bar")).to_have_text(f"{kappa:.2f}")
+        expect(table.locator("tr", has_text="all annotators").locator(".bar")).to_have_text(f"{kappa:.2f}")
         chief.picture("agreement")
         chief.page.goto(f"{address}/people")
         costs = chief.page.evaluate("fetch('/api/progress').then((answer) => answer.json())")["costs"]
         assert 20 < costs["ellipses"] < 40
-        said = f"the answers of an image {costs['image']:.0f} s, ellipses {costs['ellipses']:.0f} s"
+        said = f"answers of an image {costs['image']:.0f} s, ellipses {costs['ellipses']:.0f} s"
         expect(chief.page.locator("section", has_text="Time by what was drawn")).to_contain_text(said)
         chief.picture("people")
-    for reader in readers:
+    for reader in people:
         reader.client.close()
-    room.store.close()
+    project.store.close()
 
 
-def test_the_pages_draw_the_regions_that_the_server_has(hall: Room, visit: Visit) -> None:
+def test_the_pages_draw_the_regions_that_the_server_has(hall: Project, visit: Visit) -> None:
     where = [
         ((300.5, 600.0), (330.0, 280.25), "OD"),
         ((900.0, 200.0), (400.0, 700.0), None),
@@ -78,7 +79,7 @@ def test_the_pages_draw_the_regions_that_the_server_has(hall: Room, visit: Visit
         anna = visit(hall, address, "anna")
         anna.page.goto(address)
         script = """async ([disc, fovea, laterality, places]) => {
-          const {outlines, region} = await import('/pages/regions.js');
+          const {outlines, region} = await import('/annotate/pages/regions.js');
           const image = {rows: 800, cols: 1000, laterality};
           return [outlines(image, disc, fovea), places.map((at) => region(disc, fovea, laterality, at))];
         }"""
@@ -92,7 +93,8 @@ def test_the_pages_draw_the_regions_that_the_server_has(hall: Room, visit: Visit
                 assert np.allclose(shown[name], corners, atol=1e-6)
             assert names == [ours.at((row, col)) for row, col in places]
         assumed = anna.page.evaluate(
-            "import('/pages/regions.js').then(({sought}) => sought({cols: 1000, laterality: null}, [300, 200]))"
+            "import('/annotate/pages/regions.js')"
+            ".then(({assumedFovea}) => assumedFovea({cols: 1000, laterality: null}, [300, 200]))"
         )
         located = regions.located(shape=(800, 1000), disc=(300.0, 200.0))
         assert located is not None
@@ -100,7 +102,7 @@ def test_the_pages_draw_the_regions_that_the_server_has(hall: Room, visit: Visit
 
 
 def test_the_scans_of_a_volume_and_the_fellow_eye_beside(
-    hall: Room, visit: Visit, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    hall: Project, visit: Visit, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("volume")
     rows = [
@@ -109,12 +111,12 @@ def test_the_scans_of_a_volume_and_the_fellow_eye_beside(
     ]
     manifest = Manifest(LabelSchema(), tuple(rows), folder).write(folder / "M.jsonl")
     (tmp_path / "v.toml").write_text(
-        'name = "fluid"\nextends = true\nreaders = 1\n[[findings]]\nname = "fluid"\nmarks = ["brush", "polygon"]\n'
+        'name = "fluid"\nextends = true\nannotators = 1\n[[findings]]\nname = "fluid"\nmarks = ["brush", "polygon"]\n'
         "[consensus]\nat_least = 1\n"
     )
-    room, _ = init(manifest, protocol=tmp_path / "v.toml", out=tmp_path / "volume")
-    with served(room) as address:
-        anna = claimed(visit(room, address, "anna"), 1)
+    project, _ = new_project(manifest, protocol=tmp_path / "v.toml", out=tmp_path / "volume")
+    with served(project) as address:
+        anna = claimed(visit(project, address, "anna"), 1)
         expect(anna.page.locator(".volume")).to_contain_text("B-scan 1 of 4")
         lines = [anna.page.locator(".enface .line").evaluate("(line) => line.style.top")]
         anna.press("PageDown")
@@ -129,12 +131,12 @@ def test_the_scans_of_a_volume_and_the_fellow_eye_beside(
         anna.press("Enter")
         anna.saved()
         anna.picture("volume")
-    room.store.close()
+    project.store.close()
     with served(hall) as address:
         ben = claimed(visit(hall, address, "ben"), 2)
         ben.press("Tab")
-        expect(ben.page.locator(".view-beside .title")).to_have_text("fellow eye: IM_0001_right")
-        expect(ben.page.locator(".view-beside .overlay")).not_to_have_attribute("data-level", "none")
+        expect(ben.page.locator(".view-comparison .title")).to_have_text("fellow eye: IM_0001_right")
+        expect(ben.page.locator(".view-comparison .overlay")).not_to_have_attribute("data-level", "none")
         plain = ben.pixels()[100:700, 44:950].astype(int)
         ben.press("k")
         for _ in range(100):  # until both images are shown with their contrast evened out
@@ -144,7 +146,7 @@ def test_the_scans_of_a_volume_and_the_fellow_eye_beside(
         assert min(change[:, :450].mean(), change[:, 460:].mean()) > 1
         ben.picture("beside")
         ben.press("Tab")
-        expect(ben.page.locator(".view-beside")).to_be_hidden()
+        expect(ben.page.locator(".view-comparison")).to_be_hidden()
 
 
 @pytest.mark.parametrize("kind", ["fundus", "oct"])
@@ -156,8 +158,8 @@ def test_every_colour_is_seen_on_the_image(
     manifest = Manifest(LabelSchema(), tuple(rows), folder).write(folder / "M.jsonl")
     names = [f"finding {k}" for k in range(len(COLOURS))]
     text = "".join(f'[[findings]]\nname = "{name}"\nmarks = ["ellipse", "brush"]\n' for name in names)
-    (tmp_path / "c.toml").write_text(f'name = "c"\nextends = true\nreaders = 1\n{text}[consensus]\nat_least = 1\n')
-    room, _ = init(manifest, protocol=tmp_path / "c.toml", out=tmp_path / "colours")
+    (tmp_path / "c.toml").write_text(f'name = "c"\nextends = true\nannotators = 1\n{text}[consensus]\nat_least = 1\n')
+    project, _ = new_project(manifest, protocol=tmp_path / "c.toml", out=tmp_path / "colours")
     shapes: list[dict[str, object]] = []
     middles = []
     for k, name in enumerate(names):
@@ -166,8 +168,8 @@ def test_every_colour_is_seen_on_the_image(
         shapes.append({"id": f"e{k}", "label": name, "kind": "ellipse", "centre": [row, col], "radii": [24, 34]})
         runs = [v for r in range(row - 8, row + 8) for v in (r * 512 + col - 12, 24)]
         shapes.append({"id": f"b{k}", "label": name, "kind": "brush", "runs": runs})
-    with served(room) as address:
-        anna = claimed(visit(room, address, "anna"), 1)
+    with served(project) as address:
+        anna = claimed(visit(project, address, "anna"), 1)
         before = anna.pixels()
         anna.page.evaluate(
             """([shapes, token]) => fetch('/api/items/1/marks', {method: 'PUT',
@@ -175,7 +177,7 @@ def test_every_colour_is_seen_on_the_image(
               body: JSON.stringify({version: 0, save: 'all', state: 'open', seconds: 1, marks: {shapes}})})""",
             [shapes, anna.page.evaluate("fetch('/api/session').then((answer) => answer.json())")["csrf"]],
         )
-        anna.open("/read?item=1")
+        anna.open("/annotate?item=1")
         after = anna.pixels()
         for k, (row, col) in enumerate(middles):
             x, y = (round(v) for v in anna.place((row, col)))
@@ -187,4 +189,4 @@ def test_every_colour_is_seen_on_the_image(
             assert np.abs(edge - wanted).max(1).min() < 60, "the outline has its colour, and a dark line beside it"
             assert edge.max(1).min() < before[y, x].max(), "which is darker than the image"
         anna.picture(f"colours_{kind}")
-    room.store.close()
+    project.store.close()

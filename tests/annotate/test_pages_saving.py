@@ -17,7 +17,8 @@ pytest.importorskip("playwright", reason="playwright is not installed")
 from annotate_browser import LARGE, Screen, claimed, layer, of, painted, served
 from playwright.sync_api import expect
 
-from foveate.annotate.room import Room, init
+from foveate.annotate.store.new_project import new_project
+from foveate.annotate.store.project import Project
 from foveate.core.labels import LabelSchema
 from foveate.data import synthetic
 from foveate.data.manifest import Manifest
@@ -26,7 +27,7 @@ Visit = Callable[..., Screen]
 START = "import sys; from foveate.cli.main import main; sys.argv = ['foveate', 'annotate', *sys.argv[1:]]; main()"
 
 
-def test_nothing_is_lost_when_the_server_is_killed_in_the_middle_of_a_stroke(hall: Room, visit: Visit) -> None:
+def test_nothing_is_lost_when_the_server_is_killed_in_the_middle_of_a_stroke(hall: Project, visit: Visit) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
@@ -57,7 +58,7 @@ def test_nothing_is_lost_when_the_server_is_killed_in_the_middle_of_a_stroke(hal
         server.wait()
         anna.page.mouse.move(*anna.place((1700, 2300)), steps=4)
         anna.page.mouse.up()
-        expect(anna.page.locator(".saves")).to_contain_text("the server is away")
+        expect(anna.page.locator(".saves")).to_contain_text("no connection to the server")
         anna.picture("away")
         anna.drag((2200, 1600), (2200, 2000))
         assert server.stdout is not None
@@ -75,27 +76,27 @@ def test_nothing_is_lost_when_the_server_is_killed_in_the_middle_of_a_stroke(hal
         server.stdout.close()
 
 
-def test_what_the_server_did_not_get_waits_in_the_browser(hall: Room, visit: Visit) -> None:
+def test_what_the_server_did_not_get_waits_in_the_browser(hall: Project, visit: Visit) -> None:
     with served(hall) as address:
         anna = claimed(visit(hall, address, "anna"), 2)
         anna.page.route("**/marks", lambda route: route.abort())
         anna.press("1")
         anna.drag((100, 200), (140, 260))
-        expect(anna.page.locator(".saves")).to_contain_text("the server is away")
+        expect(anna.page.locator(".saves")).to_contain_text("no connection to the server")
         assert anna.marks(2)["version"] == 0
         # the page is left before anything could be sent; the next one has it and sends it
         again = visit(hall, address, "anna")
         anna.page.close()
-        again.open("/read?item=2")
+        again.open("/annotate?item=2")
         expect(again.page.locator("[data-finding=microaneurysm] .count")).to_have_text("1")
         again.saved()
         assert len(of(again.marks(2)["marks"], "ellipse")) == 1
 
 
-def test_a_stale_save_is_shown_and_never_overwrites(hall: Room, visit: Visit) -> None:
+def test_a_stale_save_is_shown_and_never_overwrites(hall: Project, visit: Visit) -> None:
     with served(hall) as address:
         here = claimed(visit(hall, address, "anna"), 2)
-        there = visit(hall, address, "anna").open("/read?item=2")
+        there = visit(hall, address, "anna").open("/annotate?item=2")
         here.press("1")
         here.drag((100, 200), (140, 260))
         here.saved()
@@ -107,12 +108,12 @@ def test_a_stale_save_is_shown_and_never_overwrites(hall: Room, visit: Visit) ->
         expect(there.page.locator(".saves")).to_have_text("Not saved")
         assert [s["label"] for s in there.marks(2)["marks"]["shapes"]] == ["microaneurysm"]
         there.picture("stale")
-        dialog.get_by_role("button", name="Keep mine").click()
+        dialog.get_by_role("button", name="Keep my version").click()
         there.saved()
         assert [s["label"] for s in there.marks(2)["marks"]["shapes"]] == ["haemorrhage"]
         here.page.bring_to_front()
         here.drag((400, 200), (440, 260))
-        here.page.get_by_role("button", name="Take the server's").click()
+        here.page.get_by_role("button", name="Use the server's version").click()
         expect(here.page.locator("[data-finding=haemorrhage] .count")).to_have_text("1")
         expect(here.page.locator("[data-finding=microaneurysm] .count")).to_have_text("")
 
@@ -127,10 +128,10 @@ def test_what_is_marked_twice_is_shown_when_it_is_done(
     text = "".join(
         f'[[findings]]\nname = "{name}"\nmarks = ["ellipse"]\nkey = "{k}"\n' for k, name in ((1, "irf"), (2, "srf"))
     )
-    (tmp_path / "o.toml").write_text(f'name = "fluid"\nreaders = 1\n{text}[consensus]\nat_least = 1\n')
-    room, _ = init(manifest, protocol=tmp_path / "o.toml", out=tmp_path / "fluid")
-    with served(room) as address:
-        anna = claimed(visit(room, address, "anna"), 1)
+    (tmp_path / "o.toml").write_text(f'name = "fluid"\nannotators = 1\n{text}[consensus]\nat_least = 1\n')
+    project, _ = new_project(manifest, protocol=tmp_path / "o.toml", out=tmp_path / "fluid")
+    with served(project) as address:
+        anna = claimed(visit(project, address, "anna"), 1)
         anna.press("1", "e")
         anna.drag((60, 40), (100, 90))
         anna.press("2", "e")
@@ -146,4 +147,4 @@ def test_what_is_marked_twice_is_shown_when_it_is_done(
         expect(banner).to_be_hidden()
         anna.press("Control+Enter")
         anna.page.wait_for_selector("body[data-ready='2']")
-    room.store.close()
+    project.store.close()

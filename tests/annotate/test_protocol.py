@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from foveate.annotate.protocol import COLOURS, READY, Protocol
+from foveate.annotate.domain.protocol import COLOURS, READY, Protocol
 from foveate.core.labels import LabelSchema, Question
 
 KNOWN = LabelSchema((Question("grade", ("0", "1", "2"), ordered=True),), ("exudate", "disc"))
@@ -27,25 +27,28 @@ def test_two_are_ready_and_say_what_their_papers_do() -> None:
     assert (len(lesions.findings), lesions.guideline.on, lesions.consensus.undecided) == (8, True, "adjudicate")
     assert all(f.marks == ("ellipse", "polygon") for f in lesions.findings)
     assert all(f.marks == ("regions",) and f.question == f.name for f in regions.findings)
-    assert (regions.readers, regions.consensus.at_least, regions.consensus.undecided) == (3, 2, "unknown")
+    assert (regions.annotators, regions.consensus.at_least, regions.consensus.undecided) == (3, 2, "unknown")
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('[[findings]]\nname = "exudat"\nmarks = ["brush"]', "'exudat' is none of the manifest's labels"),
-        (ONE + '[[questions]]\nname = "quality"', "'quality' is none of the manifest's"),
+        (
+            '[[findings]]\nname = "exudat"\nmarks = ["brush"]',
+            "must be one of the manifest's labels ['exudate'], got 'exudat'",
+        ),
+        (ONE + '[[questions]]\nname = "quality"', "got 'quality'"),
         (ONE + '[[questions]]\nname = "grade"\nanswers = ["a", "b"]', "leave them out"),
-        (ONE + ONE, "finding 'exudate' is there twice"),
+        (ONE + ONE, "finding 'exudate' is given twice"),
         (ONE.replace("brush", "spray"), "marks"),
-        (ONE + "readers = 3", "readers"),
-        ("readers = 0\n" + ONE, "readers"),
+        (ONE + "annotators = 3", "annotators"),
+        ("annotators = 0\n" + ONE, "annotators"),
         ("order = 'any'\n" + ONE, "order"),
         ("overlap = 'last'\n" + ONE, "overlap"),
-        (ONE + "[consensus]\nat_least = 4", "consensus.at_least=4"),
+        (ONE + "[consensus]\nat_least = 4", "at most annotators=3, got 4"),
         ("", "ask at least one"),
         ("x y", "not TOML"),
-        (ONE.replace('"exudate"', '"exudate"\nquestion = "grade"'), "is not answered with no and yes"),
+        (ONE.replace('"exudate"', '"exudate"\nquestion = "grade"'), "must have the answers no and yes"),
         (ONE + "[guideline]\non = true", "guideline"),
         (ONE.replace('"exudate"', '"exudate"\nkey = "1"') + '[[questions]]\nname="grade"\nkey="1"', "given twice"),
     ],

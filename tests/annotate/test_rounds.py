@@ -10,12 +10,12 @@ import pytest
 from annotate_people import Person
 from typer.testing import CliRunner
 
-from foveate.annotate.assist import drafted
-from foveate.annotate.export import export
-from foveate.annotate.marks import Marks
-from foveate.annotate.room import Room
-from foveate.annotate.tables import Draft
-from foveate.annotate.timing import costs, medians, timed
+from foveate.annotate.domain.marks import Marks
+from foveate.annotate.domain.timing import costs, medians, timed
+from foveate.annotate.exchange.drafting import as_marks
+from foveate.annotate.exchange.export_marks import export
+from foveate.annotate.store.project import Project
+from foveate.annotate.store.tables import Draft
 from foveate.cli import main as cli
 from foveate.core.labels import LabelSchema
 from foveate.core.regions import located
@@ -33,7 +33,7 @@ TINY = {"encoder": "resnet10t", "size": 64, "width": 4, "batch": 2, "epochs": 1,
 PROTOCOL = """
 name = "bleeding"
 extends = true
-readers = 1
+annotators = 1
 order = "active"
 
 [[questions]]
@@ -82,25 +82,25 @@ def true_marks(drawn: Manifest, row: Row) -> dict[str, object]:
 
 
 @pytest.fixture
-def reading(drawn: Manifest, tmp_path: Path, person: People) -> tuple[Room, Person, Path]:
-    """A room of which six images are read, made by the command line; its reader and its folder."""
+def reading(drawn: Manifest, tmp_path: Path, person: People) -> tuple[Project, Person, Path]:
+    """A project of which six images are read, made by the command line; its reader and its folder."""
     bare = drawn.with_rows(replace(row, answers={}, masks={}) for row in drawn)
     study = Manifest(LabelSchema(), bare.rows, drawn.root).write(tmp_path / "study.jsonl")
     assert study.path is not None
     (tmp_path / "p.toml").write_text(PROTOCOL)
     say("annotate", "init", study.path, "--protocol", tmp_path / "p.toml", "-o", tmp_path / "ROOM")
-    room = Room.open(tmp_path / "ROOM")
-    anna = person("anna", at=room)
+    project = Project.open(tmp_path / "ROOM")
+    anna = person("anna", at=project)
     for item, row in enumerate(drawn.rows[:6], 1):
         anna.claim(item)
         anna.save(true_marks(drawn, row), item=item, state="done", seconds=20.0)
-    return room, anna, tmp_path
+    return project, anna, tmp_path
 
 
 def test_annotate_fit_annotate_in_three_commands(
-    reading: tuple[Room, Person, Path], person: People, monkeypatch: pytest.MonkeyPatch
+    reading: tuple[Project, Person, Path], person: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    room, anna, folder = reading
+    project, anna, folder = reading
     monkeypatch.setenv("FOVEATE_CACHE", str(folder / "cache"))
     settings = [word for key, value in TINY.items() for word in ("--set", f"{key}={value}")]
 
@@ -111,10 +111,10 @@ def test_annotate_fit_annotate_in_three_commands(
     assert "drafts for 2 images" in say("annotate", "assist", folder / "ROOM", folder / "first", "--device", "cpu")
 
     rows = Manifest.read(folder / "round.jsonl")
-    for row, before in zip(rows, room.manifest.rows[:6], strict=True):
+    for row, before in zip(rows, project.manifest.rows[:6], strict=True):
         for name in ("id", "patient", "eye", "spacing", "split", "fold", "laterality", "disc", "fovea"):
             assert getattr(row, name) == getattr(before, name), name
-    with room.store.read() as db:
+    with project.store.read() as db:
         unsure = {n: db.get_one(Draft, n).uncertainty for n in (7, 8)}
         assert [db.get(Draft, n) for n in range(1, 7)] == [None] * 6, "what is settled gets no drafts"
     order = sorted(unsure, key=lambda n: -unsure[n])
@@ -132,19 +132,19 @@ def test_annotate_fit_annotate_in_three_commands(
             gone = {"answers": {"grade": other}, "rejected": [shape["id"] for shape in drafts["shapes"]]}
             anna.save(gone, item=wanted, state="done")
     made = sum(len(anna.get(f"/api/items/{n}")["drafts"]["shapes"]) for n in order)
-    tally = person("chief", "coordinator", at=room).get("/api/progress")["drafts"]
+    tally = person("chief", "coordinator", at=project).get("/api/progress")["drafts"]
     assert tally["edited"] == 1, "the grade that was answered otherwise"
     assert tally["accepted"] >= 1
     assert (sum(tally.values()), tally["untouched"]) == (2 + made, 0)
     say("annotate", "export", folder / "ROOM", "-o", folder / "round.jsonl", "--settled")
     small = [w for pair in ("size=64", "epochs=1", "width=4", "pyramid=4", "batch=2") for w in ("--set", pair)]
     say("fit", "region_guided", folder / "round.jsonl", "-o", folder / "second", *small, "--device", "cpu", "-q")
-    room.store.close()
+    project.store.close()
 
 
-def test_a_run_that_only_answers_drafts_regions(reading: tuple[Room, Person, Path]) -> None:
-    room, _, _ = reading
-    row = room.manifest[0]
+def test_a_run_that_only_answers_drafts_regions(reading: tuple[Project, Person, Path]) -> None:
+    project, _, _ = reading
+    row = project.manifest[0]
     regions = located(shape=(SIZE, SIZE), disc=row.disc, fovea=row.fovea, laterality=row.laterality)
     assert regions is not None
     seen = np.zeros((SIZE, SIZE), np.float32)
@@ -156,44 +156,44 @@ def test_a_run_that_only_answers_drafts_regions(reading: tuple[Room, Person, Pat
         odds = {"drusen": {"no": 0.4, "yes": 0.6}}
         return Prediction(row.id, odds, {"drusen": answer}, none, none > 0, (), cam={"drusen": {"yes": seen}})
 
-    found = drafted(room, row, answered("yes"))
+    found = as_marks(project, row, answered("yes"))
     assert [(s.kind, s.label, s.regions) for s in found.shapes] == [("regions", "drusen", ("macula",))]
     assert found.findings == {"drusen": "present"}
-    assert drafted(room, row, answered("no")).shapes == ()
-    room.store.close()
+    assert as_marks(project, row, answered("no")).shapes == ()
+    project.store.close()
 
 
 def test_what_cannot_be_trained_with_is_told_with_the_remedy(
-    drawn: Manifest, make_room: Callable[..., Room], person: People, tmp_path: Path
+    drawn: Manifest, make_project: Callable[..., Project], person: People, tmp_path: Path
 ) -> None:
     rows = [replace(row, split=None, fold=None, answers={}, masks={}) for row in drawn]
-    room = make_room(PROTOCOL, name="rounds", manifest=Manifest(LabelSchema(), tuple(rows), drawn.root))
+    project = make_project(PROTOCOL, name="rounds", manifest=Manifest(LabelSchema(), tuple(rows), drawn.root))
     out = tmp_path / "round.jsonl"
-    say("annotate", "export", room.folder, "-o", out, "--settled", code=1)
-    anna = person("anna", at=room)
+    say("annotate", "export", project.folder, "-o", out, "--settled", code=1)
+    anna = person("anna", at=project)
     for item in range(1, 9):
         anna.read(true_marks(drawn, drawn[item - 1]), item=item)
-    told = say("annotate", "export", room.folder, "-o", out, "--settled")
+    told = say("annotate", "export", project.folder, "-o", out, "--settled")
     assert f"no settled image is in split 'train' or 'val'; before foveate fit: foveate split {out} -o {out}" in told
     say("split", out, "-o", out, "--ratios", "0.5,0.5,0")
     assert {row.split for row in Manifest.read(out)} == {"train", "val"}
 
 
-def test_seconds_are_told_by_what_was_drawn(reading: tuple[Room, Person, Path], person: People) -> None:
-    room, anna, folder = reading
+def test_seconds_are_told_by_what_was_drawn(reading: tuple[Project, Person, Path], person: People) -> None:
+    project, anna, folder = reading
     anna.claim(7)
     anna.save({"answers": {"grade": "3"}}, item=7, state="done", seconds=8.0)
-    told = person("chief", "coordinator", at=room).get("/api/progress")
-    kinds = {one["drawn"]: (one["readings"], one["median_seconds"]) for one in told["drawn"]}
+    told = person("chief", "coordinator", at=project).get("/api/progress")
+    kinds = {one["drawn"]: (one["annotations"], one["median_seconds"]) for one in told["drawn"]}
     assert kinds["answers alone"] == (1, 8.0)
     assert kinds["brush"][1] == 20.0
-    export(room, folder / "round.jsonl")
+    export(project, folder / "round.jsonl")
     measured = json.loads((folder / "round.seconds.json").read_text())
     assert measured == told["costs"]
     assert (measured["image"], measured["masks"]) == (8.0, 12.0)
     spent = hours(Labels("masks"), images=10, present=5, seconds=times_of(measured))
     assert spent == pytest.approx((10 * 8 + 5 * 12) / 3600)
-    room.store.close()
+    project.store.close()
 
 
 def test_only_what_was_done_by_hand_alone_is_timed() -> None:

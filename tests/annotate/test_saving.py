@@ -9,20 +9,20 @@ from annotate_people import BRUSH, ELLIPSE, POINT, POLYGON, REGIONS, Person
 from sqlalchemy import event, func, select, text
 from sqlalchemy.exc import DBAPIError
 
-from foveate.annotate.refusal import Refusal
-from foveate.annotate.room import Room
-from foveate.annotate.saving import item_of
-from foveate.annotate.tables import History, MarkSet
+from foveate.annotate.store.project import Project
+from foveate.annotate.store.records import item_of
+from foveate.annotate.store.tables import History, MarkSet
+from foveate.web.refusal import Refusal
 
 People = Callable[..., Person]
 DONE = {"answers": {"grade": "2"}, "shapes": [BRUSH, ELLIPSE, POLYGON, REGIONS, POINT]}
 
 
 @pytest.fixture
-def anna(make_room: Callable[..., Room], person: People, database: str | None) -> Person:
-    room = make_room(database=database, name="own")
-    someone = person("anna", "reader", at=room)
-    someone.room = room  # type: ignore[attr-defined]
+def anna(make_project: Callable[..., Project], person: People, database: str | None) -> Person:
+    project = make_project(database=database, name="own")
+    someone = person("anna", "annotator", at=project)
+    someone.project = project  # type: ignore[attr-defined]
     return someone
 
 
@@ -72,7 +72,7 @@ def test_the_database_itself_keeps_the_history(anna: Person) -> None:
     anna.save({})
     anna.get("/api/items/1")  # a line of the audit log
     for statement in ("UPDATE history SET version = 9", "DELETE FROM history", "DELETE FROM audit"):
-        with pytest.raises(DBAPIError, match="only grows"), anna.room.store.write() as db:  # type: ignore[attr-defined]
+        with pytest.raises(DBAPIError, match="only grows"), anna.project.store.write() as db:  # type: ignore[attr-defined]
             db.execute(text(statement))
 
 
@@ -85,52 +85,52 @@ def test_of_saves_at_the_same_time_one_wins(anna: Person) -> None:
 
     with ThreadPoolExecutor(6) as pool:
         assert sorted(pool.map(save, range(6))) == [200] + [409] * 5
-    with anna.room.store.read() as db:  # type: ignore[attr-defined]
+    with anna.project.store.read() as db:  # type: ignore[attr-defined]
         assert db.scalar(select(func.count()).select_from(History)) == 1
 
 
 def test_an_image_never_has_more_readers_than_the_protocol_says(
-    make_room: Callable[..., Room], person: People, database: str | None
+    make_project: Callable[..., Project], person: People, database: str | None
 ) -> None:
-    room = make_room(database=database, name="own")
-    people = [person(f"reader {i}", at=room) for i in range(4)]
+    project = make_project(database=database, name="own")
+    people = [person(f"reader {i}", at=project) for i in range(4)]
     with ThreadPoolExecutor(4) as pool:
         codes = pool.map(
             lambda p: p.client.post("/api/items/3/claim", headers={"x-csrf-token": p.csrf}).status_code, people
         )
     assert sorted(codes) == [200, 200, 409, 409]
-    with room.store.read() as db:
+    with project.store.read() as db:
         assert db.scalar(select(func.count()).select_from(MarkSet)) == 2
 
 
-def test_nothing_is_saved_when_the_disk_is_full(room: Room, person: People) -> None:
+def test_nothing_is_saved_when_the_disk_is_full(project: Project, person: People) -> None:
     anna = person("anna")
     anna.claim()
     anna.save({"answers": {"grade": "1"}})
-    with room.store.engine.connect() as connection:
+    with project.store.engine.connect() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
-    room.store.engine.dispose()
+    project.store.engine.dispose()
 
-    @event.listens_for(room.store.engine, "connect")
+    @event.listens_for(project.store.engine, "connect")
     def full(connection: object, _: object) -> None:
         connection.execute(f"PRAGMA max_page_count={pages}")  # type: ignore[attr-defined]
 
     large = {"answers": {"grade": "2"}, "comments": [{"text": secrets.token_hex(1500)} for _ in range(150)]}
     answer = anna.save(large, version=1, status=507)
     assert answer["error"] == "disk full"
-    event.remove(room.store.engine, "connect", full)
-    room.store.engine.dispose()
+    event.remove(project.store.engine, "connect", full)
+    project.store.engine.dispose()
     assert anna.get("/api/items/1")["marks"]["marks"]["answers"] == {"grade": "1"}
     assert anna.save(large, version=1)["version"] == 2
 
 
 NOT_ALLOWED: list[tuple[dict[str, object], str]] = [
-    ({"answers": {"quality": "1"}}, "no such question"),
-    ({"answers": {"grade": "7"}}, "none of"),
+    ({"answers": {"quality": "1"}}, "must be one of the questions"),
+    ({"answers": {"grade": "7"}}, "must be one of"),
     ({"findings": {"drusen": "present"}}, "no such finding"),
     ({"shapes": [ELLIPSE | {"label": "hard_exudate"}]}, "not by ellipse"),
     ({"shapes": [ELLIPSE | {"label": "drusen"}]}, "there is no finding"),
-    ({"shapes": [ELLIPSE, ELLIPSE]}, "is there twice"),
+    ({"shapes": [ELLIPSE, ELLIPSE]}, "is used twice"),
     ({"shapes": [BRUSH, BRUSH | {"id": "c"}]}, "a second brush"),
     ({"shapes": [BRUSH | {"runs": [5, 3, 6, 1]}]}, "ascend"),
     ({"shapes": [BRUSH | {"runs": [96 * 96 - 1, 2]}]}, "pixels"),
@@ -138,9 +138,9 @@ NOT_ALLOWED: list[tuple[dict[str, object], str]] = [
     ({"shapes": [ELLIPSE | {"radii": [0, 1]}]}, "radii"),
     ({"shapes": [ELLIPSE | {"centre": [1e9, 1]}]}, "centre"),
     ({"shapes": [POLYGON | {"corners": [[1, 1], [2, 2]]}]}, "corners"),
-    ({"shapes": [REGIONS | {"regions": ["choroid"]}]}, "'choroid' is none of"),
+    ({"shapes": [REGIONS | {"regions": ["choroid"]}]}, "got 'choroid'"),
     ({"shapes": [POINT | {"kind": "star"}]}, "kind"),
-    ({"shapes": [BRUSH], "findings": {"haemorrhage": "absent"}}, "said to be absent"),
+    ({"shapes": [BRUSH], "findings": {"haemorrhage": "absent"}}, "absent, but it has marks"),
     ({"comments": [{"text": "a\x00b"}]}, "character 0"),
     ({"mood": "good"}, "mood"),
 ]
@@ -170,6 +170,6 @@ def test_an_image_must_be_claimed_first(person: People) -> None:
     anna.send("POST", "/api/items/99/claim", status=404)
 
 
-def test_an_unknown_item_is_named(room: Room) -> None:
-    with room.store.read() as db, pytest.raises(Refusal, match="no image 77"):
+def test_an_unknown_item_is_named(project: Project) -> None:
+    with project.store.read() as db, pytest.raises(Refusal, match="no image 77"):
         item_of(db, 77)

@@ -15,21 +15,22 @@ from hypothesis import HealthCheck, Phase, given, settings
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
-from foveate.annotate import accounts
-from foveate.annotate.desk import cookie_of
-from foveate.annotate.room import Room
-from foveate.annotate.server import make_app
-from foveate.annotate.tables import History
+from foveate.annotate.domain.roles import ROLES
+from foveate.annotate.store.project import Project
+from foveate.annotate.store.tables import History
+from foveate.annotate.web.request_context import cookie_of
+from foveate.annotate.web.server import make_app
+from foveate.web import accounts, sessions
 
 START = "import sys; from foveate.cli.main import main; sys.argv = ['foveate', 'annotate', *sys.argv[1:]]; main()"
 
 
 @pytest.fixture
-def running(room: Room) -> Iterator[Callable[[], tuple[subprocess.Popen[str], str]]]:
+def running(project: Project) -> Iterator[Callable[[], tuple[subprocess.Popen[str], str]]]:
     processes: list[subprocess.Popen[str]] = []
 
     def start() -> tuple[subprocess.Popen[str], str]:
-        command = [sys.executable, "-u", "-c", START, "serve", str(room.folder), "--port", "0"]
+        command = [sys.executable, "-u", "-c", START, "serve", str(project.folder), "--port", "0"]
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
         )
@@ -46,18 +47,20 @@ def running(room: Room) -> Iterator[Callable[[], tuple[subprocess.Popen[str], st
 
 
 def test_no_acknowledged_save_is_lost_when_the_server_is_killed(
-    room: Room, running: Callable[[], tuple[subprocess.Popen[str], str]]
+    project: Project, running: Callable[[], tuple[subprocess.Popen[str], str]]
 ) -> None:
     people = []
-    with room.store.write() as db:
+    with project.store.write() as db:
         for name in ("anna", "ben"):
-            people.append(accounts.log_in(db, accounts.create(db, name, roles=["reader"], password=None)))
+            people.append(
+                sessions.log_in(db, accounts.create(db, name, roles=["annotator"], known=ROLES, password=None))
+            )
     process, base = running()
     acknowledged: list[str] = []
     enough = threading.Event()
 
     def work(token: str, csrf: str, name: str) -> None:
-        with httpx.Client(base_url=base, cookies={cookie_of(room): token}, headers={"x-csrf-token": csrf}) as client:
+        with httpx.Client(base_url=base, cookies={cookie_of(project): token}, headers={"x-csrf-token": csrf}) as client:
             client.post("/api/items/1/claim").raise_for_status()
             version = 0
             try:
@@ -86,15 +89,15 @@ def test_no_acknowledged_save_is_lost_when_the_server_is_killed(
     for thread in threads:
         thread.join()
     process.wait()
-    with room.store.read() as db:
+    with project.store.read() as db:
         kept = set(db.scalars(select(History.save)))
     assert len(acknowledged) > 20
     assert set(acknowledged) <= kept
     assert len(kept) <= len(acknowledged) + 2, "at most the one save each that was under way"
     token, who = people[0]
     last = max(int(key.split("-")[1]) for key in kept if key.startswith("anna"))
-    with TestClient(make_app(room), base_url="http://127.0.0.1", headers={"x-csrf-token": who.csrf}) as client:
-        client.cookies.set(cookie_of(room), token)
+    with TestClient(make_app(project), base_url="http://127.0.0.1", headers={"x-csrf-token": who.csrf}) as client:
+        client.cookies.set(cookie_of(project), token)
         mine = client.get("/api/items/1").json()["marks"]
         assert mine["version"] == last + 1
         body = {"version": last, "save": f"anna-{last}", "state": "open", "seconds": 1, "marks": {"shapes": [BRUSH]}}
@@ -102,12 +105,12 @@ def test_no_acknowledged_save_is_lost_when_the_server_is_killed(
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_no_request_brings_the_server_down(room: Room, person: Callable[..., Person]) -> None:
-    chief = person("chief", "reader", "adjudicator", "coordinator")
+def test_no_request_brings_the_server_down(project: Project, person: Callable[..., Person]) -> None:
+    chief = person("chief", "annotator", "adjudicator", "coordinator")
     chief.claim()
-    cookie = f"{cookie_of(room)}={chief.client.cookies[cookie_of(room)]}"
+    cookie = f"{cookie_of(project)}={chief.client.cookies[cookie_of(project)]}"
     headers = {"x-csrf-token": chief.csrf, "cookie": cookie, "host": "127.0.0.1"}
-    schema = schemathesis.openapi.from_asgi("/openapi.json", make_app(room, hosts=None))
+    schema = schemathesis.openapi.from_asgi("/openapi.json", make_app(project, hosts=None))
     seen: set[int] = set()
     paths = []
     for found in schema.get_all_operations():
@@ -129,7 +132,7 @@ def test_no_request_brings_the_server_down(room: Room, person: Callable[..., Per
             answer = case.call(headers=headers)
             seen.add(answer.status_code)
             assert answer.status_code < 500, (case.method, case.path, answer.text[:300])
-            assert str(room.folder) not in answer.text
+            assert str(project.folder) not in answer.text
 
         ask()
     assert len(paths) > 25

@@ -10,10 +10,11 @@ import pytest
 from annotate_people import EVERY_MARK, Person
 from PIL import Image
 
-from foveate.annotate.marks import Marks
-from foveate.annotate.pictures import TILE, halved
-from foveate.annotate.room import Room, init
-from foveate.annotate.tables import Draft
+from foveate.annotate.domain.marks import Marks
+from foveate.annotate.store.new_project import new_project
+from foveate.annotate.store.project import Project
+from foveate.annotate.store.tables import Draft
+from foveate.annotate.web.pictures import TILE, halved
 from foveate.core.labels import LabelSchema
 from foveate.core.regions import Regions
 from foveate.core.types import Row
@@ -48,8 +49,10 @@ def test_progress_tells_how_long_it_will_take(person: People) -> None:
     assert told["over_time"][0]["seconds"] == 120.0
 
 
-def test_a_random_order_is_another_for_each_reader_and_stays(make_room: Callable[..., Room], person: People) -> None:
-    room = make_room('order = "random"\n' + EVERY_MARK.replace("readers = 2", "readers = 9"), name="random")
+def test_a_random_order_is_another_for_each_reader_and_stays(
+    make_project: Callable[..., Project], person: People
+) -> None:
+    project = make_project('order = "random"\n' + EVERY_MARK.replace("annotators = 2", "annotators = 9"), name="random")
 
     def order(someone: Person) -> list[int]:
         out = []
@@ -58,21 +61,23 @@ def test_a_random_order_is_another_for_each_reader_and_stays(make_room: Callable
             someone.save({"answers": {"grade": "0"}}, item=item, state="done")
         return out
 
-    orders = [order(person(f"r{i}", at=room)) for i in range(4)]
+    orders = [order(person(f"r{i}", at=project)) for i in range(4)]
     assert all(sorted(one) == [1, 2, 3, 4, 5, 6] for one in orders)
     assert len(set(map(tuple, orders))) > 1
 
 
-def test_the_scans_of_a_volume_stay_together(make_room: Callable[..., Room], person: People, images: Manifest) -> None:
+def test_the_scans_of_a_volume_stay_together(
+    make_project: Callable[..., Project], person: People, images: Manifest
+) -> None:
     scans = [
         replace(row, volume=f"V{k % 2}" if k < 4 else None, position=9 - k if k < 4 else None)
         for k, row in enumerate(images)
     ]
-    text = 'order = "random"\n' + EVERY_MARK.replace("readers = 2", "readers = 9")
-    room = make_room(text, name="volumes", manifest=images.with_rows(scans))
+    text = 'order = "random"\n' + EVERY_MARK.replace("annotators = 2", "annotators = 9")
+    project = make_project(text, name="volumes", manifest=images.with_rows(scans))
     orders = set()
     for number in range(4):
-        anna = person(f"r{number}", at=room)
+        anna = person(f"r{number}", at=project)
         order = []
         while (item := anna.send("POST", "/api/work/next")["item"]) is not None:
             order.append(item)
@@ -84,12 +89,12 @@ def test_the_scans_of_a_volume_stay_together(make_room: Callable[..., Room], per
     assert len(orders) > 1
 
 
-def test_the_most_uncertain_image_comes_first(make_room: Callable[..., Room], person: People) -> None:
-    room = make_room('order = "active"\n' + EVERY_MARK, name="active")
-    with room.store.write() as db:
+def test_the_most_uncertain_image_comes_first(make_project: Callable[..., Project], person: People) -> None:
+    project = make_project('order = "active"\n' + EVERY_MARK, name="active")
+    with project.store.write() as db:
         for item, unsure in ((2, 0.4), (5, 0.9)):
             db.add(Draft(item_id=item, run="r", at=0.0, uncertainty=unsure, marks=Marks().pack()))
-    anna = person("anna", at=room)
+    anna = person("anna", at=project)
     seen = []
     for _ in range(3):
         seen.append(anna.send("POST", "/api/work/next")["item"])
@@ -104,8 +109,8 @@ def test_pixels_arrive_as_they_are_and_cut_into_tiles(tmp_path: Path, person: Pe
     manifest = Manifest(LabelSchema(), (Row("a/b ü", "a.tif"),), tmp_path)
     file = tmp_path / "p.toml"
     file.write_text("extends = true\n" + EVERY_MARK)
-    room, _ = init(manifest, protocol=file, out=tmp_path / "mine")
-    anna = person("anna", at=room)
+    project, _ = new_project(manifest, protocol=file, out=tmp_path / "mine")
+    anna = person("anna", at=project)
     assert [anna.get("/api/items/1")[k] for k in ("id", "rows", "cols", "levels")] == ["a/b ü", 701, 1201, 3]
 
     def shown(path: str) -> np.ndarray:
@@ -131,11 +136,11 @@ def test_pixels_arrive_as_they_are_and_cut_into_tiles(tmp_path: Path, person: Pe
     (tmp_path / "a.tif").unlink()
     gone = anna.get("/api/items/1/image?look=redfree-clahe&level=2")
     assert gone.headers["content-type"] == "image/jpeg"
-    room2 = Room.open(room.folder)
+    room2 = Project.open(project.folder)
     lost = person("ben", at=room2).get("/api/items/1/image", status=404)
     assert lost["error"] == "unreadable"
     assert str(tmp_path) not in str(lost)
-    for one in (room, room2):
+    for one in (project, room2):
         one.store.close()
 
 
@@ -146,8 +151,8 @@ def test_a_volume_is_seen_from_above(tmp_path: Path, person: People) -> None:
     rows += (Row("other", "0.png", patient="p", laterality="OS"), Row("alone", "1.png"))
     file = tmp_path / "p.toml"
     file.write_text("extends = true\n" + EVERY_MARK)
-    room, _ = init(Manifest(LabelSchema(), rows, tmp_path), protocol=file, out=tmp_path / "mine")
-    anna = person("anna", at=room)
+    project, _ = new_project(Manifest(LabelSchema(), rows, tmp_path), protocol=file, out=tmp_path / "mine")
+    anna = person("anna", at=project)
     about = anna.get("/api/items/2")
     assert about["volume"]["index"] == 2
     assert [s["item"] for s in about["volume"]["scans"]] == [4, 3, 2, 1]
@@ -156,12 +161,12 @@ def test_a_volume_is_seen_from_above(tmp_path: Path, person: People) -> None:
     assert above.shape == (4, 30)
     assert above[:, 0].tolist() == [255, 170, 85, 0]
     anna.get("/api/items/6/enface", status=404)
-    room.store.close()
+    project.store.close()
 
 
-def test_regions_follow_the_disc_that_the_reader_drags(room: Room, person: People) -> None:
+def test_regions_follow_the_disc_that_the_reader_drags(project: Project, person: People) -> None:
     anna = person("anna")
-    row = room.manifest[0]
+    row = project.manifest[0]
     assert row.disc is not None
     assert row.fovea is not None
     told = anna.get("/api/items/1/regions")
@@ -184,14 +189,14 @@ def test_a_broken_image_is_named_before_a_room_is_made(tmp_path: Path, images: M
     manifest = Manifest(images.schema, rows, tmp_path)
     file = tmp_path / "p.toml"
     file.write_text(EVERY_MARK)
-    with pytest.raises(ValueError, match="1 of 7 images cannot be read, like broken"):
-        init(manifest, protocol=file, out=tmp_path / "mine")
+    with pytest.raises(ValueError, match="1 of 7 images cannot be read, for example broken"):
+        new_project(manifest, protocol=file, out=tmp_path / "mine")
     assert not (tmp_path / "mine").exists()
-    room, left = init(manifest, protocol=file, out=tmp_path / "mine", skip_broken=True)
+    project, left = new_project(manifest, protocol=file, out=tmp_path / "mine", skip_broken=True)
     assert len(left) == 1
-    assert len(room.manifest) == 6
-    room.store.close()
-    with pytest.raises(ValueError, match="is there already"):
-        init(manifest, protocol=file, out=tmp_path / "mine")
-    with pytest.raises(ValueError, match="is no room"):
-        Room.open(tmp_path)
+    assert len(project.manifest) == 6
+    project.store.close()
+    with pytest.raises(ValueError, match="exists already"):
+        new_project(manifest, protocol=file, out=tmp_path / "mine")
+    with pytest.raises(ValueError, match="must be the folder of an annotation project"):
+        Project.open(tmp_path)

@@ -47,14 +47,14 @@ def test_readers_work_the_rule_decides_and_networks_learn_from_both(
     out = tmp_path / "out"
     words = [str(drawn.path), "-o", str(out), "--device", "cpu", "--folds", "1", "--false", "0.5", *TINY]
     assert benchmark.main(words) == 0
-    agreed, each = Manifest.read(out / "consensus.jsonl"), Manifest.read(out / "consensus.readers.jsonl")
+    agreed, each = Manifest.read(out / "consensus.jsonl"), Manifest.read(out / "consensus.annotators.jsonl")
     assert [(row.id, row.fold, row.patient) for row in agreed] == [(row.id, row.fold, row.patient) for row in drawn]
     assert agreed.schema == Manifest.read(out / "original.jsonl").schema
     told = benchmark.truths(benchmark.one_finding(drawn, None))
     noise = benchmark.Noise(false=0.5)
     disputed = 0
     for row, read in zip(agreed, each, strict=True):
-        said = [benchmark.reading(told[row.id], noise, reader=n, image=row.id) for n in (1, 2, 3)]
+        said = [benchmark.reading(told[row.id], noise, annotator=n, image=row.id) for n in (1, 2, 3)]
         cues = {cue.grader: set(cue.regions) for cue in read.cues["atrophy"]}
         assert cues == {f"reader {n}": set(regions) for n, regions in enumerate(said, 1)}, row.id
         saw = sum(bool(regions) for regions in said)
@@ -67,7 +67,7 @@ def test_readers_work_the_rule_decides_and_networks_learn_from_both(
     found = json.loads((out / "readers.json").read_text())
     assert (found["images"], found["with_finding"], found["adjudicated"]) == (12, 6, disputed)
     assert -1 < found["fleiss_kappa"] < 1
-    assert set(found["readers"]) == {"reader 1", "reader 2", "reader 3"}
+    assert set(found["annotators"]) == {"reader 1", "reader 2", "reader 3"}
     assert found["saves"] >= 36
     runs = {folder.name.rpartition("-")[0] for folder in (out / "runs").iterdir()}
     assert runs == {f"{truth}-{how}-guidance" for truth in ("masks", "readers") for how in ("with", "without")}
@@ -123,21 +123,21 @@ def test_errors_are_as_frequent_as_asked(benchmark: ModuleType, drawn: Manifest)
     beside = {"macula": ("temporal", "superior"), "temporal": ("macula",), "superior": ("macula",)}
     noise = benchmark.Noise(miss=0.2, false=0.1, drop=0.3, add=0.4, seed=5)
     middle = benchmark.Truth({"macula": 9, "temporal": 1}, beside, rank=0.5)
-    said = [benchmark.reading(middle, noise, reader=1, image=f"{i}") for i in range(4000)]
+    said = [benchmark.reading(middle, noise, annotator=1, image=f"{i}") for i in range(4000)]
     seen = [set(regions) for regions in said if regions]
     assert 1 - len(seen) / 4000 == pytest.approx(0.2, abs=0.02)
     assert np.mean(["superior" in regions for regions in seen]) == pytest.approx(0.4, abs=0.03)
     assert np.mean(["temporal" not in regions for regions in seen]) == pytest.approx(0.3, abs=0.03)
     assert np.mean(["macula" not in regions for regions in seen]) == pytest.approx(0.3 * 0.7, abs=0.03)
     largest = benchmark.Truth(middle.holding, beside, rank=1.0)
-    assert all(benchmark.reading(largest, noise, reader=1, image=f"{i}") for i in range(500))
+    assert all(benchmark.reading(largest, noise, annotator=1, image=f"{i}") for i in range(500))
     without = benchmark.Truth({}, beside, rank=0.0)
-    false = [benchmark.reading(without, noise, reader=2, image=f"{i}") for i in range(4000)]
+    false = [benchmark.reading(without, noise, annotator=2, image=f"{i}") for i in range(4000)]
     assert np.mean([bool(regions) for regions in false]) == pytest.approx(0.1, abs=0.02)
     assert {name for regions in false for name in regions} == set(beside)
     assert {len(regions) for regions in false} == {0, 1}
     none = benchmark.Noise(0, 0, 0, 0)
-    assert benchmark.reading(middle, none, reader=1, image="a") == ("macula", "temporal")
+    assert benchmark.reading(middle, none, annotator=1, image="a") == ("macula", "temporal")
 
 
 def test_readings_are_held_against_the_masks(benchmark: ModuleType) -> None:

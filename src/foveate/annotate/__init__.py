@@ -1,1 +1,1 @@
-"""The annotation room: readers mark in the browser, the protocol decides, the manifest learns."""
+"""The annotation project: readers mark in the browser, the protocol decides, the manifest learns."""

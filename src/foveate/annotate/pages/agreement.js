@@ -1,24 +1,24 @@
-// How well readers agree: kappa for answers, Dice for marks, by pair, by reader, over time. Plots are drawn here from
-// the server's numbers; every number stands in a table too.
+// Agreement of annotators: kappa for answers, Dice for marks, per pair, per annotator, over time. Plots are drawn here
+// from the server's numbers; every number is in a table too.
 
-import { h, put, s, words } from "./dom.js";
+import { h, put, s, words } from "../../web/pages/dom.js";
 
 const fixed = (value) => (value === null || value === undefined ? "–" : value.toFixed(2));
 const COLOURS = ["#6cb6ff", "#ffb86b", "#7ee0a1", "#f58fb8", "#c7a6ff", "#f3e26b", "#7fe3ff", "#ff8f7e"];
 
 export async function agreementPage({ api, root, protocol }) {
-  document.title = `Agreement · ${api.room.name}`;
+  document.title = `Agreement · ${api.project.name}`;
   const all = await api.get("/api/agreement");
   const title = (name) => protocol.questions.find((one) => one.name === name)?.title ?? protocol.findings.find((one) => one.name === name)?.title ?? words(name);
-  const parts = [h("h1", {}, "Agreement"), h("p", { class: "lead" }, `From ${all.images} ${all.images === 1 ? "image" : "images"} that at least two readers have finished. Kappa: 0 as by chance, 1 the same always. Dice: share of marked pixels that two readers have in common.`)];
-  if (!all.images) parts.push(h("p", { class: "box" }, "There is nothing to compare yet: agreement stands here as soon as two readers have finished the same image."));
-  else if (all.images < 2) parts.push(h("p", { class: "box" }, "Kappa needs two images at least; so far only the marks can be compared."), readers(all, title));
-  else parts.push(answers(all, title), marks(all, title), readers(all, title), time(all, title));
+  const parts = [h("h1", {}, "Agreement"), h("p", { class: "lead" }, `From ${all.images} ${all.images === 1 ? "image" : "images"} that at least two annotators have finished. Kappa: 0 means agreement by chance, 1 means complete agreement. Dice: overlap of the pixels that two annotators marked.`)];
+  if (!all.images) parts.push(h("p", { class: "box" }, "There is nothing to compare yet. Agreement appears here when two annotators have finished the same image."));
+  else if (all.images < 2) parts.push(h("p", { class: "box" }, "Kappa needs at least two images; until then only the marks are compared."), annotators(all, title));
+  else parts.push(answers(all, title), marks(all, title), annotators(all, title), time(all, title));
   put(root, h("main", { class: "plain wide" }, parts));
 }
 
 const grid = (heads, rows) => h("div", { class: "over" }, h("table", { class: "grid numbers" }, h("thead", {}, h("tr", {}, heads.map((one) => h("th", { scope: "col" }, one)))), h("tbody", {}, rows)));
-const who = (one) => (one.all ? "all readers" : one.readers.join(" – "));
+const who = (one) => (one.all ? "all annotators" : one.annotators.join(" – "));
 
 /** A bar from 0 to 1 beside its number. */
 function bar(value) {
@@ -29,29 +29,29 @@ function bar(value) {
 function answers({ questions }, title) {
   if (!questions.length) return null;
   const rows = questions.map((one) => h("tr", { class: one.all ? "whole" : "" }, h("td", {}, title(one.question)), h("td", {}, who(one)), h("td", {}, String(one.images)), h("td", {}, bar(one.kappa))));
-  return h("section", {}, h("h2", {}, "Answers"), grid(["Question", "Readers", "Images", "Kappa"], rows));
+  return h("section", {}, h("h2", {}, "Answers"), grid(["Question", "Annotators", "Images", "Kappa"], rows));
 }
 
 function marks({ findings }, title) {
   if (!findings.length) return null;
   const rows = findings.map((one) => h("tr", { class: one.all ? "whole" : "" }, h("td", {}, title(one.finding)), h("td", {}, who(one)), h("td", {}, String(one.images)),
     h("td", {}, String(one.both_or_either)), h("td", {}, bar(one.kappa)), h("td", {}, bar(one.dice)), h("td", {}, fixed(one.dice_median))));
-  return h("section", {}, h("h2", {}, "Findings"), grid(["Finding", "Readers", "Images", "Seen by one or both", "Kappa: there or not", "Dice, mean", "median"], rows));
+  return h("section", {}, h("h2", {}, "Findings"), grid(["Finding", "Annotators", "Images", "Seen by one or both", "Kappa of presence", "Dice, mean", "Dice, median"], rows));
 }
 
-function readers({ readers: all }, title) {
+function annotators({ annotators: all }, title) {
   const columns = (key) => [...new Set(all.flatMap((one) => Object.keys(one[key])))];
   const [kappa, dice] = [columns("kappa"), columns("dice")];
   if (!all.length) return null;
   const rows = all.map((one) => h("tr", {}, h("td", {}, one.name), kappa.map((name) => h("td", {}, bar(one.kappa[name]))), dice.map((name) => h("td", {}, bar(one.dice[name])))));
-  return h("section", {}, h("h2", {}, "Each reader with the others"), grid(["Reader", ...kappa.map((name) => `kappa ${title(name)}`), ...dice.map((name) => `Dice ${title(name)}`)], rows));
+  return h("section", {}, h("h2", {}, "Each annotator against the others"), grid(["Annotator", ...kappa.map((name) => `kappa ${title(name)}`), ...dice.map((name) => `Dice ${title(name)}`)], rows));
 }
 
 function time({ over_time: steps }, title) {
   if (steps.length < 2) return null;
   const lines = (key) => [...new Set(steps.flatMap((one) => Object.keys(one[key])))].map((name) => ({ name: title(name), values: steps.map((one) => one[key][name] ?? null) }));
   const ends = steps.reduce((all, one) => [...all, (all.at(-1) ?? 0) + one.images], []);
-  return h("section", {}, h("h2", {}, "Over time"), h("p", { class: "note" }, "The images in the order in which they were completed, in tenths."),
+  return h("section", {}, h("h2", {}, "Over time"), h("p", { class: "note" }, "Images in the order in which they were completed, in up to ten parts."),
     h("div", { class: "plots" }, plot("Kappa of answers", lines("kappa"), ends), plot("Dice of marks", lines("dice"), ends)));
 }
 

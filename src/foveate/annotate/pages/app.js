@@ -1,8 +1,8 @@
-// The first thing that runs: who is there, which page is asked for, what stands in the line on top.
+// The entry point: who is logged in, which page to show, and the bar at the top.
 
-import { Api } from "./api.js";
-import { ask, h, put } from "./dom.js";
-import { inviteForm, loginForm, passwordDialog } from "./entrance.js";
+import { Api } from "../../web/pages/api.js";
+import { ask, h, put } from "../../web/pages/dom.js";
+import { inviteForm, loginForm, passwordDialog } from "../../web/pages/entrance.js";
 import { Queue } from "./queue.js";
 
 const [top, page] = [document.getElementById("top"), document.getElementById("page")];
@@ -22,7 +22,7 @@ function line(queue, slot) {
   const links = LINKS.filter((link) => link.for()).map(({ path, name }) => h("a", { href: path, "aria-current": path === here ? "page" : null }, name));
   const out = async () => {
     if (queue.waiting) {
-      const left = await ask({ title: "Not everything is saved", body: `${queue.waiting} sets of marks wait for the server. They stay in this browser and are sent when you log in here again.`,
+      const left = await ask({ title: "Unsaved changes", body: `The marks of ${queue.waiting} ${queue.waiting === 1 ? "image" : "images"} are not on the server yet. They stay in this browser and are sent when you log in here again.`,
         buttons: [{ name: "Stay", value: false }, { name: "Log out", value: true }] });
       if (!left) return;
     }
@@ -33,10 +33,10 @@ function line(queue, slot) {
     h("span", { class: "note" }, api.user.roles.join(", ")),
     h("button", { type: "button", on: { click: () => passwordDialog(api) } }, "Change password"),
     h("button", { type: "button", on: { click: out } }, "Log out")));
-  put(top, h("a", { class: "brand", href: "/" }, h("img", { src: "/pages/icon.svg", alt: "" }), api.room.name), h("nav", {}, links), slot, saves(queue), menu);
+  put(top, h("a", { class: "brand", href: "/" }, h("img", { src: "/web/pages/icon.svg", alt: "" }), api.project.name), h("nav", {}, links), slot, saves(queue), menu);
 }
 
-/** What waits to be saved, said quietly. */
+/** The state of saving, in the bar at the top. */
 function saves(queue) {
   const element = h("button", { type: "button", class: "saves", "aria-live": "polite", on: { click: () => act() } });
   const act = async () => {
@@ -47,9 +47,9 @@ function saves(queue) {
     const [n, trouble] = [queue.waiting, queue.trouble];
     const state = !n && trouble?.code !== "browser" ? "good" : trouble ? trouble.code : queue.refused ? "refused" : "busy";
     element.dataset.state = state;
-    const many = `${n} ${n === 1 ? "save waits" : "saves wait"}`;
-    element.textContent = { good: "All saved", busy: "Saving…", away: `${many} here: the server is away`, login: `${many} here: log in again`, browser: trouble?.message, refused: "Not saved" }[state];
-    element.title = trouble && n ? `${trouble.message} Press to try now.` : "Every change is saved by itself.";
+    const many = `${n} unsaved`;
+    element.textContent = { good: "All saved", busy: "Saving…", away: `${many}: no connection to the server`, login: `${many}: please log in again`, browser: trouble?.message, refused: "Not saved" }[state];
+    element.title = trouble && n ? `${trouble.message} Click to try now.` : "Every change is saved automatically.";
   };
   queue.addEventListener("change", update);
   update();
@@ -61,23 +61,23 @@ async function again(queue) {
   const name = queue.owner.split("/")[1];
   const dialog = h("dialog", { "aria-label": "Log in again" });
   await new Promise((resolve) => {
-    dialog.append(h("h2", {}, "Log in again"), h("p", { class: "note" }, "Your marks wait in this browser and are sent then."), loginForm(api, resolve, api.user?.name ?? ""));
+    dialog.append(h("h2", {}, "Log in again"), h("p", { class: "note" }, "Your marks are kept in this browser and are sent then."), loginForm(api, resolve, api.user?.name ?? ""));
     dialog.addEventListener("cancel", () => resolve());
     document.body.append(dialog);
     dialog.showModal();
   });
   dialog.remove();
-  if (api.user && String(api.user.id) !== name) location.assign("/"); // somebody else: the marks stay with their owner
+  if (api.user && String(api.user.id) !== name) location.assign("/"); // another account: the marks stay with their owner
 }
 
 function trouble(error) {
-  const words = error.status === 403 ? "This page is not for your account." : error.message;
-  put(page, h("main", { class: "plain" }, h("h1", {}, "That did not work"), h("p", {}, words), h("p", {}, h("button", { type: "button", on: { click: () => location.reload() } }, "Try again"), " ", h("a", { class: "button", href: "/" }, "To the list"))));
+  const words = error.status === 403 ? "Your account may not open this page." : error.message;
+  put(page, h("main", { class: "plain" }, h("h1", {}, "An error occurred"), h("p", {}, words), h("p", {}, h("button", { type: "button", on: { click: () => location.reload() } }, "Try again"), " ", h("a", { class: "button", href: "/" }, "Back to the list"))));
 }
 
 const PAGES = {
   "/": async (context) => new (await import("./home.js")).HomePage(context).start(),
-  "/read": async (context) => new (await import("./read.js")).ReadPage(context).start(),
+  "/annotate": async (context) => new (await import("./annotate.js")).AnnotatePage(context).start(),
   "/consensus": async (context) => new (await import("./consensus.js")).ConsensusPage(context).start(),
   "/agreement": async (context) => (await import("./agreement.js")).agreementPage(context),
   "/people": async (context) => (await import("./people.js")).peoplePage(context),
@@ -85,12 +85,12 @@ const PAGES = {
 
 async function start() {
   const session = await api.session();
-  document.title = session.room.name;
+  document.title = session.project.name;
   if (location.pathname === "/invite") return put(page, inviteForm(api, decodeURIComponent(location.hash.slice(1))));
-  if (!session.user) return put(page, h("main", { class: "entrance" }, h("h1", {}, session.room.name), session.accounts
+  if (!session.user) return put(page, h("main", { class: "entrance" }, h("h1", {}, session.project.name), session.accounts
     ? loginForm(api, () => location.reload())
-    : h("p", {}, "Nobody has an account in this room yet. The server printed an invite link when it was started: open that link to make the first one.")));
-  const queue = await new Queue(api, `${session.room.id}/${session.user.id}`).open();
+    : h("p", {}, "This project has no account yet. The server printed an invitation link when it started: open that link to create the first account.")));
+  const queue = await new Queue(api, `${session.project.id}/${session.user.id}`).open();
   const slot = h("div", { class: "slot" });
   line(queue, slot);
   const protocol = await api.get("/api/protocol");

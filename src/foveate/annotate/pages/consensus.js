@@ -1,15 +1,15 @@
-// The adjudicator's pages: which images wait, and one image with all readers' marks side by side and on each other.
+// The adjudicator's pages: the list of images, and one image with all annotators' marks side by side and overlaid.
 
-import { Bench } from "./bench.js";
-import { h, put, words } from "./dom.js";
-import { Keeper } from "./keeper.js";
-import { Keys } from "./keys.js";
+import { Workspace } from "./workspace.js";
+import { h, put, words } from "../../web/pages/dom.js";
+import { Autosave } from "./autosave.js";
+import { Keys } from "../../web/pages/keys.js";
 import { Marks } from "./marks.js";
 import { comments, findings, focusQuestion, question, ungradable } from "./panel.js";
-import { Readings } from "./readings.js";
+import { Annotations } from "./annotations.js";
 
 const STATES = ["disputed", "ready", "settled", "open"];
-const MEANING = { disputed: "the rule does not decide", ready: "decided, wants a look", settled: "final", open: "readers are not done" };
+const MEANING = { disputed: "the rule does not decide", ready: "the rule decides; waits for a review", settled: "final", open: "annotators are not done" };
 
 export class ConsensusPage {
   constructor({ api, queue, protocol, root, slot }) {
@@ -26,7 +26,7 @@ export class ConsensusPage {
 
   async list() {
     this.close();
-    document.title = `Consensus · ${this.api.room.name}`;
+    document.title = `Consensus · ${this.api.project.name}`;
     const state = new URLSearchParams(location.search).get("state");
     const { items, counts } = await this.api.get(`/api/consensus${STATES.includes(state) ? `?state=${state}` : ""}`);
     const all = STATES.reduce((sum, name) => sum + (counts[name] ?? 0), 0);
@@ -34,10 +34,10 @@ export class ConsensusPage {
     const rows = items.map((one) => h("tr", {},
       h("td", {}, h("a", { href: `/consensus?item=${one.item}` }, one.id)),
       h("td", {}, h("span", { class: `chip ${one.state}` }, one.state)),
-      h("td", {}, `${one.readings} of ${this.protocol.readers}`), h("td", {}, one.disputes.map((name) => this.title(name)).join(", "))));
+      h("td", {}, `${one.annotations} of ${this.protocol.annotators}`), h("td", {}, one.disputes.map((name) => this.title(name)).join(", "))));
     put(this.slot);
     put(this.root, h("main", { class: "plain wide" }, h("h1", {}, "Consensus"), h("nav", { class: "tabs", "aria-label": "State" }, tab(null, "All", all), STATES.map((name) => tab(name, name, counts[name] ?? 0))),
-      items.length ? h("table", { class: "grid" }, h("thead", {}, h("tr", {}, ["Image", "State", "Readings done", "Disputed"].map((one) => h("th", {}, one)))), h("tbody", {}, rows)) : h("p", { class: "note" }, "No image is in this state.")));
+      items.length ? h("table", { class: "grid" }, h("thead", {}, h("tr", {}, ["Image", "State", "Annotations done", "Disputed"].map((one) => h("th", {}, one)))), h("tbody", {}, rows)) : h("p", { class: "note" }, "There are no images in this state.")));
   }
 
   title(name) {
@@ -48,30 +48,30 @@ export class ConsensusPage {
 
   async open(item) {
     this.close();
-    const [image, told, waiting] = await Promise.all([this.api.get(`/api/items/${item}`), this.api.get(`/api/items/${item}/consensus`), this.api.get("/api/consensus")]);
+    const [image, table, waiting] = await Promise.all([this.api.get(`/api/items/${item}`), this.api.get(`/api/items/${item}/consensus`), this.api.get("/api/consensus")]);
     [this.item, this.waiting] = [item, waiting.items.filter((one) => ["disputed", "ready"].includes(one.state))];
     document.title = `${image.id} · Consensus`;
     const path = `/api/items/${item}/consensus`;
-    const set = told.consensus;
+    const set = table.consensus;
     const kept = this.queue.kept(path);
-    // nobody has written one: what the rule makes of the readings is where the adjudicator starts
-    const start = kept?.marks ?? (set.version ? set.marks : told.proposal);
+    // no consensus yet: the adjudicator starts from the rule's proposal
+    const start = kept?.marks ?? (set.version ? set.marks : table.proposal);
     const colour = (label) => this.protocol.findings.find((one) => one.name === label)?.colour ?? "#ffffff";
     const marks = new Marks(image, colour, start);
-    const bench = new Bench({ api: this.api, image, protocol: this.protocol, marks, mayDraw: true, go: (other) => this.#to(other) });
-    this.bench = bench;
-    put(this.root, bench.element);
-    const ready = bench.start();
-    this.keeper = new Keeper({ queue: this.queue, path, marks, set, banners: bench.above });
-    this.keeper.addEventListener("released", () => this.open(item));
-    this.keeper.addEventListener("saved", () => this.#state());
-    this.readings = new Readings({ editor: bench.editor, readings: told.readings, pyramid: bench.pyramid, protocol: this.protocol, adjust: bench.adjust });
-    bench.views.after(this.readings.strip);
-    this.settled = told.state === "settled";
-    this.#panel(told);
+    const workspace = new Workspace({ api: this.api, image, protocol: this.protocol, marks, mayDraw: true, go: (other) => this.#to(other) });
+    this.workspace = workspace;
+    put(this.root, workspace.element);
+    const ready = workspace.start();
+    this.autosave = new Autosave({ queue: this.queue, path, marks, set, banners: workspace.above });
+    this.autosave.addEventListener("discarded", () => this.open(item));
+    this.autosave.addEventListener("saved", () => this.#state());
+    this.annotations = new Annotations({ editor: workspace.editor, annotations: table.annotations, pyramid: workspace.pyramid, protocol: this.protocol, adjust: workspace.adjust });
+    workspace.views.after(this.annotations.strip);
+    this.settled = table.state === "settled";
+    this.#panel(table);
     this.#keys();
-    bench.editor.addEventListener("change", () => this.#state());
-    put(this.slot, h("span", { class: "progress" }, `${this.waiting.length} ${this.waiting.length === 1 ? "image waits" : "images wait"}`));
+    workspace.editor.addEventListener("change", () => this.#state());
+    put(this.slot, h("span", { class: "progress" }, `${this.waiting.length} ${this.waiting.length === 1 ? "image to decide" : "images to decide"}`));
     this.#state();
     await ready;
     performance.mark("ready");
@@ -83,56 +83,56 @@ export class ConsensusPage {
     return this.open(item);
   }
 
-  #panel(told) {
-    const { bench, readings } = this;
-    const { editor } = bench;
+  #panel(table) {
+    const { workspace, annotations } = this;
+    const { editor } = workspace;
     this.sign = h("span", { class: "note" });
-    const disputes = told.disputes.length
-      ? h("section", { class: "box warn" }, h("b", {}, "Undecided: "), told.disputes.map((name) => this.title(name)).join(", "))
-      : h("section", { class: "box" }, told.readings.length ? "The rule decides everything here." : "No reader is done with this image.");
-    const against = told.contradictions.length ? h("section", { class: "box warn" }, h("b", {}, "Against the guideline"), h("ul", {}, told.contradictions.map((one) => h("li", {}, one.words)))) : null;
-    const body = h("div", { class: "scroll" }, h("header", { class: "item" }, h("h1", {}, told.id), this.sign), disputes, against, readings.panel(), bench.volume?.element,
-      findings(editor), readings.findings(), this.protocol.questions.map((asked) => question(editor, asked, readings.answers(asked.name))),
-      ungradable(editor), comments(editor), h("details", { class: "look" }, h("summary", {}, "Image"), bench.adjust.panel()));
+    const disputes = table.disputes.length
+      ? h("section", { class: "box warn" }, h("b", {}, "Undecided: "), table.disputes.map((name) => this.title(name)).join(", "))
+      : h("section", { class: "box" }, table.annotations.length ? "The rule decides all questions and findings." : "No annotator has finished this image.");
+    const against = table.contradictions.length ? h("section", { class: "box warn" }, h("b", {}, "Contradictions to the guideline"), h("ul", {}, table.contradictions.map((one) => h("li", {}, one.words)))) : null;
+    const body = h("div", { class: "scroll" }, h("header", { class: "item" }, h("h1", {}, table.id), this.sign), disputes, against, annotations.panel(), workspace.volume?.element,
+      findings(editor), annotations.findings(), this.protocol.questions.map((asked) => question(editor, asked, annotations.answers(asked.name))),
+      ungradable(editor), comments(editor), h("details", { class: "look" }, h("summary", {}, "Image"), workspace.adjust.panel()));
     this.button = h("button", { type: "button", class: "primary done", on: { click: () => this.settle() } }, "Settle", h("kbd", {}, "Ctrl ↵"));
-    put(bench.panel, body, h("footer", {}, h("a", { class: "button", href: "/consensus" }, "List"), this.button));
+    put(workspace.panel, body, h("footer", {}, h("a", { class: "button", href: "/consensus" }, "List"), this.button));
   }
 
   #state() {
-    const done = this.keeper.state === "done" || (this.settled && this.keeper.version === 0 && !this.keeper.dirty);
+    const done = this.autosave.state === "done" || (this.settled && this.autosave.version === 0 && !this.autosave.dirty);
     this.sign.textContent = done ? "settled" : "not settled";
     this.sign.classList.toggle("open", !done);
   }
 
   #keys() {
-    const { bench, readings } = this;
+    const { workspace, annotations } = this;
     const key = (keys, what, run) => ({ keys: [keys].flat(), what, run });
     const judging = { title: "Consensus", keys: [
       key("ctrl+enter", "Settle, next image", () => { this.settle(); }),
-      key("a", "Readers' marks on the image: show or hide", () => readings.all()),
-      key("w", "Side by side: show or hide", () => readings.side()),
-      ...readings.list.slice(0, 9).map((one, k) => key(`ctrl+${k + 1}`, `${one.name}'s marks on the image`, () => readings.toggle(one))),
-      key("?", "This list", () => { bench.keys.help(); }),
+      key("a", "Annotators' marks on the image: show or hide", () => annotations.all()),
+      key("w", "Side by side: show or hide", () => annotations.side()),
+      ...annotations.list.slice(0, 9).map((one, k) => key(`ctrl+${k + 1}`, `${one.name}'s marks on the image`, () => annotations.toggle(one))),
+      key("?", "Keyboard shortcuts", () => { workspace.keys.help(); }),
     ] };
-    bench.keys = new Keys([bench.protocolKeys((name) => focusQuestion(bench.panel, name)), judging, ...bench.groups()]);
-    document.addEventListener("keyup", this.lift = (event) => { if (event.key === " ") bench.editor.pointer.space = false; });
+    workspace.keys = new Keys([workspace.protocolKeys((name) => focusQuestion(workspace.panel, name)), judging, ...workspace.groups()]);
+    document.addEventListener("keyup", this.lift = (event) => { if (event.key === " ") workspace.editor.pointer.space = false; });
   }
 
-  /** The final word; then the next image that waits. */
+  /** Save the consensus as final; then open the next image. */
   async settle() {
-    const { answers, ungradable: cannot } = this.bench.editor.marks.state;
+    const { answers, ungradable: cannot } = this.workspace.editor.marks.state;
     const missing = cannot ? null : this.protocol.questions.find((one) => one.required && answers[one.name] === undefined);
     if (missing) {
-      const hint = h("div", { class: "banner", role: "alert" }, `Decide first: ${missing.title}.`);
-      this.bench.above.append(hint);
+      const hint = h("div", { class: "banner", role: "alert" }, `Please answer first: ${missing.title}.`);
+      this.workspace.above.append(hint);
       setTimeout(() => hint.remove(), 6000);
-      return focusQuestion(this.bench.panel, missing.name);
+      return focusQuestion(this.workspace.panel, missing.name);
     }
     this.button.disabled = true;
-    const good = await this.keeper.done();
+    const good = await this.autosave.done();
     this.button.disabled = false;
     if (!good) {
-      this.bench.object(this.keeper.objection);
+      this.workspace.object(this.autosave.objection);
       return this.#state();
     }
     const next = this.waiting.find((one) => one.item > this.item) ?? this.waiting.find((one) => one.item !== this.item);
@@ -144,9 +144,9 @@ export class ConsensusPage {
   close() {
     delete document.body.dataset.ready;
     document.removeEventListener("keyup", this.lift);
-    this.keeper?.close();
-    this.readings?.close();
-    this.bench?.close();
-    this.keeper = this.readings = this.bench = null;
+    this.autosave?.close();
+    this.annotations?.close();
+    this.workspace?.close();
+    this.autosave = this.annotations = this.workspace = null;
   }
 }

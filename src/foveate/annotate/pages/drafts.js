@@ -1,6 +1,6 @@
-// What a model drafted: drawn as drafts, taken over, corrected or turned down one by one; never saved by itself.
+// Drafts of a model: shown as drafts, accepted, corrected or rejected one by one; never saved automatically.
 
-import { h, put } from "./dom.js";
+import { h, put } from "../../web/pages/dom.js";
 import { paintBox, paintRegions, paintShapes } from "./paint.js";
 import { Layer } from "./brush.js";
 import { outlines } from "./regions.js";
@@ -23,14 +23,14 @@ export class Drafts {
     editor.extra.push((context, view) => this.#paint(context, view));
   }
 
-  /** Shapes that nothing was decided about yet. */
+  /** Shapes without a decision. */
   get open() {
     const { shapes, painted, rejected } = this.editor.marks.state;
     const gone = new Set([...rejected, ...shapes.map((one) => one.draft), ...Object.values(painted).map((one) => one.draft)]);
     return this.drafts.shapes.filter((shape) => !gone.has(shape.id));
   }
 
-  /** Answers that nothing was decided about yet: {question: answer}. */
+  /** Answers without a decision: {question: answer}. */
   get answers() {
     const { answers, rejected } = this.editor.marks.state;
     return Object.fromEntries(Object.entries(this.drafts.answers).filter(([name]) => answers[name] === undefined && !rejected.includes(`answer:${name}`)));
@@ -47,7 +47,7 @@ export class Drafts {
     this.editor.turn("drafting", true);
   }
 
-  /** Take a draft over as a mark of one's own. */
+  /** Accept a draft as a mark of one's own. */
   accept(shape = this.now) {
     const { editor } = this;
     if (!shape || !editor.mayDraw) return false;
@@ -58,7 +58,7 @@ export class Drafts {
     return true;
   }
 
-  // one regions mark a finding: what is there already takes the draft's in
+  // a finding has one regions mark: the draft's regions are added to it
   #acceptRegions(shape) {
     const { marks } = this.editor;
     const mine = marks.state.shapes.find((one) => one.kind === "regions" && one.label === shape.label && !one.doubtful);
@@ -66,7 +66,7 @@ export class Drafts {
     else marks.add({ ...shape, id: fresh(), draft: shape.id });
   }
 
-  /** Take it over and choose it, to be corrected. */
+  /** Accept it and select it, to be corrected. */
   correct() {
     const shape = this.now;
     if (!this.accept(shape) || shape.kind === "brush" || shape.kind === "regions") return;
@@ -117,7 +117,7 @@ export class Drafts {
     return this.boxes.get(shape.id);
   }
 
-  /** The panel: how many are left, and what to do with the one that is lit. */
+  /** The panel: how many are left, and the buttons for the selected one. */
   panel() {
     const text = h("p", { class: "note", "aria-live": "polite" });
     const button = (name, key, run) => h("button", { type: "button", on: { click: run } }, name, h("kbd", {}, key));
@@ -126,13 +126,13 @@ export class Drafts {
     const all = h("div", { class: "row wrap" },
       h("button", { type: "button", class: "quiet", on: { click: () => this.acceptAll() } }, "Accept all"),
       h("button", { type: "button", class: "quiet", on: { click: () => this.rejectAll() } }, "Reject all"),
-      h("button", { type: "button", class: "quiet", "aria-label": "Draft before", on: { click: () => this.step(-1) } }, "‹"),
+      h("button", { type: "button", class: "quiet", "aria-label": "Previous draft", on: { click: () => this.step(-1) } }, "‹"),
       h("button", { type: "button", class: "quiet", "aria-label": "Next draft", on: { click: () => this.step(1) } }, "›"));
     const update = () => {
       const { open } = this;
       one.hidden = all.hidden = !open.length || !this.editor.mayDraw;
       const title = (label) => this.editor.protocol.findings.find((finding) => finding.name === label)?.title ?? label;
-      put(text, open.length ? `${open.length} left to decide; lit: ${title(this.now.label)}.` : "Every draft is decided.");
+      put(text, open.length ? `${open.length} left to decide; selected: ${title(this.now.label)}.` : "All drafts are decided.");
     };
     this.editor.addEventListener("change", update);
     this.editor.addEventListener("chosen", update);
@@ -140,7 +140,7 @@ export class Drafts {
     return h("section", { class: "drafts" }, h("header", {}, h("h2", {}, "Drafts"), h("span", { class: "note" }, `by ${this.drafts.run}`)), text, one, all);
   }
 
-  /** Beside a question: the answer drafted for it. */
+  /** The answer that was drafted for a question, shown with it. */
   answer(name) {
     if (this.drafts.answers[name] === undefined) return null;
     const value = this.drafts.answers[name];

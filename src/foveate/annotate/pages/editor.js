@@ -1,10 +1,10 @@
-// One image being marked: the view, the marks, the chosen finding and tool, what is selected. Panels and keys call it;
-// it says "change" when the marks changed and "chosen" when anything else a panel shows did.
+// One image being marked: the view, the marks, the chosen finding and tool, the selection. Panels and keys call it; its
+// event "change" means that the marks changed, "chosen" that anything else a panel shows changed.
 
-import { KeyHand } from "./keyhand.js";
+import { KeyboardPointer } from "./keyboard_pointer.js";
 import { paintHandles, paintShapes } from "./paint.js";
 import { Places } from "./places.js";
-import { Pointer } from "./pointer.js";
+import { Pointer } from "../../web/pages/pointer.js";
 import { fresh, inserted, middle, moved, scaled, turned, without } from "./shapes.js";
 import { Brush } from "./tools/brush.js";
 import { Ellipse, Point, Polygon } from "./tools/draw.js";
@@ -29,16 +29,16 @@ export class Editor extends EventTarget {
     this.selection = new Set();
     this.corner = null;
     this.shown = null; // shapes while they are moved
-    this.extra = []; // painters of others: drafts, comments, other readers
+    this.extra = []; // painters of others: drafts, comments, other annotators
     this.places = new Places(this);
-    this.hand = new KeyHand(this);
+    this.keyboardPointer = new KeyboardPointer(this);
     const landmarks = new Landmarks(this);
     this.tools = [
       new Select(this), new Hand(this), new Ellipse(this), new Polygon(this), new Brush(this, { value: 1 }),
       new Brush(this, { value: 0 }), new Point(this), new RegionsTool(this, landmarks), landmarks, new Ruler(this), new Pin(this),
     ];
     this.tool = this.#fitting();
-    const guard = (act) => (told) => this.allowed(this.tool) && this.tool[act]?.(told);
+    const guard = (act) => (event) => this.allowed(this.tool) && this.tool[act]?.(event);
     this.pointer = new Pointer(view, {
       down: guard("down"), move: guard("move"), up: guard("up"), hover: guard("hover"), cancel: () => this.tool.cancel(),
     });
@@ -72,7 +72,7 @@ export class Editor extends EventTarget {
     return this.tools.find((tool) => tool.mark && this.takes(tool.mark)) ?? this.tools[0];
   }
 
-  #say() {
+  #notify() {
     this.view.repaint();
     this.dispatchEvent(new Event("chosen"));
   }
@@ -100,7 +100,7 @@ export class Editor extends EventTarget {
     this.tool = tool;
     if (tool.name !== "select") this.selection.clear();
     this.#cursor();
-    this.#say();
+    this.#notify();
   }
 
   pick(label) {
@@ -112,7 +112,7 @@ export class Editor extends EventTarget {
     this.finding = label;
     if (this.tool.mark && !this.takes(this.tool.mark)) this.use(this.#fitting().name);
     this.#cursor();
-    this.#say();
+    this.#notify();
   }
 
   choose(ids) {
@@ -120,7 +120,7 @@ export class Editor extends EventTarget {
     this.corner = null;
     const [only] = this.chosen();
     if (only && this.selection.size === 1) this.finding = only.label;
-    this.#say();
+    this.#notify();
   }
 
   /** The selected shapes, in the order they were drawn. */
@@ -142,13 +142,13 @@ export class Editor extends EventTarget {
 
   layer(label, change) {
     Object.assign(this.layers.get(label), change);
-    this.#say();
+    this.#notify();
   }
 
   turn(field, value) {
     this[field] = value;
     this.#cursor();
-    this.#say();
+    this.#notify();
   }
 
   // -- marks ----------------------------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ export class Editor extends EventTarget {
     const one = { id: fresh(), label: this.finding, doubtful: this.doubtful, draft: null, ...shape };
     this.marks.add(one);
     this.selection = new Set([one.id]);
-    this.#say();
+    this.#notify();
   }
 
   /** Shapes shown in place of theirs while they are moved; null to stop. */
@@ -240,8 +240,8 @@ export class Editor extends EventTarget {
     this.view.repaint();
   }
 
-  /** What is said outright of a finding: present, absent, unsure, or null for what its marks say. */
-  say(label, state) {
+  /** Choose the state of a finding: present, absent, unsure, or null for what follows from its marks. */
+  setState(label, state) {
     this.marks.change(({ findings, shapes }) => {
       const { [label]: _, ...rest } = findings;
       return { findings: state ? { ...rest, [label]: state } : rest, shapes };
@@ -263,15 +263,15 @@ export class Editor extends EventTarget {
       if (one && this.seen(one.label)) paintHandles(context, view, one, this.corner);
     }
     this.tool.paint?.(context, view);
-    this.hand.paint(context);
+    this.keyboardPointer.paint(context);
   }
 
-  /** Leave what is under way, else the selection, else the keyboard's pointer. */
+  /** Cancel the current action, else clear the selection, else hide the keyboard's pointer. */
   escape() {
-    if (this.hand.pressed) this.hand.pressed = false;
+    if (this.keyboardPointer.pressed) this.keyboardPointer.pressed = false;
     else if (this.tool.corners?.length || this.tool.drawn) this.tool.cancel();
     else if (this.selection.size) return this.choose([]);
-    else this.hand.at = null;
+    else this.keyboardPointer.at = null;
     this.tool.cancel();
     return this.view.repaint();
   }

@@ -1,4 +1,4 @@
-// Everything one reader says of one image, with undo and redo without limit.
+// All marks of one annotator on one image, with undo and redo without limit.
 //
 // The state is never changed in place: a change makes a new one and keeps the old, so undoing is going back to it.
 // Painted layers are changed in place; a change keeps what it flipped in them (brush.js).
@@ -8,7 +8,7 @@ import { fresh } from "./shapes.js";
 
 const EMPTY = { answers: {}, findings: {}, shapes: [], disc: null, fovea: null, comments: [], ungradable: null, rejected: [] };
 
-/** Key of a painted layer: one a label, another where it is doubtful. */
+/** Key of a painted layer: one per label, another for doubtful pixels. */
 export const layerKey = (label, doubtful) => `${label}${doubtful ? " ?" : ""}`;
 
 export class Marks extends EventTarget {
@@ -56,7 +56,7 @@ export class Marks extends EventTarget {
     this.state = after;
     this.past.push({ before, after, flips });
     this.future = [];
-    this.#say();
+    this.#notify();
   }
 
   /** Paint on a layer with paint(layer) and keep it as one change. */
@@ -117,7 +117,7 @@ export class Marks extends EventTarget {
     for (const [layer, flipped] of step.flips) layer.toggle(flipped);
     this.state = step.before;
     this.future.push(step);
-    this.#say();
+    this.#notify();
     return true;
   }
 
@@ -127,11 +127,11 @@ export class Marks extends EventTarget {
     for (const [layer, flipped] of step.flips) layer.toggle(flipped);
     this.state = step.after;
     this.past.push(step);
-    this.#say();
+    this.#notify();
     return true;
   }
 
-  #say() {
+  #notify() {
     this.revision += 1;
     this.dispatchEvent(new Event("change"));
   }
@@ -166,7 +166,7 @@ export class Marks extends EventTarget {
   }
 }
 
-/** That a finding is absent or unsure gives way to a mark of it. */
+/** A mark replaces the chosen states absent and unsure. */
 function marked(findings, label) {
   if (!["absent", "unsure"].includes(findings[label])) return findings;
   const { [label]: _, ...rest } = findings;

@@ -148,7 +148,7 @@ export function paintLandmarks(context, view, { disc, fovea, assumed }, chosen) 
   }
 }
 
-/** A ring about a place that something is said of. */
+/** A ring around a place that a message is about. */
 export function paintRing(context, view, at) {
   const path = new Path2D();
   path.arc(...view.toScreen(at), 18, 0, 2 * Math.PI);

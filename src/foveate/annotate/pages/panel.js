@@ -1,19 +1,19 @@
-// The protocol beside the image: findings with their layers, questions, ungradable, comments. Each part is built once
-// and brought up to date when the marks or the choice change, so that focus stays where it is.
+// The protocol next to the image: findings with their layers, questions, ungradable, comments. Each part is built once
+// and updated when the marks or the choice change, so that the focus stays where it is.
 
-import { h, put, words } from "./dom.js";
+import { h, put, words } from "../../web/pages/dom.js";
 import { NAMES } from "./regions.js";
 
 const kbd = (key) => (key ? h("kbd", {}, key.toUpperCase()) : null);
 
-/** Call update now and whenever the editor says that something changed. */
+/** Call update now and after every change in the editor. */
 function live(editor, update) {
   editor.addEventListener("change", update);
   editor.addEventListener("chosen", update);
   update();
 }
 
-/** Findings: which one is being marked, what was said of it, whether its marks are seen and how strongly. */
+/** Findings: the chosen one, its state, whether its marks are shown and how strongly. */
 export function findings(editor) {
   const { protocol } = editor;
   const rows = protocol.findings.map((finding) => row(editor, finding));
@@ -36,11 +36,11 @@ function row(editor, finding) {
     on: { click: () => editor.layer(name, { seen: !editor.layers.get(name).seen }) } });
   const strength = h("input", { type: "range", min: 0.05, max: 1, step: 0.05, "aria-label": `Opacity of ${title}`,
     on: { input: () => editor.layer(name, { opacity: Number(strength.value) }) } });
-  const said = ["present", "absent", "unsure"].map((state) => h("button", {
-    type: "button", "data-state": state, on: { click: () => editor.say(name, editor.marks.state.findings[name] === state ? null : state) },
+  const states = ["present", "absent", "unsure"].map((state) => h("button", {
+    type: "button", "data-state": state, on: { click: () => editor.setState(name, editor.marks.state.findings[name] === state ? null : state) },
   }, state));
   const more = h("div", { class: "more" },
-    h("div", { class: "said", role: "group", "aria-label": `${title} is` }, said),
+    h("div", { class: "states", role: "group", "aria-label": `${title} is` }, states),
     h("label", { class: "slide" }, h("span", {}, "Opacity"), strength));
   const element = h("div", { class: "finding-row", "data-finding": name }, h("div", { class: "line" }, choose, eye), more);
   live(editor, () => {
@@ -50,7 +50,7 @@ function row(editor, finding) {
     element.classList.toggle("chosen", chosen);
     choose.setAttribute("aria-pressed", String(chosen));
     count.textContent = [marked || "", state ?? ""].filter(Boolean).join(" · ");
-    for (const button of said) {
+    for (const button of states) {
       button.disabled = !editor.mayDraw || (button.dataset.state === "absent" && marked > 0);
       button.setAttribute("aria-pressed", String(state === button.dataset.state));
     }
@@ -63,14 +63,14 @@ function row(editor, finding) {
   return element;
 }
 
-/** The eight regions of the chosen finding, for those who would rather tick than press on the image. */
+/** The eight regions of the chosen finding as checkboxes, as an alternative to clicks on the image. */
 function regionList(editor) {
   const boxes = NAMES.map((name, k) => {
     const input = h("input", { type: "checkbox", on: { change: () => editor.places.toggle(name) } });
     return { name, input, label: h("label", { class: "tick" }, input, h("span", {}, name), h("kbd", {}, `⇧${k + 1}`)) };
   });
   const element = h("fieldset", { class: "regions" }, h("legend", {}, "Regions"), boxes.map((box) => box.label));
-  const note = h("p", { class: "note" }, "Where is the disc? Choose the tool “Disc and fovea” (D) and press on its centre.");
+  const note = h("p", { class: "note" }, "The position of the disc is not known. Choose the tool “Disc and fovea” (D) and click its centre.");
   const whole = h("div", {}, note, element);
   live(editor, () => {
     const finding = editor.protocol.findings.find((one) => one.name === editor.finding);
@@ -86,8 +86,8 @@ function regionList(editor) {
   return whole;
 }
 
-/** One question: its answers as radio buttons; beside it may stand what a model drafted or readers answered. */
-export function question(editor, asked, beside = null) {
+/** One question: its answers as radio buttons; below them a model's draft or the annotators' answers, if given. */
+export function question(editor, asked, below = null) {
   const { name, title, answers, titles, key, required } = asked;
   const inputs = answers.map((answer, k) => {
     const input = h("input", { type: "radio", name: `q-${name}`, value: answer, on: { change: () => answered(editor, name, answer) } });
@@ -96,7 +96,7 @@ export function question(editor, asked, beside = null) {
   });
   const clear = h("button", { type: "button", class: "quiet", on: { click: () => answered(editor, name, null) } }, "Clear");
   const element = h("fieldset", { class: "question", "data-question": name },
-    h("legend", {}, title ?? words(name), !required && h("span", { class: "optional" }, " optional"), kbd(key)), inputs.map((one) => one.label), clear, beside);
+    h("legend", {}, title ?? words(name), !required && h("span", { class: "optional" }, " optional"), kbd(key)), inputs.map((one) => one.label), clear, below);
   element.addEventListener("keydown", (event) => {
     // a digit chooses the answer of that name, else the one at that place
     const by = answers.includes(event.key) ? answers.indexOf(event.key) : /^[1-9]$/.test(event.key) ? Number(event.key) - 1 : -1;
@@ -124,7 +124,7 @@ export function answered(editor, name, answer) {
   });
 }
 
-/** Put the focus on a question's chosen answer, or its first. */
+/** Focus a question's chosen answer, or its first. */
 export function focusQuestion(root, name) {
   const inputs = [...root.querySelectorAll(`[data-question="${CSS.escape(name)}"] input`)];
   (inputs.find((input) => input.checked) ?? inputs[0])?.focus();
@@ -136,7 +136,7 @@ export function ungradable(editor) {
     const input = h("input", { type: "checkbox", on: { change: () => keep() } });
     return { reason, input, label: h("label", { class: "tick" }, input, reason) };
   });
-  const text = h("input", { type: "text", placeholder: "In other words (optional)", "aria-label": "Why, in other words", maxlength: 4000, on: { change: () => keep() } });
+  const text = h("input", { type: "text", placeholder: "Other reason (optional)", "aria-label": "Other reason", maxlength: 4000, on: { change: () => keep() } });
   const whole = h("input", { type: "checkbox", class: "ungradable", on: { change: () => editor.marks.change(() => ({ ungradable: whole.checked ? { reasons: [], text: "" } : null })) } });
   const keep = () => editor.marks.change(() => ({
     ungradable: { reasons: reasons.filter((one) => one.input.checked).map((one) => one.reason), text: text.value },

@@ -1,24 +1,24 @@
 // Disc and fovea of the image being marked, the regions that follow from them, and which regions are marked.
 
 import { paintLandmarks, paintRegions } from "./paint.js";
-import { outlines, region, sought } from "./regions.js";
+import { outlines, region, assumedFovea } from "./regions.js";
 import { fresh } from "./shapes.js";
 
 export class Places {
   constructor(editor) {
     this.editor = editor;
     this.chosen = null; // "disc" or "fovea": the one that keys move
-    this.dragged = null; // where they are while they are pulled
+    this.dragged = null; // their positions while they are dragged
     this.under = null; // the region that is pointed at
     this.outlined = true; // the regions are shown
   }
 
-  /** Disc and fovea as they are now: pulled, put by the reader, or known of the image. */
+  /** Disc and fovea as they are now: dragged, placed by the annotator, or known of the image. */
   get landmarks() {
     const { marks: { state }, image } = this.editor;
     const disc = this.dragged?.disc ?? state.disc ?? image.disc ?? null;
     const known = this.dragged?.fovea ?? state.fovea ?? image.fovea ?? null;
-    return { disc, fovea: known ?? (disc && sought(image, disc)), assumed: !known };
+    return { disc, fovea: known ?? (disc && assumedFovea(image, disc)), assumed: !known };
   }
 
   // -- regions --------------------------------------------------------------------------------------------------------
@@ -29,7 +29,7 @@ export class Places {
     return disc && view.inside(at) ? region(disc, fovea, image.laterality, at) : null;
   }
 
-  /** Mark a region for the chosen finding, or take it back. */
+  /** Mark a region for the chosen finding, or remove the mark. */
   toggle(name) {
     const { marks, finding: label, doubtful, mayDraw } = this.editor;
     if (!name || !mayDraw || !this.editor.takes("regions")) return;

@@ -2,7 +2,7 @@
 //
 // A set of marks has at most one save under way, whose body never changes, and the latest marks behind it. A save
 // that may or may not have reached the server is sent again under the same name, so that it counts once; what was
-// drawn since goes out as the next one. A stale save is never repeated by itself: the page is told.
+// drawn since goes out as the next one. A stale save is never repeated automatically: the page asks.
 
 const STORE = "saves";
 
@@ -16,7 +16,7 @@ function database() {
 }
 
 export class Queue extends EventTarget {
-  /** owner: "room/user", so that nobody sends another's saves from a shared computer. */
+  /** owner: "project/user", so that nobody sends another's saves from a shared computer. */
   constructor(api, owner) {
     super();
     this.api = api;
@@ -48,7 +48,7 @@ export class Queue extends EventTarget {
   /** A set has changed and will be put in a moment: it is not saved. */
   soon(path) {
     this.coming.add(path);
-    this.#say();
+    this.#notify();
   }
 
   /** What is kept of a set and not yet on the server: {version, marks, state}; null if nothing. */
@@ -62,7 +62,7 @@ export class Queue extends EventTarget {
   /** Keep the latest marks of a set and send them: {version, state, marks, seconds since the last call}. */
   async put(path, { version, state, marks, seconds }) {
     const entry = this.entries.get(path) ?? { key: `${this.owner} ${path}`, owner: this.owner, path, version, sending: null };
-    // refused by a rule (not stale): what is wrong may be mended now, so it is tried again
+    // refused by a rule (not stale): the cause may be corrected now, so it is tried again
     if (entry.refused && entry.refused.code !== "stale") {
       seconds += entry.sending?.seconds ?? 0;
       Object.assign(entry, { refused: null, sending: null });
@@ -71,7 +71,7 @@ export class Queue extends EventTarget {
     this.entries.set(path, entry);
     this.coming.delete(path);
     await this.#write(entry);
-    this.#say();
+    this.#notify();
     this.hurry();
   }
 
@@ -85,13 +85,13 @@ export class Queue extends EventTarget {
     this.hurry();
   }
 
-  /** After a stale save was shown: let mine go. */
+  /** After a stale save was shown: discard mine. */
   async drop(path) {
     const entry = this.entries.get(path);
     this.entries.delete(path);
     this.coming.delete(path);
     if (entry) await this.#erase(entry);
-    this.#say();
+    this.#notify();
   }
 
   /** Send now instead of waiting for the next try. */
@@ -129,7 +129,7 @@ export class Queue extends EventTarget {
     } else if ([...this.entries.values()].some((entry) => !entry.refused && (entry.sending || entry.next))) {
       this.#run();
     }
-    this.#say();
+    this.#notify();
   }
 
   // true: go on; false: the server is away or wants a login, try later
@@ -144,14 +144,14 @@ export class Queue extends EventTarget {
       const saved = await this.api.call("PUT", entry.path, sending);
       [this.trouble, this.wait, this.retried] = [null, 0, false];
       Object.assign(entry, { version: saved.version, sending: null });
-      // told before anything is waited for: what is put meanwhile must start from this version
+      // announced before anything is awaited: what is put meanwhile must start from this version
       this.dispatchEvent(new CustomEvent("saved", { detail: { path: entry.path, ...saved } }));
       if (entry.next) await this.#write(entry);
       else if (this.entries.get(entry.path) === entry) {
         this.entries.delete(entry.path);
         await this.#erase(entry);
       }
-      this.#say();
+      this.#notify();
       return true;
     } catch (error) {
       if (error.status === undefined || error.status === 429 || error.status >= 500) {
@@ -162,7 +162,7 @@ export class Queue extends EventTarget {
           this.retried = true;
           return true;
         }
-        this.trouble = { code: "login", message: "Log in again: your marks wait in this browser." };
+        this.trouble = { code: "login", message: "Please log in again. Your marks are kept in this browser." };
       } else {
         this.trouble = null;
         entry.refused = { code: error.code, message: error.message, current: error.body.current ?? null, at: error.body.at ?? null };
@@ -170,12 +170,12 @@ export class Queue extends EventTarget {
         this.dispatchEvent(new CustomEvent("refused", { detail: { path: entry.path, ...entry.refused } }));
         return true;
       }
-      this.#say();
+      this.#notify();
       return false;
     }
   }
 
-  #say() {
+  #notify() {
     this.dispatchEvent(new Event("change"));
   }
 
@@ -189,7 +189,7 @@ export class Queue extends EventTarget {
       deal.oncomplete = () => resolve(asked.result);
       deal.onerror = deal.onabort = () => reject(deal.error);
     }).catch((error) => {
-      this.trouble = { code: "browser", message: `This browser cannot keep marks (${error?.name}): stay on this page until they are saved.` };
+      this.trouble = { code: "browser", message: `This browser cannot store marks (${error?.name}). Keep this page open until they are saved.` };
       return [];
     });
   }

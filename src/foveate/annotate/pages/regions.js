@@ -13,7 +13,7 @@ const BELOW = (6 * Math.PI) / 180;
 const FAR = 1e4;
 
 /** Where the fovea is taken to be when it is not known. */
-export function sought({ cols, laterality }, disc) {
+export function assumedFovea({ cols, laterality }, disc) {
   const away = AWAY * cols;
   const side = { OD: -1, OS: 1 }[laterality] ?? (disc[1] < (cols - 1) / 2 ? 1 : -1);
   return [disc[0] + away * Math.sin(BELOW), disc[1] + side * away * Math.cos(BELOW)];

@@ -1,6 +1,6 @@
-// The B-scans of a volume: a slider over them, and where the one on the screen lies on the image from above.
+// The B-scans of a volume: a slider, and the position of the shown one on the en-face image.
 
-import { h } from "./dom.js";
+import { h } from "../../web/pages/dom.js";
 
 /** image: as the server gives it, part of a volume; go(item): show another scan. */
 export function volume(image, go) {
@@ -17,8 +17,8 @@ export function volume(image, go) {
   let map = null;
   if (enface) {
     const line = h("div", { class: "line", style: { top: `${(100 * (place + 0.5)) / scans.length}%` } });
-    const picture = h("img", { src: `/api/items/${image.item}/enface`, alt: "The volume from above", draggable: "false" });
-    map = h("div", { class: "enface", title: "Press to go to a B-scan", on: { click: (event) => {
+    const picture = h("img", { src: `/api/items/${image.item}/enface`, alt: "En-face image of the volume", draggable: "false" });
+    map = h("div", { class: "enface", title: "Click to go to a B-scan", on: { click: (event) => {
       const box = map.getBoundingClientRect();
       to(Math.floor(((event.clientY - box.top) / box.height) * scans.length));
     } } }, picture, line);

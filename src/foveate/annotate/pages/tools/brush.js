@@ -1,4 +1,4 @@
-// The tools that paint and wipe; a stroke is one change, however long.
+// The tools that paint and erase; a stroke is one change, however long.
 
 import { radius } from "../brush.js";
 
@@ -28,8 +28,8 @@ export class Brush {
     this.editor.view.repaint();
   }
 
-  hover(told) {
-    this.hovered = told?.at ?? null;
+  hover(event) {
+    this.hovered = event?.at ?? null;
     this.editor.view.repaint();
   }
 

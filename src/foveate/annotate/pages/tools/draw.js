@@ -75,8 +75,8 @@ export class Polygon {
     this.editor.view.repaint();
   }
 
-  hover(told) {
-    this.next = told?.at ?? null;
+  hover(event) {
+    this.next = event?.at ?? null;
     if (this.corners.length) this.editor.view.repaint();
   }
 

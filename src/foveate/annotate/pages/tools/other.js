@@ -1,7 +1,7 @@
-// Tools that leave the marks as they are: ruler, hand, the place of a comment.
+// Tools that do not change the marks: ruler, hand, the place of a comment.
 
 import { paintRuler } from "../paint.js";
-import { measured } from "../ruler.js";
+import { measured } from "../../../web/pages/ruler.js";
 import { far } from "../shapes.js";
 
 export class Ruler {

@@ -2,7 +2,7 @@
 
 import { far } from "../shapes.js";
 
-/** Disc and fovea are pulled; where they are not known, one press sets the disc and the next the fovea. */
+/** Disc and fovea are dragged; if they are not known, one click sets the disc and the next the fovea. */
 export class Landmarks {
   constructor(editor) {
     Object.assign(this, { editor, name: "landmarks", title: "Disc and fovea", key: "d", cursor: "crosshair" });
@@ -36,32 +36,32 @@ export class Landmarks {
   }
 }
 
-/** A press on a region marks it for the chosen finding, another takes it back; disc and fovea can be pulled here too. */
+/** A click on a region marks it for the chosen finding, another removes the mark; disc and fovea can be dragged too. */
 export class RegionsTool {
   constructor(editor, landmarks) {
     Object.assign(this, { editor, landmarks, name: "regions", title: "Regions", key: "r", cursor: "pointer", mark: "regions" });
   }
 
-  down(told) {
-    if (Landmarks.under(this.editor, told.screen) || !this.editor.places.landmarks.disc) {
+  down(event) {
+    if (Landmarks.under(this.editor, event.screen) || !this.editor.places.landmarks.disc) {
       this.pulling = true;
-      this.landmarks.down(told);
-    } else this.editor.places.toggle(this.editor.places.regionAt(told.at));
+      this.landmarks.down(event);
+    } else this.editor.places.toggle(this.editor.places.regionAt(event.at));
   }
 
-  move(told) {
-    if (this.pulling) this.landmarks.move(told);
+  move(event) {
+    if (this.pulling) this.landmarks.move(event);
   }
 
-  hover(told) {
-    const under = told ? this.editor.places.regionAt(told.at) : null;
+  hover(event) {
+    const under = event ? this.editor.places.regionAt(event.at) : null;
     if (under === this.editor.places.under) return;
     this.editor.places.under = under;
     this.editor.view.repaint();
   }
 
-  up(told) {
-    if (this.pulling) this.landmarks.up(told);
+  up(event) {
+    if (this.pulling) this.landmarks.up(event);
     this.pulling = false;
   }
 

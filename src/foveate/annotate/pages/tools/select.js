@@ -5,7 +5,7 @@ import { area, contains, edge, far, handles, inserted, moved, pulled } from "../
 const CLOSE = 9; // screen pixels within which a handle is taken
 const DRAG = 4; // screen pixels from which a press is a drag
 
-/** Choose, move, turn, size; corners are pulled, put in on an edge, taken out with Alt. */
+/** Select, move, rotate, resize; corners are dragged, added on an edge, removed with Alt. */
 export class Select {
   constructor(editor) {
     Object.assign(this, { editor, name: "select", title: "Select and move", key: "v", cursor: "default" });

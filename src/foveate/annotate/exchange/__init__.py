@@ -1,0 +1,1 @@
+"""Annotations in and out: manifests, Label Studio, COCO, and predictions as drafts."""

@@ -1,0 +1,1 @@
+"""The addresses of an annotation project, by who uses them."""

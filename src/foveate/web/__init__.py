@@ -1,0 +1,1 @@
+"""Accounts, sessions, limits and error answers for a server, and the browser modules that all pages share."""
