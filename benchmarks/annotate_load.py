@@ -1,10 +1,10 @@
-"""Load on the annotation project: readers save while its server is killed; what was acknowledged must be there.
+"""Load on an annotation project: annotators save while its server is killed; all acknowledged saves must be there.
 
-    python benchmarks/annotate_load.py [--readers 20] [--saves 500] [--kills 2] [--only sqlite|postgres]
+    python benchmarks/annotate_load.py [--annotators 20] [--saves 500] [--kills 2] [--only sqlite|postgres]
 
-On this machine alone (loopback), with SQLite and with a PostgreSQL of its own. A reader saves as a page does: each save
-has a key, what is not acknowledged is sent again as it was, and a new version follows only on an acknowledged one.
-Prints saves a second and the time of a save (median, 95th percentile) of the calm between kills, and counts what is
+On this machine alone (loopback), with SQLite and with a PostgreSQL of its own. An annotator saves as a page does: each
+save has a key, what is not acknowledged is sent again as it was, and a new version follows only on an acknowledged one.
+Prints saves per second and the time of a save (median, 95th percentile) of the calm between kills, and counts what is
 lost, which must be nothing: exit code 1 otherwise.
 """
 
@@ -37,7 +37,7 @@ from foveate.web import accounts, sessions
 START = "import sys; from foveate.cli.main import main; sys.argv = ['foveate', 'annotate', *sys.argv[1:]]; main()"
 SCRIPT = Path(__file__).parent.parent / ".ci" / "postgres"
 PROTOCOL = """name = "load"
-annotators = {readers}
+annotators = {annotators}
 [[findings]]
 name = "haemorrhage"
 marks = ["ellipse", "brush"]
@@ -46,7 +46,7 @@ at_least = 1
 """
 IMAGES = 5
 READY = 0.5
-"""Seconds after a start that still belong to it: a save that waited for the server tells nothing of the server."""
+"""Seconds after a start that still belong to it: a save that waited for the server does not measure the server."""
 
 
 @dataclass
@@ -84,8 +84,8 @@ class Server:
 
 
 @dataclass
-class FindingTruth:
-    """What the readers were told: acknowledged saves, and begin and end of each."""
+class Acknowledged:
+    """Acknowledged saves, and begin and end of each."""
 
     keys: list[tuple[str, int]] = field(default_factory=list)
     times: list[tuple[float, float]] = field(default_factory=list)
@@ -102,8 +102,8 @@ def marks(rng: random.Random, count: int) -> dict[str, object]:
     return {"shapes": [*shapes, {"id": "b", "label": "haemorrhage", "kind": "brush", "runs": runs}]}
 
 
-def read(server: Server, cookies: dict[str, str], who: accounts.Who, saves: int, told: FindingTruth) -> None:
-    """One reader's day."""
+def read(server: Server, cookies: dict[str, str], who: accounts.Who, saves: int, told: Acknowledged) -> None:
+    """One annotator's day."""
     rng = random.Random(who.name)
     with httpx.Client(cookies=cookies, headers={"x-csrf-token": who.csrf}, timeout=60) as client:
 
@@ -133,21 +133,21 @@ def read(server: Server, cookies: dict[str, str], who: accounts.Who, saves: int,
             told.keys.append((key, versions[item]))
 
 
-def load(folder: Path, *, database: str | None, readers: int, saves: int, kills: int) -> int:
+def load(folder: Path, *, database: str | None, annotators: int, saves: int, kills: int) -> int:
     """Run the load on one database; returns acknowledged saves that are lost."""
     rows = synthetic.write("fundus", folder / "images", n=IMAGES, size=256)
-    (folder / "p.toml").write_text(PROTOCOL.format(readers=readers))
+    (folder / "p.toml").write_text(PROTOCOL.format(annotators=annotators))
     manifest = Manifest(synthetic.SCHEMAS["fundus"], tuple(rows), folder / "images")
     project, _ = new_project(manifest, protocol=folder / "p.toml", out=folder / "project", database=database)
     with project.store.write() as db:
         people = [
             sessions.log_in(db, accounts.create(db, f"r{i}", roles=["annotator"], known=ROLES, password=None))
-            for i in range(readers)
+            for i in range(annotators)
         ]
     project.store.close()
     server = Server(folder / "project")
     server.start()
-    told = [FindingTruth() for _ in people]
+    told = [Acknowledged() for _ in people]
     threads = [
         threading.Thread(target=read, args=(server, {cookie_of(project): token}, who, saves, one))
         for (token, who), one in zip(people, told, strict=True)
@@ -157,7 +157,7 @@ def load(folder: Path, *, database: str | None, readers: int, saves: int, kills:
         thread.start()
     down: list[tuple[float, float]] = []
     for turn in range(kills):
-        while sum(len(one.keys) for one in told) < (turn + 1) * readers * saves // (kills + 1):
+        while sum(len(one.keys) for one in told) < (turn + 1) * annotators * saves // (kills + 1):
             time.sleep(0.01)
         at = time.perf_counter()
         server.kill()
@@ -181,7 +181,7 @@ def load(folder: Path, *, database: str | None, readers: int, saves: int, kills:
     ]
     quiet = took - sum(until - since for since, until in down)
     print(
-        f"{'postgres' if database else 'sqlite':<9} {readers} readers x {saves} saves, killed {kills} times: "
+        f"{'postgres' if database else 'sqlite':<9} {annotators} annotators x {saves} saves, killed {kills} times: "
         f"{lost} of {len(acknowledged)} acknowledged saves lost, {len(kept) - len(acknowledged)} kept twice; "
         f"{len(calm) / quiet:.0f} saves/s, {1000 * np.median(calm):.0f} ms median, "
         f"{1000 * np.percentile(calm, 95):.0f} ms 95th percentile; {sum(t.again for t in told)} sent again; "
@@ -193,12 +193,12 @@ def load(folder: Path, *, database: str | None, readers: int, saves: int, kills:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--readers", type=int, default=20)
+    parser.add_argument("--annotators", type=int, default=20)
     parser.add_argument("--saves", type=int, default=500)
     parser.add_argument("--kills", type=int, default=2)
     parser.add_argument("--only", choices=("sqlite", "postgres"))
     asked = parser.parse_args()
-    size = {"readers": asked.readers, "saves": asked.saves, "kills": asked.kills}
+    size = {"annotators": asked.annotators, "saves": asked.saves, "kills": asked.kills}
     wrong = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -115,5 +115,5 @@ def test_a_backup_of_a_newer_version_is_refused(former: Path, tmp_path: Path) ->
 def test_the_former_name_of_annotators_in_a_protocol() -> None:
     rest = 'name = "p"\n[[questions]]\nname = "grade"\n[consensus]\nat_least = 1\n'
     assert Protocol.parse("readers = 2\n" + rest).annotators == 2
-    with pytest.raises(ValueError, match="readers is the former name of annotators"):
+    with pytest.raises(ValueError, match="is the former name of `annotators`"):
         Protocol.parse("readers = 2\nannotators = 2\n" + rest)

@@ -1,1 +1,1 @@
-"""The annotation project: readers mark in the browser, the protocol decides, the manifest learns."""
+"""Annotation projects: annotators mark in the browser, the protocol decides, the consensus becomes a manifest."""

@@ -1,4 +1,4 @@
-"""Before every request: how large it may be and which host it may name; after it: what a browser is told."""
+"""Checks before every request (its size, the host that it names), and security headers after it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; worker-src 'self' blob:; object-src 'none'; base-uri 'none'; "
     "frame-ancestors 'none'; form-action 'self'"
 )
-SAID = {
+HEADERS = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -51,7 +51,7 @@ class Guards:
         async def reply(message: Message) -> None:
             if message["type"] == "http.response.start":
                 answer = MutableHeaders(scope=message)
-                for name, value in SAID.items():
+                for name, value in HEADERS.items():
                     answer.setdefault(name, value)
                 answer.setdefault("cache-control", "no-store")
             await send(message)

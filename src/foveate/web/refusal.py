@@ -1,4 +1,4 @@
-"""What the project refuses, by name: the one error that reaches a page, with its status and a sentence for a human."""
+"""Refusals: errors that reach a page, with a status, a short code and a sentence for a person."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ FULL = ("disk is full", "53100", "no space left", "could not extend file")
 
 
 class Refusal(ValueError):  # noqa: N818
-    """Something that is not done.
+    """A request that is refused.
 
     Args:
         status: of HTTP.
-        code: short name that pages and tests tell it by.
+        code: short name for pages and tests.
         message: for a human; names no path of the server.
         details: more of the answer's body.
         wait: seconds after which it may be tried again.
@@ -31,11 +31,13 @@ class Refusal(ValueError):  # noqa: N818
 
 
 def of_database(error: DBAPIError) -> Refusal | None:
-    """What a database's error means to someone who saves; None for one that is our own mistake."""
+    """Return what a database's error means to someone who saves; None for an error of our own."""
     said = str(error.orig).lower()
     if any(mark in said for mark in FULL):
         return Refusal(
-            507, "disk full", "The server's disk is full: nothing was saved. Tell the coordinator; keep this page open."
+            507,
+            "disk full",
+            "The server's disk is full, nothing was saved. Inform the coordinator and keep this page open.",
         )
     if isinstance(error, OperationalError | InterfaceError):
         return Refusal(

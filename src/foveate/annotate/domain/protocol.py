@@ -60,7 +60,7 @@ class Protocol(BaseModel):
         if not isinstance(data, dict) or "readers" not in data:
             return data
         if "annotators" in data:
-            raise ValueError("readers is the former name of annotators; keep annotators only")
+            raise ValueError("`readers` is the former name of `annotators`; keep `annotators` only")
         return {("annotators" if key == "readers" else key): value for key, value in data.items()}
 
     @model_validator(mode="after")

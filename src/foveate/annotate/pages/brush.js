@@ -1,6 +1,6 @@
 // A painted layer of one label: its pixels in tiles, what a stroke changed as runs of flipped pixels.
 //
-// A pixel is painted when its centre lies within the brush's radius of the stroke. A change is kept as the stretches
+// A pixel is painted if its centre is within the brush's radius of the stroke. A change is kept as the stretches
 // of pixels that it flipped, so undoing and redoing are the same act, and a thousand strokes cost a few kilobytes.
 
 export const SIDE = 256;

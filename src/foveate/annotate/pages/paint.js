@@ -64,7 +64,7 @@ export function paintHandles(context, view, shape, corner) {
   }
 }
 
-/** A dotted box about [top, left, bottom, right]: what is inside is a draft; away: screen pixels that it stands off. */
+/** A dotted box about [top, left, bottom, right]: what is inside is a draft; away: its distance in screen pixels. */
 export function paintBox(context, view, [top, left, bottom, right], colour, { away = 4, width = 1.5 } = {}) {
   const [[x0, y0], [x1, y1]] = [view.toScreen([top - 0.5, left - 0.5]), view.toScreen([bottom + 0.5, right + 0.5])];
   const path = new Path2D();

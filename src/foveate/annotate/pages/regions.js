@@ -28,7 +28,7 @@ function frame(disc, fovea, laterality) {
   return { long, along, up };
 }
 
-/** Which of NAMES a place lies in. */
+/** The name of the region that contains a place. */
 export function region(disc, fovea, laterality, p) {
   const { long, along, up } = frame(disc, fovea, laterality);
   const [r, c] = [(p[0] - disc[0]) / long, (p[1] - disc[1]) / long];

@@ -37,7 +37,7 @@ export function boxed(p, q, { round = false, middle = false } = {}) {
 
 // -- every kind -------------------------------------------------------------------------------------------------------
 
-/** Whether a place lies on a shape, within reach (image pixels) of a point. */
+/** Whether a place is on a shape, within reach (image pixels) of a point. */
 export function contains(shape, p, reach = 0) {
   if (shape.kind === "ellipse") {
     const [u, v] = local(shape, p);
@@ -54,7 +54,7 @@ export function contains(shape, p, reach = 0) {
   return inside || (reach > 0 && edge(shape, p).distance <= reach);
 }
 
-/** The edge of a polygon that lies nearest: {index of its first corner, distance, place}. */
+/** The nearest edge of a polygon: {index of its first corner, distance, place}. */
 export function edge({ corners }, p) {
   let best = { index: 0, distance: Infinity, place: p };
   corners.forEach((a, index) => {
@@ -143,7 +143,7 @@ function within(turn) {
   return turn - Math.PI * Math.round(turn / Math.PI);
 }
 
-/** Handles of a shape: {name, at}; apart: image pixels that the turning handle stands off. */
+/** Handles of a shape: {name, at}; apart: distance of the rotation handle in image pixels. */
 export function handles(shape, apart) {
   if (shape.kind === "ellipse") {
     const [v, u] = shape.radii;
@@ -184,7 +184,7 @@ export function without(shape, index) {
   return shape.corners.length > 3 ? { ...shape, corners: shape.corners.filter((_, k) => k !== index) } : null;
 }
 
-/** Fewer corners for a line drawn by hand: none is left out that lies farther than reach (Douglas and Peucker 1973). */
+/** Fewer corners for a line drawn by hand: every removed corner is within reach (Douglas and Peucker 1973). */
 export function simpler(points, reach) {
   if (points.length < 3) return points;
   const [first, last] = [points[0], points.at(-1)];

@@ -20,7 +20,7 @@ from foveate.data.manifest import Manifest
 from foveate.web.account_tables import Attempt, Base, Login
 
 FORMAT = 2
-"""1 called the role annotator \"reader\"."""
+"""Version 1 had another name of the role annotator (`migrations`)."""
 
 PASSING = (Login.__tablename__, Attempt.__tablename__, Meta.__tablename__)
 """Tables that are left out: sessions end, and a new store knows its project already."""
@@ -34,8 +34,8 @@ is an attack that fills the disk."""
 def backup(project: Project, out: Path) -> dict[str, int]:
     """Write a project into one file, complete or not at all; the server may go on meanwhile.
 
-    The tables are read in one transaction, so they fit together. Images are not copied: the manifest says where they
-    are. Sessions are not kept, passwords only as their hashes.
+    The tables are read in one transaction, so they fit together. Images are not copied: the manifest has their
+    paths. Sessions are not kept, passwords only as their hashes.
 
     Args:
         project: open.

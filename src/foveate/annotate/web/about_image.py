@@ -1,4 +1,4 @@
-"""What a page learns of an image before anybody has marked it."""
+"""Facts of an image that a page shows before anybody has marked it."""
 
 from __future__ import annotations
 

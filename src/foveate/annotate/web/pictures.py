@@ -78,7 +78,7 @@ class Pictures:
         return encode(part, lossless=level == 0) if part.size else None
 
     def enface(self, rows: Sequence[Row]) -> Picture:
-        """A volume from above: one row a B-scan, the mean of each of its columns. Errors as `whole`."""
+        """Return the en-face image of a volume: one row per B-scan, the mean of its columns. Errors as `whole`."""
 
         def project() -> Pixels:
             lines = [read.image(self.root / row.image, frame=row.frame).mean((0, 2)) for row in rows]

@@ -51,7 +51,7 @@ def serve(
     port: int = 8765,
     names: Collection[str] = (),
     secure: bool = False,
-    say: Callable[[str], object] = print,
+    report: Callable[[str], object] = print,
 ) -> None:
     """Serve a project until it is stopped.
 
@@ -61,7 +61,7 @@ def serve(
         port: 0 = any that is free.
         names: further host names that browsers reach it by.
         secure: behind https.
-        say: called with the address, and with the first coordinator's invite link if there is no account yet.
+        report: called with the address, and with the first coordinator's invite link if there is no account yet.
 
     Raises:
         ValueError: another server has the project open, no accounts for an address that others reach, or the port is
@@ -73,9 +73,9 @@ def serve(
         token = _first_invite(project, host)
         listener = listen(host, port)
         shown = f"http{'s' if secure else ''}://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
-        say(f"{project.name}: {shown}")
+        report(f"{project.name}: {shown}")
         if token is not None:
-            say(f"no account yet; make the first one at {shown}/invite#{token}")
+            report(f"no account yet; make the first one at {shown}/invite#{token}")
         known = {*LOOPBACK, *names, f"[{host}]" if ":" in host else host}
         any_name = host in ("0.0.0.0", "::") and not names
         app = make_app(project, hosts=None if any_name else known, secure=secure)

@@ -83,7 +83,7 @@ def serve(
     with _open(project) as opened:
         if assist is not None:
             _assist(opened, assist, device=device)
-        run(opened, host=host, port=port, names=names or (), secure=https, say=typer.echo)
+        run(opened, host=host, port=port, names=names or (), secure=https, report=typer.echo)
 
 
 @app.command()

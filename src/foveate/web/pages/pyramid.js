@@ -5,7 +5,7 @@ const TILE = 512;
 const KEPT = 160; // tiles kept: 160 MiB
 
 export class Pyramid extends EventTarget {
-  /** image: {item, rows, cols, levels}; the event "come" says that there is more to draw. */
+  /** image: {item, rows, cols, levels}; the event "come" means that there is more to draw. */
   constructor(image) {
     super();
     this.image = image;
@@ -93,7 +93,7 @@ export class Pyramid extends EventTarget {
 
   // step: image pixels a pixel of the sheet
   #one(context, view, sheet, top, left, step) {
-    // source rectangle: what of it lies on the screen, so that zoomed in only that is touched
+    // source rectangle: the visible part only, so that drawing is fast when zoomed in
     const [bottom, right] = [top + sheet.height * step, left + sheet.width * step];
     const [fromRow, toRow] = [Math.max(top, view.top), Math.min(bottom, this.image.rows, view.top + view.height / view.scale)];
     const [fromCol, toCol] = [Math.max(left, view.left), Math.min(right, this.image.cols, view.left + view.width / view.scale)];

@@ -1,6 +1,6 @@
 // Lengths in the eye: millimetres where the spacing of the pixels is known, pixels otherwise.
 
-/** Length of the line from p to q: {value, unit}; spacing: [mm a row, mm a column] or null. */
+/** Length of the line from p to q: {value, unit}; spacing: [mm per row, mm per column] or null. */
 export function length(p, q, spacing) {
   const [r, c] = [q[0] - p[0], q[1] - p[1]];
   if (!spacing) return { value: Math.hypot(r, c), unit: "px" };

@@ -128,7 +128,7 @@ export class View extends EventTarget {
     return context;
   }
 
-  // where the image lies, readable from outside
+  // the position of the image, readable from outside
   #publish() {
     Object.assign(this.above.dataset, { scale: this.scale, left: this.left, top: this.top, level: this.level ?? "none" });
   }

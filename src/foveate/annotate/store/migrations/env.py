@@ -1,4 +1,4 @@
-"""Alembic's entrance: the connection is handed over by the store; nothing is read from a file."""
+"""Alembic's entrance: the store gives it the connection; nothing is read from a file."""
 
 from alembic import context
 

@@ -28,7 +28,7 @@ CACHE = "private, max-age=86400"
 
 
 def routes(context: RequestContext) -> APIRouter:
-    """What pages show."""
+    """Make the routes of the images."""
     api = APIRouter(prefix="/api/items/{item}", tags=["pictures"])
     project, pictures, access = context.project, context.pictures, context.access
 
@@ -124,4 +124,4 @@ def _tag(row: Row, *what: object) -> str:
 
 
 def _broken(item: int) -> Refusal:
-    return Refusal(404, "unreadable", f"The file of image {item} cannot be read; tell the coordinator.")
+    return Refusal(404, "unreadable", f"The file of image {item} cannot be read. Please inform the coordinator.")

@@ -108,7 +108,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Nothing goes back from the first step: what readers marked would be lost."""
+    """Refuse: the marks would be lost."""
     raise RuntimeError("the first step cannot be undone; restore a backup instead")
 
 

@@ -1,22 +1,22 @@
-"""Readers with known errors work in the annotation project; does what they agree on teach a network what the masks do?
+"""Simulated annotators with known errors: does training on their consensus equal training on the masks?
 
-    python benchmarks/annotate_readers.py M.jsonl -o DIR [--set k=v ...] [--folds N] [--miss 0.1 ...]
+    python benchmarks/simulated_annotators.py M.jsonl -o DIR [--set k=v ...] [--folds N] [--miss 0.1 ...]
 
-Makes a project of a manifest with masks and disc positions, serves it on this machine, and lets three simulated readers
-work through HTTP alone: accounts by invite, login, claim, save, done. Each names the regions that hold the finding,
-with errors that follow from seed, reader and image:
+Makes an annotation project of a manifest with masks and disc positions, serves it on this machine, and lets three
+simulated annotators work through HTTP alone: accounts by invite, login, claim, save, done. Each names the regions that
+contain the finding, with errors that follow from seed, annotator and image:
 
   --miss    the finding is not seen: so often on average, twice so for the smallest lesion area, never for the largest
   --false   a random region is named in an image without the finding
-  --drop    a region that holds the finding is left out (the one that holds most of it stays if none is left)
-  --add     a region beside them is named too
+  --drop    a region that contains the finding is left out (the one that contains most of it stays if none is left)
+  --add     a neighbouring region is named too
 
-Present when two or more saw it, absent when none did, else an adjudicator decides: ``truth`` as the masks say,
-``majority`` as most readers said, ``none`` leaves it unknown; the regions are all that were named. ``consensus.jsonl``
-is the project's export, ``readers.json`` how well the readers did (the pace is of the last call, page loads included).
+Present if at least two saw it, absent if none did, else an adjudicator decides: ``truth`` as the masks,
+``majority`` as most annotators, ``none`` leaves it unknown; the regions are all that were named. ``consensus.jsonl`` is
+the project's export, ``annotators.json`` the annotators' performance (the pace is that of the last call).
 
-Then region_guided learns from the masks' regions and from the readers', with and without guidance, on the same folds.
-All are held against the masks of the test images: ``comparison.md``. Called again it goes on; ``--folds 0`` only reads.
+Then region_guided trains on the masks' regions and on the annotators', with and without guidance, on the same folds.
+All are evaluated on the masks of the test images: ``comparison.md``. Called again it goes on; ``--folds 0`` only reads.
 """
 
 from __future__ import annotations
@@ -55,14 +55,14 @@ from foveate.studies import pooled
 
 SERVE = (sys.executable, "-u", "-m", "foveate", "annotate", "serve")
 PASSWORD = "of a simulated person"
-READERS = 3
+ANNOTATORS = 3
 ADJUDICATORS = ("truth", "majority", "none")
 SETTINGS = ["size=128", "width=8", "pyramid=32", "batch=8", "lr=0.003", "epochs=20", "patience=8"]
 """Keywords of region_guided that a CPU trains in bearable time."""
 
-PROTOCOL = """# Son et al. 2018 with one finding; what one reader alone saw is {undecided}.
+PROTOCOL = """# Son et al. 2018 with one finding; what one annotator alone saw is {undecided}.
 name = "{label}"
-annotators = {readers}
+annotators = {annotators}
 order = "random"
 
 [[findings]]
@@ -79,7 +79,7 @@ undecided = "{undecided}"
 
 @dataclass(frozen=True)
 class Noise:
-    """How often readers err; probabilities as the arguments of this command."""
+    """Rates of the annotators' errors; probabilities as the arguments of this command."""
 
     miss: float = 0.10
     false: float = 0.05
@@ -95,7 +95,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class Truth:
-    """What the mask says of an image: where the finding is, what else is there, and how large it is."""
+    """Ground truth of an image: where the finding is, what else is there, and how large it is."""
 
     holding: Mapping[str, int]  # region -> pixels of the finding; empty = it is not there
     beside: Mapping[str, tuple[str, ...]]  # region in view -> regions that touch it
@@ -103,7 +103,7 @@ class Truth:
 
 
 def truths(rows: Manifest) -> dict[str, Truth]:
-    """Image -> truth, of a manifest with one finding; ValueError where disc, answer or mask do not say enough."""
+    """Image -> truth, of a manifest with one finding; ValueError if disc, answer or mask are missing."""
     question, label = rows.schema.questions[0].name, rows.schema.labels[0]
     held, beside, wrong = {}, {}, []
     for row in rows:
@@ -133,9 +133,9 @@ def touching(regions: Regions, shape: tuple[int, int], *, steps: int = 200) -> d
     return {NAMES[a]: tuple(NAMES[b] for b in np.flatnonzero(near[a])) for a in np.unique(here).tolist()}
 
 
-def reading(truth: Truth, noise: Noise, *, reader: int, image: str) -> tuple[str, ...]:
-    """Regions that a reader names; none = the finding is not there."""
-    rng = np.random.default_rng([noise.seed, reader, *image.encode()])
+def reading(truth: Truth, noise: Noise, *, annotator: int, image: str) -> tuple[str, ...]:
+    """Regions that an annotator names; none = the finding is not there."""
+    rng = np.random.default_rng([noise.seed, annotator, *image.encode()])
     if not truth.holding:
         return (str(rng.choice(list(truth.beside))),) if rng.random() < noise.false else ()
     if rng.random() < 2 * noise.miss * (1 - truth.rank):
@@ -160,7 +160,7 @@ class Person:
         self.client.headers["x-csrf-token"] = self.send("POST", "/api/login", account)["csrf"]
 
     def send(self, method: str, path: str, body: Any = None) -> Any:
-        """What an address answers; RuntimeError where it refuses."""
+        """Return the answer of an address; RuntimeError if it refuses."""
         answer = self.client.request(method, path, json=body)
         if answer.is_error:
             raise RuntimeError(f"{self.name}: {method} {path} was answered {answer.status_code}: {answer.text}")
@@ -194,7 +194,7 @@ def shapes(label: str, regions: Collection[str]) -> list[dict[str, Any]]:
 
 
 def work(person: Person, number: int, told: Mapping[str, Truth], noise: Noise, label: str) -> int:
-    """One reader's day, saving after every region as a page does; returns the saves."""
+    """One annotator's work, saving after every region as a page does; returns the saves."""
     saves = 0
     while (item := person.send("POST", "/api/work/next")["item"]) is not None:
         begun, page = time.perf_counter(), person.send("GET", f"/api/items/{item}")
@@ -210,7 +210,7 @@ def work(person: Person, number: int, told: Mapping[str, Truth], noise: Noise, l
 
 
 def adjudicate(person: Person, told: Mapping[str, Truth], how: str, label: str) -> None:
-    """Settle every image that the rule leaves open, with the regions that its readers named."""
+    """Settle every image that the rule leaves open, with the regions that its annotators named."""
     for one in person.send("GET", "/api/consensus?state=disputed")["items"]:
         page = person.send("GET", path := f"/api/items/{one['item']}/consensus")
         given = [s["regions"] for r in page["annotations"] for s in r["marks"]["shapes"]]
@@ -233,10 +233,10 @@ def read_room(project: Path, told: Mapping[str, Truth], noise: Noise, *, how: st
             stack.callback(one.client.close)
             return one
 
-        people = [join(f"reader {n}", "annotator") for n in range(1, READERS + 1)]
+        people = [join(f"annotator {n}", "annotator") for n in range(1, ANNOTATORS + 1)]
         judge = join("adjudicator", "adjudicator")
         begun = time.perf_counter()
-        with ThreadPoolExecutor(READERS) as pool:
+        with ThreadPoolExecutor(ANNOTATORS) as pool:
             days = [pool.submit(work, one, n, told, noise, label) for n, one in enumerate(people, 1)]
             saves = sum(day.result() for day in days)
         seconds = time.perf_counter() - begun
@@ -251,7 +251,7 @@ def read_room(project: Path, told: Mapping[str, Truth], noise: Noise, *, how: st
 
 
 def against(said: Mapping[str, str | None], named: Mapping[str, Collection[str]], told: Mapping[str, Truth]) -> Any:
-    """Answers (None = not known) and regions, held against the masks; regions are pooled over the images."""
+    """Answers (None = not known) and regions, compared with the masks; regions are pooled over the images."""
     known = [image for image in told if said.get(image) is not None]
     there = np.array([bool(told[image].holding) for image in known], bool)
     seen = np.array([said[image] == "yes" for image in known], bool)
@@ -278,17 +278,17 @@ def regions_of(rows: Manifest, grader: str, label: str) -> dict[str, set[str]]:
 
 
 def judged(out: Path, told: Mapping[str, Truth], question: str, label: str) -> Any:
-    """Each reader and the consensus, from what the project exported."""
+    """Evaluate each annotator and the consensus, from what the project exported."""
     agreed, each = Manifest.read(out / "consensus.jsonl"), Manifest.read(out / "consensus.annotators.jsonl")
     names = sorted({name for row in each for name in row.readings})
     given = {name: {row.id: row.readings.get(name, {}).get(question) for row in each} for name in names}
     answers = {row.id: row.answers.get(question) for row in agreed}
     people = {name: against(given[name], regions_of(each, name, label), told) for name in names}
-    return {"readers": people, "consensus": against(answers, regions_of(agreed, "consensus", label), told)}
+    return {"annotators": people, "consensus": against(answers, regions_of(agreed, "consensus", label), told)}
 
 
 def say(found: Mapping[str, Any]) -> None:
-    """Print what `readers.json` holds."""
+    """Print `annotators.json`."""
     said = (
         f"{found['images']} images, {found['with_finding']} with {found['finding']}; {found['adjudicated']} adjudicated"
     )
@@ -305,13 +305,13 @@ def cell(number: float | None) -> str:
 
 
 def compare(original: Manifest, agreed: Manifest, out: Path, folds: int, settings: list[str], device: str) -> Table:
-    """Train on the masks' regions and on the readers', hold all against the masks."""
+    """Train on the masks' regions and on the annotators', evaluate all on the masks."""
     question = original.schema.questions[0].name
     common = {**keywords([*SETTINGS, *settings]), "findings": [question]}
     jobs: dict[str, tuple[Manifest, Recipe, str]] = {}
     for how, guide in (("without", {"guide": 0.0}), ("with", {})):
         recipe = load_recipe("region_guided", original.schema, **common, **guide)
-        for row, rows in ((f"Masks, {how} guidance", original), (f"Readers, {how} guidance", agreed)):
+        for row, rows in ((f"Masks, {how} guidance", original), (f"Annotators, {how} guidance", agreed)):
             jobs[row] = (rows, recipe, run_name(row, recipe))
     for fold in range(folds):
         for row, (rows, recipe, name) in jobs.items():
@@ -322,7 +322,7 @@ def compare(original: Manifest, agreed: Manifest, out: Path, folds: int, setting
             print(f"{row}, fold {fold}: {time.perf_counter() - begun:.0f} s", flush=True)
     counts = {row: pooled(out, name, [f"fold{fold}" for fold in range(folds)]) for row, (_, _, name) in jobs.items()}
     figures = {"AUROC": f"auc/{question}", "AIR": f"air/{question}", "AIR, masks": f"air_mask/{question}"}
-    title = f"region_guided on {question}: regions of the masks against regions of simulated readers"
+    title = f"region_guided on {question}: regions of the masks against regions of simulated annotators"
     table = comparison(title, counts, figures, reference="Masks, with guidance")
     chance = value(localisation.figures, counts["Masks, with guidance"])[f"cue_share/{question}"]
     air = f"AIR: share of the activation in the regions that hold {question} by the masks; a map that ignores them has "
@@ -335,7 +335,7 @@ def one_finding(rows: Manifest, name: str | None) -> Manifest:
     there = {q.name: q for q in rows.schema.findings if len(q.evidence) == 1 and q.evidence[0] in rows.schema.labels}
     chosen = there.get(name or next(iter(there), ""))
     if chosen is None:
-        raise ValueError(f"finding={name!r} is none of {list(there)}: yes/no questions with one label as evidence")
+        raise ValueError(f"finding={name!r} must be one of {list(there)} (yes/no, one label as evidence)")
     kept = rows.select(questions=[chosen.name], labels=chosen.evidence)
     return kept if all(row.fold is not None for row in kept) else split(kept, folds=5)
 
@@ -356,7 +356,7 @@ def main(words: Sequence[str] | None = None) -> int:
     ask.add_argument("-o", "--out", type=Path, required=True)
     ask.add_argument("--finding", help="a yes/no question with one label as evidence; the first if not given")
     for name, default in asdict(Noise()).items():
-        ask.add_argument(f"--{name}", type=type(default), default=default, help="of the readers' errors (%(default)s)")
+        ask.add_argument(f"--{name}", type=type(default), default=default, help="rate of errors (%(default)s)")
     ask.add_argument("--adjudicator", choices=ADJUDICATORS, default="truth")
     ask.add_argument("-s", "--set", action="append", default=[], metavar="KEY=VALUE", help="of region_guided")
     ask.add_argument("--folds", type=int, help="how many of the folds to train; all if not given")
@@ -369,10 +369,10 @@ def main(words: Sequence[str] | None = None) -> int:
     settings = asdict(noise) | {"adjudicator": args.adjudicator, "manifest": rows.hash}
     settle(out, settings)
     original, project = rows.write(out / "original.jsonl"), out / "project"
-    if not (out / "readers.json").is_file():
+    if not (out / "annotators.json").is_file():
         if not project.exists():
             undecided = "unknown" if args.adjudicator == "none" else "adjudicate"
-            text = PROTOCOL.format(label=label, question=question, readers=READERS, undecided=undecided)
+            text = PROTOCOL.format(label=label, question=question, annotators=ANNOTATORS, undecided=undecided)
             (out / "protocol.toml").write_text(text, encoding="utf-8")
             new_project(original, protocol=out / "protocol.toml", out=project)[0].store.close()
         found = read_room(project, told, noise, how=args.adjudicator, label=label)
@@ -382,8 +382,8 @@ def main(words: Sequence[str] | None = None) -> int:
         there = sum(bool(truth.holding) for truth in told.values())
         about = {"finding": question, "images": len(told), "with_finding": there, "settings": settings}
         found = about | found | judged(out, told, question, label)
-        (out / "readers.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    say(json.loads((out / "readers.json").read_text(encoding="utf-8")))
+        (out / "annotators.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    say(json.loads((out / "annotators.json").read_text(encoding="utf-8")))
     agreed = Manifest.read(out / "consensus.jsonl")
     if {row.id: (row.group, row.fold) for row in agreed} != {row.id: (row.group, row.fold) for row in original}:
         raise RuntimeError(f"{out / 'consensus.jsonl'}: patients or folds are not those of {args.manifest}")

@@ -1,4 +1,4 @@
-"""The benchmark of simulated readers on drawn photographs: a real server, its accounts, an export, networks."""
+"""The benchmark of simulated annotators on drawn photographs: a real server, its accounts, an export, networks."""
 
 import importlib.util
 import json
@@ -16,20 +16,20 @@ from foveate.data.split import split
 
 pytest.importorskip("fastapi")
 
-FILE = Path(__file__).parent.parent.parent / "benchmarks" / "annotate_readers.py"
+FILE = Path(__file__).parent.parent.parent / "benchmarks" / "simulated_annotators.py"
 TINY = ["--set", "size=64", "--set", "width=4", "--set", "pyramid=8", "--set", "levels=2", "--set", "epochs=1"]
 
 
 @pytest.fixture
 def benchmark() -> Iterator[ModuleType]:
-    spec = importlib.util.spec_from_file_location("annotate_readers", FILE)
+    spec = importlib.util.spec_from_file_location("simulated_annotators", FILE)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["annotate_readers"] = module
+    sys.modules["simulated_annotators"] = module
     spec.loader.exec_module(module)
     yield module
-    del sys.modules["annotate_readers"]
+    del sys.modules["simulated_annotators"]
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Manifest:
     return split(made, folds=3).write(tmp_path / "drawn.jsonl")
 
 
-def test_readers_work_the_rule_decides_and_networks_learn_from_both(
+def test_annotators_work_the_rule_decides_and_networks_learn_from_both(
     benchmark: ModuleType, drawn: Manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -56,7 +56,7 @@ def test_readers_work_the_rule_decides_and_networks_learn_from_both(
     for row, read in zip(agreed, each, strict=True):
         said = [benchmark.reading(told[row.id], noise, annotator=n, image=row.id) for n in (1, 2, 3)]
         cues = {cue.grader: set(cue.regions) for cue in read.cues["atrophy"]}
-        assert cues == {f"reader {n}": set(regions) for n, regions in enumerate(said, 1)}, row.id
+        assert cues == {f"annotator {n}": set(regions) for n, regions in enumerate(said, 1)}, row.id
         saw = sum(bool(regions) for regions in said)
         disputed += saw == 1
         there = saw > 1 if saw != 1 else bool(told[row.id].holding)
@@ -64,13 +64,13 @@ def test_readers_work_the_rule_decides_and_networks_learn_from_both(
         (cue,) = row.cues["atrophy"]
         assert set(cue.regions) == ({name for some in said for name in some} if there else set()), row.id
     assert disputed > 0
-    found = json.loads((out / "readers.json").read_text())
+    found = json.loads((out / "annotators.json").read_text())
     assert (found["images"], found["with_finding"], found["adjudicated"]) == (12, 6, disputed)
     assert -1 < found["fleiss_kappa"] < 1
-    assert set(found["annotators"]) == {"reader 1", "reader 2", "reader 3"}
+    assert set(found["annotators"]) == {"annotator 1", "annotator 2", "annotator 3"}
     assert found["saves"] >= 36
     runs = {folder.name.rpartition("-")[0] for folder in (out / "runs").iterdir()}
-    assert runs == {f"{truth}-{how}-guidance" for truth in ("masks", "readers") for how in ("with", "without")}
+    assert runs == {f"{truth}-{how}-guidance" for truth in ("masks", "annotators") for how in ("with", "without")}
     for folder in (out / "runs").iterdir():
         about = json.loads((folder / "fold0/metrics.json").read_text())["about"]
         assert about["manifest"] == str((out / "original.jsonl").resolve()), "all are held against the masks"
@@ -104,9 +104,9 @@ def test_it_goes_on_in_a_room_that_was_left(
         stopped.setattr(benchmark.Person, "save", once)
         with pytest.raises(KeyError, match="was stopped"):
             benchmark.main(words)
-    assert not (tmp_path / "out/readers.json").exists()
+    assert not (tmp_path / "out/annotators.json").exists()
     assert benchmark.main(words) == 0
-    found = json.loads((tmp_path / "out/readers.json").read_text())
+    found = json.loads((tmp_path / "out/annotators.json").read_text())
     agreed = Manifest.read(tmp_path / "out/consensus.jsonl")
     assert all(len(row.readings) == 3 for row in agreed)
     alone = [sum(given["atrophy_present"] == "yes" for given in row.readings.values()) == 1 for row in agreed]
