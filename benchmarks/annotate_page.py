@@ -18,9 +18,11 @@ from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "annotate"))
 
-from annotate_browser import CHROMIUM, LARGE, PROTOCOL, SWITCHES, Screen, context, photographs, served
+from annotate_browser import CHROMIUM, PROTOCOL, SWITCHES, Screen, context, photographs, served
 
 from foveate.annotate.store.new_project import new_project
+
+WHOLE = (2848, 4288)
 
 LATENCY = """() => {
   window.late = [];
@@ -56,13 +58,15 @@ def main() -> None:
         images = Path(folder) / "images"
         images.mkdir()
         (Path(folder) / "p.toml").write_text(PROTOCOL)
-        project, _ = new_project(photographs(images), protocol=Path(folder) / "p.toml", out=Path(folder) / "project")
+        project, _ = new_project(
+            photographs(images, WHOLE), protocol=Path(folder) / "p.toml", out=Path(folder) / "project"
+        )
         browser = play.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
         ready, late, frames = [], [], []
         with served(project) as address:
             for run in range(given.runs):
                 screen = Screen(context(browser, project, address, f"reader {run}", ["annotator"]), address).open(
-                    "/read"
+                    "/annotate"
                 )
                 ready.append(screen.page.evaluate("performance.getEntriesByName('ready')[0].startTime"))
                 screen.page.wait_for_selector(".overlay[data-level='0'], .overlay[data-level='2']")
@@ -81,7 +85,7 @@ def main() -> None:
         browser.close()
         project.store.close()
     tenth = statistics.quantiles(late, n=20)[-1]
-    print(f"photograph of {LARGE[1]} x {LARGE[0]}, {given.runs} times, {len(late)} places of strokes")
+    print(f"photograph of {WHOLE[1]} x {WHOLE[0]}, {given.runs} times, {len(late)} places of strokes")
     print(f"time to interactive: median {statistics.median(ready):.0f} ms (from {min(ready):.0f} to {max(ready):.0f})")
     print(f"stroke until seen: median {statistics.median(late):.1f} ms, 95 of 100 within {tenth:.1f} ms")
     print(f"panning at 1:1: median {1000 / statistics.median(frames):.0f} frames a second")

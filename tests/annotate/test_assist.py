@@ -12,7 +12,7 @@ from foveate.annotate.domain.draft_review import outcomes
 from foveate.annotate.domain.marks import Marks
 from foveate.annotate.exchange.drafting import draft_images, uncertainty
 from foveate.annotate.store.project import Project
-from foveate.annotate.store.records import annotations, item_of
+from foveate.annotate.store.records import annotations_of, item_of
 from foveate.core.types import Prediction
 from foveate.data.manifest import Manifest
 
@@ -54,7 +54,7 @@ def test_drafts_are_shown_and_never_saved_by_themselves(project: Project, person
     anna.claim(3)
     assert anna.get("/api/items/3")["drafts"]["run"] == "second"
     with project.store.read() as db:
-        assert annotations(db, item_of(db, 3), done=False)[0][2] == Marks()
+        assert annotations_of(db, item_of(db, 3), done=False)[0][2] == Marks()
 
 
 def test_the_disc_comes_from_a_mask_or_from_the_run(

@@ -21,7 +21,7 @@ from foveate.annotate.exchange.import_marks import import_file
 from foveate.annotate.exchange.label_studio_runs import decode, encode
 from foveate.annotate.store.backup import backup, restore
 from foveate.annotate.store.project import Project
-from foveate.annotate.store.records import annotations, item_of
+from foveate.annotate.store.records import annotations_of, item_of
 from foveate.core.shapes import Layer, Polygon, ellipse, packed, polygon, rasterise, unpacked
 from foveate.data import read
 from foveate.data.manifest import Manifest
@@ -151,7 +151,7 @@ def test_what_goes_out_comes_in_again(
     )
     if way == "label studio":
         with other.store.read() as db:
-            kept = annotations(db, item_of(db, 1))[0][2]
+            kept = annotations_of(db, item_of(db, 1))[0][2]
         assert [s.kind for s in kept.shapes] == ["ellipse", "polygon", "regions"], "shapes stay shapes"
 
 
@@ -274,7 +274,7 @@ def test_every_annotation_fits_into_the_interface_beside_it(
     other = make_project("extends = true\n" + text, name="back")
     assert import_file(other, tmp_path / "studio.json", annotator="anna").images == 2
     with other.store.read() as db:
-        again = annotations(db, item_of(db, 1))[0][2]
+        again = annotations_of(db, item_of(db, 1))[0][2]
     assert again.answers == said["answers"]
     kept = [(s.kind, s.label, s.doubtful, getattr(s, "regions", ())) for s in again.shapes]
     assert ("regions", "hard_exudate", True, ("superior",)) in kept

@@ -18,7 +18,6 @@ from foveate.annotate.domain.protocol import COLOURS
 from foveate.annotate.store.new_project import new_project
 from foveate.annotate.store.project import Project
 from foveate.annotate.web.server import make_app
-from foveate.core import regions
 from foveate.core.labels import LabelSchema
 from foveate.data import synthetic
 from foveate.data.manifest import Manifest
@@ -67,38 +66,6 @@ def test_agreement_stands_in_tables_and_plots(
     for reader in people:
         reader.client.close()
     project.store.close()
-
-
-def test_the_pages_draw_the_regions_that_the_server_has(hall: Project, visit: Visit) -> None:
-    where = [
-        ((300.5, 600.0), (330.0, 280.25), "OD"),
-        ((900.0, 200.0), (400.0, 700.0), None),
-        ((10.0, 10.0), (80.0, 400.0), "OS"),
-    ]
-    with served(hall) as address:
-        anna = visit(hall, address, "anna")
-        anna.page.goto(address)
-        script = """async ([disc, fovea, laterality, places]) => {
-          const {outlines, region} = await import('/annotate/pages/regions.js');
-          const image = {rows: 800, cols: 1000, laterality};
-          return [outlines(image, disc, fovea), places.map((at) => region(disc, fovea, laterality, at))];
-        }"""
-        places = np.random.default_rng(1).uniform(0, 800, (200, 2)).tolist()
-        for disc, fovea, laterality in where:
-            shown, names = anna.page.evaluate(script, [disc, fovea, laterality, places])
-            ours = regions.Regions(disc, fovea, laterality)
-            expected = ours.outlines((800, 1000))
-            assert set(shown) == set(expected)
-            for name, corners in expected.items():
-                assert np.allclose(shown[name], corners, atol=1e-6)
-            assert names == [ours.at((row, col)) for row, col in places]
-        assumed = anna.page.evaluate(
-            "import('/annotate/pages/regions.js')"
-            ".then(({assumedFovea}) => assumedFovea({cols: 1000, laterality: null}, [300, 200]))"
-        )
-        located = regions.located(shape=(800, 1000), disc=(300.0, 200.0))
-        assert located is not None
-        assert np.allclose(assumed, located.fovea)
 
 
 def test_the_scans_of_a_volume_and_the_fellow_eye_beside(

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from foveate.annotate.domain.agreement import Compared, agreement_of, compare_marks
 from foveate.annotate.store.project import Project
-from foveate.annotate.store.records import annotations
+from foveate.annotate.store.records import annotations_of
 from foveate.annotate.store.tables import Item
 from foveate.data.agreement import Drawn
 from foveate.web.timestamps import iso_time
@@ -38,7 +38,7 @@ class AgreementTable:
         """Images that at least two annotators have done, in the order in which they were completed."""
         found = []
         for item in db.scalars(select(Item).order_by(Item.id)):
-            done = annotations(db, item)
+            done = annotations_of(db, item)
             given = {name: marks for name, _, marks in done if marks.ungradable is None}
             if len(given) < 2:
                 continue

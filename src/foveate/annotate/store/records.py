@@ -44,7 +44,7 @@ def set_of(db: Session, item: Item, place: str) -> MarkSet | None:
     return db.scalar(select(MarkSet).where(MarkSet.item_id == item.id, MarkSet.slot == place))
 
 
-def annotations(db: Session, item: Item, *, done: bool = True) -> list[tuple[str, MarkSet, Marks]]:
+def annotations_of(db: Session, item: Item, *, done: bool = True) -> list[tuple[str, MarkSet, Marks]]:
     """List annotator, set and marks of an image, in the order they were begun; those that are done, or all."""
     query = (
         select(User.name, MarkSet, History.marks)
@@ -108,7 +108,7 @@ def image_records(project: Project, *, root: Path) -> Iterator[ImageRecord]:
     rows = {row.id: row for row in project.manifest.at(root)}
     with project.store.read() as db:
         for item in db.scalars(select(Item).order_by(Item.id)):
-            done = annotations(db, item)
+            done = annotations_of(db, item)
             final = set_of(db, item, CONSENSUS)
             yield ImageRecord(
                 item,

@@ -14,7 +14,7 @@ from foveate.annotate.domain.consensus import decide, state_of
 from foveate.annotate.domain.marks import Marks, problem
 from foveate.annotate.domain.truth import Overlap, findings_of, overlap
 from foveate.annotate.store.project import Project
-from foveate.annotate.store.records import CONSENSUS, annotations, set_of, shown, slot
+from foveate.annotate.store.records import CONSENSUS, annotations_of, set_of, shown, slot
 from foveate.annotate.store.tables import History, Item, MarkSet
 from foveate.web.refusal import Refusal
 from foveate.web.sessions import Who
@@ -161,7 +161,7 @@ def add_version(db: Session, marks: MarkSet, given: Save, who: Who) -> None:
 
 def refresh(db: Session, project: Project, item: Item) -> None:
     """Compute again how far an image has come, and which names are disputed."""
-    done = annotations(db, item)
+    done = annotations_of(db, item)
     final = set_of(db, item, CONSENSUS)
     full = len(done) >= project.protocol.annotators
     decided = decide([m for _, _, m in done], protocol=project.protocol, schema=project.schema) if full else None

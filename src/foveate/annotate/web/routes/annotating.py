@@ -119,7 +119,7 @@ def _one_image(api: APIRouter, context: RequestContext) -> None:
             if project.protocol.blind and found.state != "settled":
                 raise Refusal(403, "blind", "Nobody sees the marks of others before the consensus is settled.")
             given = [
-                {"name": name} | shown(db, one) for name, one, _ in records.annotations(db, found) if name != who.name
+                {"name": name} | shown(db, one) for name, one, _ in records.annotations_of(db, found) if name != who.name
             ]
             final = set_of(db, found, CONSENSUS)
             settled = final is not None and final.state == "done"

@@ -82,7 +82,7 @@ def _one_image(api: APIRouter, context: RequestContext) -> None:
         with access.reading(request, *ADJUDICATES) as (db, who):
             found = item_of(db, item)
             _unblinded(project, found, who)
-            done = records.annotations(db, found)
+            done = records.annotations_of(db, found)
             given = {name: marks for name, _, marks in done}
             shape = (found.rows, found.cols)
             proposal = proposed(given, protocol=project.protocol, schema=project.schema, shape=shape)
