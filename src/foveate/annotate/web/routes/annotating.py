@@ -118,9 +118,8 @@ def _one_image(api: APIRouter, context: RequestContext) -> None:
             found = item_of(db, item)
             if project.protocol.blind and found.state != "settled":
                 raise Refusal(403, "blind", "Nobody sees the marks of others before the consensus is settled.")
-            given = [
-                {"name": name} | shown(db, one) for name, one, _ in records.annotations_of(db, found) if name != who.name
-            ]
+            done = records.annotations_of(db, found)
+            given = [{"name": name} | shown(db, one) for name, one, _ in done if name != who.name]
             final = set_of(db, found, CONSENSUS)
             settled = final is not None and final.state == "done"
             consensus = records.marks_of(db, final).plain() if settled and final else None
