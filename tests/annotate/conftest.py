@@ -20,7 +20,7 @@ from foveate.core.labels import LabelSchema
 from foveate.data import synthetic
 from foveate.data.manifest import Manifest
 
-SCRIPT = Path(__file__).parent.parent.parent.parent / ".ci" / "postgres"
+SCRIPT = Path(__file__).parent.parent.parent / ".ci" / "postgres"
 NUMBERS = itertools.count()
 
 

@@ -116,7 +116,9 @@ def test_what_two_readers_call_by_two_names_is_unknown(
     mask, known = masks(tmp_path / "M2.jsonl")
     assert (mask == np.stack([pixels(100, 5), pixels(110, 5)])).all()
     assert (known == ~pixels(105, 5)).all()
-    assert any("5 pixels are intraretinal for one reader and subretinal for another" in note for note in written.notes)
+    assert any(
+        "5 pixels are intraretinal for one annotator and subretinal for another" in note for note in written.notes
+    )
     manifest = Manifest.read(tmp_path / "M2.jsonl")
     assert manifest.schema.exclusive
 
@@ -130,5 +132,5 @@ def test_an_import_that_overlaps_is_taken_as_begun(
     export(source, tmp_path / "M2.jsonl")
     project = make()
     taken = import_file(project, tmp_path / "M2.annotators.jsonl", annotator="cleo", source_annotator="cleo")
-    assert any("cover 5 pixels together; taken as begun" in note for note in taken.notes)
+    assert any("cover 5 pixels together; imported as not finished" in note for note in taken.notes)
     assert person("ben", at=project).get("/api/work")["total"] == 6

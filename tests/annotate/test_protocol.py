@@ -35,7 +35,7 @@ def test_two_are_ready_and_say_what_their_papers_do() -> None:
     [
         (
             '[[findings]]\nname = "exudat"\nmarks = ["brush"]',
-            "must be one of the manifest's labels ['exudate'], got 'exudat'",
+            "must be one of the manifest's labels ['exudate', 'disc'], got 'exudat'",
         ),
         (ONE + '[[questions]]\nname = "quality"', "got 'quality'"),
         (ONE + '[[questions]]\nname = "grade"\nanswers = ["a", "b"]', "leave them out"),

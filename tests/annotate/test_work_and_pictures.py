@@ -45,7 +45,7 @@ def test_progress_tells_how_long_it_will_take(person: People) -> None:
     anna.claim(4)
     assert anna.get("/api/work")["seconds_left"] == 40.0 * 3
     told = chief.get("/api/progress")
-    assert told["readers"] == [{"name": "anna", "done": 3, "open": 1, "seconds": 120.0, "median_seconds": 40.0}]
+    assert told["annotators"] == [{"name": "anna", "done": 3, "open": 1, "seconds": 120.0, "median_seconds": 40.0}]
     assert told["over_time"][0]["seconds"] == 120.0
 
 
@@ -156,7 +156,7 @@ def test_a_volume_is_seen_from_above(tmp_path: Path, person: People) -> None:
     about = anna.get("/api/items/2")
     assert about["volume"]["index"] == 2
     assert [s["item"] for s in about["volume"]["scans"]] == [4, 3, 2, 1]
-    assert [b["id"] for b in about["beside"]] == ["other"]
+    assert [b["id"] for b in about["related"]] == ["other"]
     above = np.asarray(Image.open(io.BytesIO(anna.get("/api/items/2/enface").content)))
     assert above.shape == (4, 30)
     assert above[:, 0].tolist() == [255, 170, 85, 0]
