@@ -23,7 +23,7 @@ from foveate.recipes import load_recipe
 from foveate.recipes.dual_guidance import guiding_map
 from foveate.report.grid import Grid, Tile
 from foveate.reporting import figure_plans as figures
-from foveate.reporting.figure_plans import dices, most_falsely_marked, one_an_answer, plans, three
+from foveate.reporting.figure_plans import dices, most_falsely_marked, one_per_answer, plans, three
 from foveate.reporting.figure_results import CAM_SIZE, Figure, FigureResults, Kept
 from foveate.reporting.pages import write_report
 from foveate.studies import run_study, study_record
@@ -137,7 +137,7 @@ def test_images_are_those_of_the_reference(study: Path, monkeypatch: pytest.Monk
     assert list(of_all.rows) == ["CAM-UNet", "Dual"]
     assert of_all.images == three(dices(reference, OCT.labels))[0]
     assert list(of_maps.rows) == list(ROWS)
-    assert list(of_maps.images[:3]) == one_an_answer(reference, of_maps.chooser)
+    assert list(of_maps.images[:3]) == one_per_answer(reference, of_maps.chooser)
     scores = dices(reference, OCT.labels)
     assert {max(scores, key=scores.__getitem__), min(scores, key=scores.__getitem__)} <= set(of_maps.images)
     assert len(of_maps.images) == len(set(of_maps.images)) <= 6

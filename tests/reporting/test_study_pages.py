@@ -132,9 +132,13 @@ def test_looks_of_findings_are_of_their_own_maps(guided: Path) -> None:
 
 def test_seconds_that_are_of_no_use_are_refused(guided: Path, tmp_path: Path) -> None:
     run = next((guided / "runs").glob("*/split"))
-    with pytest.raises(ValueError, match="is no study; a run has no figure of what labels cost"):
+    with pytest.raises(ValueError, match="must be a study; the page of a run has no figure of annotation costs"):
         write_report(run, device="cpu", seconds={})
-    for text, expected in (("{", "no JSON"), ("[1]", "holds no object"), (json.dumps({"masks": 0}), "is no time")):
+    for text, expected in (
+        ("{", "not a JSON file"),
+        ("[1]", "must have an object"),
+        (json.dumps({"masks": 0}), "is no time"),
+    ):
         (tmp_path / "s.json").write_text(text)
         told = CliRunner().invoke(app, ["report", str(guided), "--seconds", str(tmp_path / "s.json")])
         assert isinstance(told.exception, ValueError)

@@ -1,1 +1,1 @@
-"""What people start: the command line and the demo."""
+"""The command line: its commands and the demo."""

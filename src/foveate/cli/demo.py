@@ -1,4 +1,4 @@
-"""``foveate demo``: draw retinas, check and split them, train, evaluate, predict, and write a report worth a look."""
+"""``foveate demo``: draw retinas, check and split them, train, evaluate, predict, and write a report."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SMALL: dict[str, Any] = {
     "epochs": 20,
     "precision": "fp32",
 }
-"""What the plan is not left to decide: the demo needs no download, takes minutes and gives the same numbers again."""
+"""Settings that the plan does not decide: the demo needs no download, takes minutes, and is reproducible."""
 
 
 def run_demo(
@@ -38,13 +38,13 @@ def run_demo(
     quiet: bool = False,
     say: Callable[[str], None] = print,
 ) -> Path:
-    """All of it, from drawn images to the report whose path it returns; started again it goes on where it stopped.
+    """Do all steps, from drawn images to the report; return its path. Started again, it continues where it stopped.
 
     Raises:
-        ValueError: there is no such kind, or too few images to split.
+        ValueError: an unknown kind, or too few images to split.
     """
     if kind not in synthetic.SCHEMAS:
-        raise ValueError(f"kind={kind!r} is none of {list(synthetic.SCHEMAS)}")
+        raise ValueError(f"kind must be one of {list(synthetic.SCHEMAS)}, got {kind!r}")
     if number < 20:
         raise ValueError(f"n={number}: draw at least 20 images, so that training, validation and test have some")
     manifest = out / f"{kind}.jsonl"

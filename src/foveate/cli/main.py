@@ -1,4 +1,4 @@
-"""The command line: one verb = the library call of the same name. Heavy imports happen inside the commands."""
+"""The command line: each command calls the library. Heavy imports are inside the commands."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from foveate.cli.commands import annotate, cache, data, results, training
 
 app = typer.Typer(
-    help="foveate reads retinal images and says what is there and where, each answer guiding the other.",
+    help="foveate reads retinal images: what is there and where, each answer guiding the other.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -20,16 +20,22 @@ app = typer.Typer(
 
 @app.command("list")
 def list_(
-    room: Annotated[
-        str | None, typer.Argument(help="recipes, studies, adapters, models, baselines, losses, metrics")
+    kind: Annotated[
+        str | None,
+        typer.Argument(metavar="KIND", help="recipes, studies, adapters, models, baselines, losses, metrics"),
     ] = None,
 ) -> None:
-    """What there is: recipes, studies, adapters, networks, losses, metrics; of adapters also where to get the data."""
+    """List recipes, studies, adapters, networks, losses, metrics; for adapters also where to get the data.
+
+    Example: `foveate list` prints all of them.
+
+    Example: `foveate list adapters` prints the public data sets and their sources.
+    """
     from textwrap import indent
 
     from foveate.core import plugins
 
-    rooms = {
+    packages = {
         "recipes": "recipes",
         "studies": "studies",
         "adapters": "data/adapters",
@@ -38,28 +44,28 @@ def list_(
         "losses": "losses",
         "metrics": "metrics",
     }
-    if room is not None and room not in rooms:
-        raise ValueError(f"room={room!r} is none of {list(rooms)}")
-    for name in [room] if room else list(rooms):
+    if kind is not None and kind not in packages:
+        raise ValueError(f"kind must be one of {list(packages)}, got {kind!r}")
+    for name in [kind] if kind else list(packages):
         typer.secho(name, bold=True)
-        for file, line in plugins.names(rooms[name]).items():
+        for file, line in plugins.names(packages[name]).items():
             typer.echo(f"  {file:<18} {line}")
-            if room == "adapters":
+            if kind == "adapters":
                 from foveate.data.adapters import describe
 
                 typer.echo(indent(describe(file), " " * 6))
 
 
-for verb in (
+for command in (
     data.scan, data.check, data.merge, data.consensus, data.split, data.crop, data.export, training.fit,
     training.evaluate, training.calibrate, training.study, results.report, results.predict, results.demo, cache.cache,
 ):  # fmt: skip
-    app.command()(verb)
+    app.command()(command)
 app.add_typer(annotate.app, name="annotate")
 
 
 def main() -> None:
-    """Run the command line; a wrong value or a file that is not there is the user's to mend and is told in one line."""
+    """Run the command line; a wrong value or a missing file is printed in one line, with the remedy."""
     try:
         app()
     except (ValueError, RuntimeError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Options that several verbs have, and what is made of them."""
+"""Options that several commands have, and their parsing."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Folds = Annotated[
     str | None,
     typer.Option(
         metavar="N|all",
-        help="Train every fold, RUN/fold0, RUN/fold1, ...; they read as one. The manifest's folds, else N made by "
+        help="Train every fold, RUN/fold0, RUN/fold1, ...; they form an ensemble. The manifest's folds, else N made by "
         "patient (all: 5).",
     ),
 ]
-Seed = Annotated[int, typer.Option(help="Of everything that is left to chance.")]
+Seed = Annotated[int, typer.Option(help="Of all random choices.")]
 CacheLimit = Annotated[
     str | None,
     typer.Option(
@@ -32,17 +32,17 @@ CacheLimit = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Time = Annotated[
-    str | None, typer.Option(metavar="30m", help="How long training may take: 90s, 30m, 2h (recipes with a plan).")
+    str | None, typer.Option(metavar="30m", help="Time that training may take: 90s, 30m, 2h (recipes with a plan).")
 ]
 Memory = Annotated[
-    str | None, typer.Option(metavar="8g", help="How much memory training may take: 500m, 8g (recipes with a plan).")
+    str | None, typer.Option(metavar="8g", help="Memory that training may take: 500m, 8g (recipes with a plan).")
 ]
 UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 SIZES = {"m": 1.0, "mb": 1.0, "mib": 1.0, "g": 1024.0, "gb": 1024.0, "gib": 1024.0}
 
 
 def cache_of(limit: str | None) -> Any:
-    """The user's cache, with a limit if one is asked for."""
+    """Open the user's cache, with a limit if one is given."""
     from foveate.data.cache import cache_at
     from foveate.data.cache_space import bytes_of
 
@@ -50,7 +50,7 @@ def cache_of(limit: str | None) -> Any:
 
 
 def amount(text: str | None, units: dict[str, float], *, option: str) -> float | None:
-    """A number with a unit, in the smallest unit; ValueError names the units."""
+    """Parse a number with a unit, into the smallest unit; ValueError names the units."""
     if text is None:
         return None
     given = text.strip().lower()
@@ -65,7 +65,7 @@ def amount(text: str | None, units: dict[str, float], *, option: str) -> float |
 
 
 def rows_of(path: Path, fold: int | None) -> Any:
-    """The manifest, split for a fold where one is asked for."""
+    """Read the manifest, split for a fold if one is given."""
     from foveate.data.manifest import Manifest
 
     rows = Manifest.read(path)
@@ -73,7 +73,7 @@ def rows_of(path: Path, fold: int | None) -> Any:
 
 
 def keywords(settings: list[str] | None) -> dict[str, Any]:
-    """``key=value`` pairs; values are JSON where they are JSON (numbers, true, null, lists), else text."""
+    """Parse ``key=value`` pairs; a value is read as JSON (numbers, true, null, lists), else as text."""
     import json
 
     found: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""A bar on standard error while something is counted; silent where nobody watches."""
+"""A progress bar on standard error; nothing if standard error is not a terminal."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def counted(what: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None] | None]:
-    """Yields ``progress(done, of)``; None where standard error is no terminal, or with ``quiet``."""
+def counted(title: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None] | None]:
+    """Yield ``progress(done, of)``; None if standard error is not a terminal, or with ``quiet``."""
     if quiet or not sys.stderr.isatty():
         yield None
         return
@@ -18,7 +18,7 @@ def counted(what: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], 
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
+        task = bar.add_task(title, total=None)
 
         def show(done: int, of: int) -> None:
             if done % 32 == 0 or done == of:  # the bar takes 15 us a call, a small image 300

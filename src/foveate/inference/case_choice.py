@@ -16,8 +16,10 @@ from foveate.metrics.counts import Counts
 
 
 def score_images(counts: Counts) -> dict[str, float]:
-    """One number an image for ranking: the mean Dice of its labels (empty and found empty = 1) where it has masks, else
-    the probability given to the true answers."""
+    """Score each image, to rank them: mean Dice of its labels (1 if a label is absent and not marked).
+
+    Images without masks are scored by the mean probability of their true answers.
+    """
     pixels, answers = counts.pixels, counts.answers
     values: dict[str, list[float]] = {}
     both = 2 * pixels["tp"] + pixels["fp"] + pixels["fn"]
@@ -31,7 +33,7 @@ def score_images(counts: Counts) -> dict[str, float]:
 
 
 def pick(scores: dict[str, float], *, each: int = 3) -> list[str]:
-    """Ids of the best, the median and the worst, best first, none twice."""
+    """Choose the ids of the best, the median and the worst images, best first, each once."""
     order = sorted(scores, key=lambda image: -scores[image])
     if len(order) <= 3 * each:
         return order
@@ -40,13 +42,13 @@ def pick(scores: dict[str, float], *, each: int = 3) -> list[str]:
 
 
 def make_cases(predictor: Predictor, rows: Manifest, ids: Sequence[str], *, scores: dict[str, float]) -> list[Case]:
-    """Read these images again and put their truth beside the prediction, in original pixels."""
+    """Read these images again; each case has the ground truth beside the prediction, in original pixels."""
     by_id = {row.id: row for row in rows.rows}
     return [make_case(predictor, rows, by_id[i], score=scores.get(i)) for i in ids if i in by_id]
 
 
 def make_case(predictor: Predictor, rows: Manifest, row: Row, *, score: float | None = None) -> Case:
-    """One image with truth, prediction and a CAM an answer."""
+    """Read one image: ground truth, prediction, and one activation map per answer."""
     schema = predictor.recipe.schema
     reading = predictor(
         rows.root / row.image,

@@ -13,17 +13,17 @@ from foveate.inference.predictor import Predictor
 
 
 def finder(run: Path, *, label: str, device: str = "auto", root: Path | None = None) -> Find:
-    """What marks a label in an image by a run.
+    """Make a function that marks a label in an image with a run.
 
     Args:
         run: folder of a trained run.
-        label: one of those that it marks.
+        label: one that the run marks.
         device: where its networks run.
         root: folder of the rows' paths; the run then sees each file as in training (`Prepare.file`). None = it sees the
             full pixels.
 
     Raises:
-        ValueError: no run, or it does not mark the label.
+        ValueError: there is no run in the folder, or it does not mark the label.
     """
     predictor = Predictor.load(run, device=device)
     if label not in (there := predictor.recipe.schema.labels):

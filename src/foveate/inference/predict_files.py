@@ -1,4 +1,4 @@
-"""``foveate predict``: many images in, a JSON, masks and an overlay for each out."""
+"""``foveate predict``: read many images; write a JSON, masks and an overlay for each."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ def predict_all(
     device: str = "auto",
     say: Callable[[str], None] = print,
 ) -> int:
-    """Read every image; returns how many could not be read (each is told in one line with its reason).
+    """Read every image; return how many could not be read (each is named in one line with its reason).
 
-    Images of the same name in different folders are told apart by a number; a volume is read B-scan by B-scan.
+    Images of the same name in different folders get a number. A volume is read B-scan by B-scan.
 
     Args:
         run: folder of a trained run.
         images: files and folders.
-        out: folder for what is written.
-        cam: also where each answer was seen.
-        why: also the lesions that speak for and against each answer (`inference.evidence`).
-        guideline: by which they speak, in the words of the run; None = `GUIDELINE`, its question found by `bound`.
-        rows: a manifest that knows disc, fovea, laterality or spacing of some of the images.
-        spacing: mm a pixel (rows, cols); before what a file or the manifest says.
+        out: folder for the written files.
+        cam: also write an activation map per answer.
+        why: also write the lesions that are evidence for and against each answer (`inference.evidence`).
+        guideline: relates lesions to grades, with the run's names; None = `GUIDELINE`, its question found by `bound`.
+        rows: a manifest with disc, fovea, laterality or spacing of some of the images.
+        spacing: mm per pixel (rows, cols); used instead of the values in the file and the manifest.
         device: where the networks run.
-        say: told of each image.
+        say: called with one line per image.
 
     Raises:
-        ValueError: no image, no run, or several questions of it could be the guideline's.
+        ValueError: there is no image or no run, or several questions could be the graded one.
     """
     predictor = Predictor.load(run, device=device)
     schema = predictor.recipe.schema
@@ -83,13 +83,13 @@ def predict_all(
 
 
 def _where(reading: ImageResult, question: str) -> str:
-    """The regions in which a finding was seen, in words."""
-    told = reading.pointed.get(question)
-    return f" ({', '.join(told.strong)})" if told is not None and told.strong else ""
+    """Name the regions in which a finding was seen."""
+    found = reading.pointed.get(question)
+    return f" ({', '.join(found.strong)})" if found is not None and found.strong else ""
 
 
 def _marked(reading: ImageResult) -> list[str]:
-    """Each label's area; its probability where the network tells its presence alone."""
+    """Area of each label; its probability if the network gives its presence only."""
     whole = presence_only(reading)
     return [
         f"{label} {shown.max():.2f} (presence only)" if label in whole else f"{label} {mask.sum()} px"
@@ -98,7 +98,7 @@ def _marked(reading: ImageResult) -> list[str]:
 
 
 def guideline_for(run: Path, lesions: Mapping[str, str], *, grade: str | None = None) -> Guideline:
-    """The guideline in the words of a run.
+    """Express the guideline in the names of a run.
 
     Args:
         run: its folder.
@@ -106,22 +106,22 @@ def guideline_for(run: Path, lesions: Mapping[str, str], *, grade: str | None = 
         grade: the graded question; None = as `bound` finds it.
 
     Raises:
-        ValueError: no such lesion, no such label or question of the run, or it does not have the guideline's grades.
+        ValueError: an unknown lesion, label or question, or the question does not have the guideline's grades.
     """
     schema = load_run(run).recipe.schema
     if strange := sorted(set(lesions) - set(schema.labels)):
-        raise ValueError(f"--lesion: {strange[0]!r} is no label of the run, which has {list(schema.labels)}")
+        raise ValueError(f"--lesion: the label must be one of {list(schema.labels)}, got {strange[0]!r}")
     return bound(GUIDELINE.named(lesions), schema, grade=grade)
 
 
 def bound(guideline: Guideline, schema: LabelSchema, *, grade: str | None = None) -> Guideline:
-    """A guideline on the question of a schema that it grades (`Guideline.question_in`).
+    """Bind a guideline to the question of a schema that it grades (`Guideline.question_in`).
 
-    As it is where it is not told which, and no question can be it or none of its lesions is marked: then the lesions
-    alone say the grade, or nothing does.
+    The guideline is returned unchanged if ``grade`` is None and no question fits or none of its lesions is marked. Then
+    the grade follows from the lesions alone, or not at all.
 
     Raises:
-        ValueError: no such question, it does not have the guideline's grades, or several could be it.
+        ValueError: an unknown question, one without the guideline's grades, or several that fit.
     """
     if grade is None and not set(guideline.lesions) & set(schema.labels):
         return guideline
@@ -132,10 +132,10 @@ def bound(guideline: Guideline, schema: LabelSchema, *, grade: str | None = None
 
 
 def spacing_of(text: str | None) -> tuple[float, float] | None:
-    """mm a pixel (rows, columns) from one positive number or two, parted by a comma; ValueError for anything else."""
+    """Parse mm per pixel (rows, columns): one positive number, or two with a comma; ValueError for anything else."""
     if text is None:
         return None
     parts = [float(part) for part in text.split(",")]
     if len(parts) not in (1, 2) or min(parts) <= 0:
-        raise ValueError(f"spacing={text!r}: give mm a pixel, one positive number or two (rows,columns)")
+        raise ValueError(f"spacing={text!r}: give mm per pixel: one positive number, or two (rows,columns)")
     return parts[0], parts[-1]

@@ -1,4 +1,4 @@
-"""A run folder and an image -> what is there and where, in the image's own pixels."""
+"""Run + image -> ImageResult: answers and masks in the image's own pixels."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from foveate.report.overlay import overlay
 
 @dataclass(frozen=True)
 class ImageResult(Prediction):
-    """A prediction with the image it was made of.
+    """A prediction, with the image that was read.
 
     Args:
         image: RGB, original size.
-        spacing: mm a pixel (rows, cols), where known.
-        eye: what is known of it beside the image.
-        pointed: finding -> where in the eye its activation map points; empty without maps or without a disc.
+        spacing: mm per pixel (rows, cols), if known.
+        eye: disc, fovea and laterality, as far as they are known.
+        pointed: finding -> regions of the eye that its activation map points to; empty without maps or a disc.
     """
 
     image: UInt8[np.ndarray, "h w 3"] = field(default_factory=lambda: np.zeros((1, 1, 3), np.uint8))
@@ -48,24 +48,26 @@ class ImageResult(Prediction):
     pointed: Mapping[str, Pointed] = field(default_factory=dict)
 
     def map_of(self, question: str) -> tuple[str, Float[np.ndarray, "h w"]]:
-        """The answer given and where it was seen; "yes" and the finding's map where there is no other.
+        """Return the given answer and its activation map; "yes" and the finding's map if there is only that.
 
         Raises:
-            ValueError: no map was asked for.
+            ValueError: the image was read without maps.
         """
         maps = self.cam.get(question, {})
         if not maps:
-            raise ValueError(f"question={question!r}: there is no map of its answers; read the image with cam=True")
+            raise ValueError(
+                f"question={question!r}: the result has no activation map for it; read the image with cam=True"
+            )
         answer = self.answers[question] if self.answers[question] in maps else next(iter(maps))
         return answer, maps[answer]
 
     def overlay(self, *, width: int | None = None) -> Image.Image:
-        """The image with the masks found in it, and their names below; labels known by presence alone are left out."""
+        """Draw the masks on the image, their names below; labels of which only the presence is known are left out."""
         shown = placed(self)
         return overlay(shown.image, masks=shown.masks, labels=shown.labels, width=width)
 
     def to_json(self) -> dict[str, Any]:
-        """Answers, probabilities and areas as plain data."""
+        """Return answers, probabilities and areas as plain data."""
         return {
             "id": self.id,
             "size": list(self.image.shape[:2]),
@@ -82,7 +84,7 @@ class ImageResult(Prediction):
 
 @dataclass(frozen=True)
 class UnreadImage:
-    """An image that could not be read, and why."""
+    """An image that could not be read, and the reason."""
 
     path: Path
     reason: str
@@ -94,7 +96,7 @@ class Predictor:
     Args:
         run: from `fit` or `load_run`.
         device: "auto", "cpu", "cuda", ...
-        thresholds: question -> probability from which the answer is "yes", instead of what the run was calibrated to.
+        thresholds: question -> probability from which the answer is "yes"; they replace the calibrated ones.
     """
 
     def __init__(
@@ -107,7 +109,7 @@ class Predictor:
 
     @classmethod
     def load(cls, folder: str | Path, *, device: str | torch.device = "auto") -> Predictor:
-        """Open a run folder; ValueError where there is no finished run."""
+        """Open a run folder; ValueError if it has no finished run."""
         return cls(load_run(folder), device=device)
 
     def __call__(
@@ -125,16 +127,17 @@ class Predictor:
         Args:
             image: a file, or RGB uint8 (row, col, 3). The network sees a file as in training (`Prepare.file`: a JPEG
                 far larger than its frame is decoded at a part of its size), and an array from its full pixels.
-            cam: also where each answer was seen: a finding's own activation map, in [0, 1], where the network has one;
-                else Grad-CAM, divided by its maximum (in closed form if the head is linear on a mean, else with one
-                more forward pass and one backward pass per answer).
-            spacing: mm a pixel (rows, cols), for areas in mm2.
-            name: the reading's id; None = the file's stem.
+            cam: also make activation maps: a finding's own map, in [0, 1], if the network has one; else Grad-CAM
+                divided by its maximum, in closed form if the head is linear on a mean (if not, with one more forward
+                pass, and one backward pass per answer).
+            spacing: mm per pixel (rows, cols), for areas in mm2.
+            name: id of the result; None = the file's stem.
             frame: which B-scan of a volume, or page, from 0.
-            eye: disc, fovea, laterality, where known; with ``cam`` it is told which regions findings' maps point to.
+            eye: disc, fovea and laterality, if known; with ``cam`` the result names the regions that findings' maps
+                point to.
 
         Raises:
-            Unreadable: the file is no image.
+            Unreadable: the file is not an image that can be read.
             ValueError: the array is not RGB uint8.
         """
         prepare, schema = self.recipe.prepare, self.recipe.schema
@@ -155,7 +158,7 @@ class Predictor:
         spacing: tuple[float, float] | None = None,
         eye: Eye | None = None,
     ) -> ImageResult:
-        """Read an image that is prepared already."""
+        """Read an image that has been prepared."""
         batch = collate([sample], self.recipe.schema).to(self.device)
         passes = list(self.pipeline.passes(batch))
         outputs = self.pipeline.combined(passes, batch)
@@ -172,22 +175,22 @@ class Predictor:
             found = Prediction(**{**_shallow(found), "cam": maps})
             regions = known.regions(found) if own else None
             if regions is not None:
-                told = {question: pointed(maps[question]["yes"], regions) for question in own}
-                pointing = {question: one for question, one in told.items() if one is not None}
+                places = {question: pointed(maps[question]["yes"], regions) for question in own}
+                pointing = {question: one for question, one in places.items() if one is not None}
         return ImageResult(**_shallow(found), image=pixels, spacing=spacing, eye=known, pointed=pointing)
 
     def many(
         self, images: Sequence[str | Path], *, cam: bool = False, rows: Manifest | None = None
     ) -> Iterator[ImageResult | UnreadImage]:
-        """Read images one after the other, volumes and pages one by one (``NAME_b000``, with the file's spacing).
+        """Read images one after the other; each B-scan or page is an image (``NAME_b000``, with the file's spacing).
 
-        What cannot be read becomes an `UnreadImage`, and the rest goes on.
+        An image that cannot be read gives an `UnreadImage`; the others are read all the same.
 
         Args:
             images: files.
-            cam: also where each answer was seen.
-            rows: a manifest that knows spacing, disc, fovea or laterality of some of them, found by their path, else by
-                the file's stem as the row's id.
+            cam: also make activation maps.
+            rows: a manifest with spacing, disc, fovea or laterality of some of them; rows are found by path, else by
+                the file's stem as their id.
         """
         about = _about(rows)
         for path in map(Path, images):
@@ -210,7 +213,7 @@ class Predictor:
                     yield UnreadImage(path, _reason(error))
 
     def _cams(self, passes: Sequence[Pass], sample: Sample) -> tuple[list[str], dict[str, dict[str, np.ndarray]]]:
-        """Findings with a map of their own, and the maps of every question in the original pixels.
+        """Return the findings with a map of their own, and the maps of every question in the original pixels.
 
         A finding's own map is of "yes"; every other answer has its Grad-CAM, divided by its maximum. Of several passes
         (networks of an ensemble, views) the mean, each Grad-CAM divided by its maximum before and their mean after.
@@ -235,12 +238,12 @@ class Predictor:
 def _maps_of(
     step: Step, schema: LabelSchema, frame: tuple[int, int]
 ) -> tuple[list[str], dict[tuple[str, str], Tensor]]:
-    """Findings with a map of their own in a stage, and (question, answer) -> map ``(1, h, w)``.
+    """Return the findings with a map of their own in a stage, and (question, answer) -> map ``(1, h, w)``.
 
     Args:
-        step: the stage at work, in a frame of its own (`Stage.size`).
+        step: the stage with its input and logits; it may have a frame of its own (`Stage.size`).
         schema: of the run.
-        frame: (rows, cols) of the run's frame, which the maps are on.
+        frame: (rows, cols) of the run's frame, to which the maps are resized.
     """
     size = (step.batch.image.shape[2], step.batch.image.shape[3])
     strong = strength(step.outputs, step.batch)

@@ -1,4 +1,4 @@
-"""Readings as files: a JSON, a mask PNG a label and an overlay for each image."""
+"""Write results as files: per image a JSON, one mask PNG per label and an overlay."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ IMAGES = (*PICTURES, *VOLUMES)
 
 
 def write_reading(reading: ImageResult, folder: Path, *, name: str | None = None) -> Path:
-    """Write one reading; returns its JSON.
+    """Write one result; return the path of its JSON.
 
-    Files: ``NAME.json``, ``NAME_<label>.png`` (0 and 255, original size), ``NAME_overlay.png``, and for each CAM
-    ``NAME_cam_<question>_<answer>.png``. A label of which the network tells the presence alone has no mask and no area;
-    its probability stands under ``presence`` as that of every other.
+    Files: ``NAME.json``, ``NAME_<label>.png`` (0 and 255, original size), ``NAME_overlay.png``, and
+    ``NAME_cam_<question>_<answer>.png`` per activation map. A label of which the network gives the presence only has no
+    mask and no area; its probability is under ``presence``, as for every label.
     """
     stem, shown = name or reading.id, placed(reading)
     masks = {}
@@ -38,13 +38,13 @@ def write_reading(reading: ImageResult, folder: Path, *, name: str | None = None
     }
     files = {"masks": masks, "overlay": _png(shown.overlay(), folder / f"{stem}_overlay.png")}
     path = folder / f"{stem}.json"
-    told = {**shown.to_json(), "presence": reading.to_json()["presence"]}
-    write_json(path, {**told, "files": {**files, **({"cam": cams} if cams else {})}})
+    plain = {**shown.to_json(), "presence": reading.to_json()["presence"]}
+    write_json(path, {**plain, "files": {**files, **({"cam": cams} if cams else {})}})
     return path
 
 
 def write_evidence(evidence: Evidence, folder: Path, *, name: str | None = None) -> Path:
-    """Write the reasons of one reading: ``NAME_evidence.json`` (its path is returned), and in words ``.txt``."""
+    """Write the evidence of one result: ``NAME_evidence.json`` (return its path) and ``NAME_evidence.txt``, in words."""
     stem = name or evidence.id
     path = folder / f"{stem}_evidence.json"
     write_json(path, evidence.to_json())

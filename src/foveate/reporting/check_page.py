@@ -1,4 +1,4 @@
-"""``foveate check --page``: what a check found as a page of contact sheets, each image read once more, small."""
+"""``foveate check --page``: a page with the result of a check and contact sheets; each image is read again, small."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def write_check_page(
     seed: int = 0,
     when: datetime | None = None,
 ) -> Path:
-    """Write the page of a check; returns its path.
+    """Write the page of a check; return its path.
 
-    Half of the pictures at most go to what is suspicious (duplicates side by side, contradictions, masks of another
-    size), the rest to images drawn from each split by the seed.
+    At most half of the pictures show suspicious images (duplicates side by side, contradictions, masks of another
+    size). The others are drawn at random from each split.
 
     Args:
         path: the page.
-        manifest: what was checked.
-        report: what was found in it.
+        manifest: the checked data set.
+        report: the result of the check.
         most: pictures on the page.
-        seed: of the draw.
+        seed: of the random choice.
         when: date on the page; None = now.
     """
     rows = {row.id: row for row in manifest}
@@ -63,7 +63,7 @@ def write_check_page(
 
 
 class _Camera:
-    """Rows to pictures."""
+    """Reads rows as small pictures."""
 
     def __init__(self, manifest: Manifest) -> None:
         self.root, self.schema = manifest.root, manifest.schema
@@ -126,7 +126,7 @@ def _suspicious(report: Report, rows: dict[str, Row], camera: _Camera, most: int
 
 
 def _sampled(manifest: Manifest, camera: _Camera, most: int, seed: int) -> list[Sheet]:
-    """A sheet a split, the same number of pictures each where there are as many."""
+    """Make one sheet per split, with the same number of pictures if there are as many."""
     rng = np.random.default_rng(seed)
     parts = {part: [row for row in manifest if row.split == part] for part in ("train", "val", "test", None)}
     parts = {part: rows for part, rows in parts.items() if rows}
@@ -163,12 +163,14 @@ def _tables(report: Report) -> list[Table]:
         heads = ["label", "part", "images", "known", "positive", "pixels"]
         out.append(_table("Labels", heads, [(n, p, c.images, c.known, c.positive, c.pixels) for n, p, c in counts]))
     if report.agreement:
-        heads = ["label", "graders", "images", "marked", "Dice mean", "Dice median", "kappa"]
-        note = ("Dice over images that either marked; kappa of whether there is any: Cohen's of two, Fleiss' of more.",)
+        heads = ["label", "annotators", "images", "marked", "Dice mean", "Dice median", "kappa"]
+        note = (
+            "Dice: over images in which either marked the label. Kappa of presence: Cohen's, of more than two Fleiss'.",
+        )
         rated = [
             (a.label, ", ".join(a.graders), a.images, a.either, a.mean, a.middle, a.kappa) for a in report.agreement
         ]
-        out.append(_table("Agreement of the graders", heads, rated, note))
+        out.append(_table("Agreement of the annotators", heads, rated, note))
     return out
 
 

@@ -1,4 +1,4 @@
-"""Which figures a study gets: each table's methods side by side, on images chosen by one of them alone."""
+"""Plan the figures of a study: the methods of each table side by side, on images that one method's scores choose."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ from foveate.metrics.counts import Counts
 from foveate.metrics.localisation import findings
 from foveate.recipes import load_run
 
-FAIR = "(first fold); fixed by these scores before another method was looked at."
+FAIR = "(first fold); chosen by these scores before another method was read."
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One figure: which table, whose methods, which images, and how these were chosen.
+    """One figure: its table, its methods, its images, and how these were chosen.
 
-    Of a label (what each method marked), of several at once (and which it says are there), of a question (Grad-CAM of
-    its answer), or of a finding (each network's own activation map, with ``airs``: what (row, image) was evaluated to,
-    in words).
+    It shows a label (the marks of each method), several labels (and which of them are present), a question (Grad-CAM of
+    the answer), or a finding (each network's own activation map; ``airs``: (row, image) -> its AIR in words).
     """
 
     table: str
@@ -42,15 +41,15 @@ class Plan:
 
     @property
     def marks(self) -> tuple[str, ...]:
-        """The labels whose marks it shows; none where it shows maps."""
+        """The labels whose marks it shows; empty if it shows maps."""
         return self.labels or (() if self.label is None else (self.label,))
 
 
 def plans(folder: Path, record: Mapping[str, Any]) -> list[Plan]:
-    """What figures a study's tables get, and of which test images of the first fold.
+    """Plan the figures of each table, on test images of the first fold.
 
-    A table of one run gets none. Images are chosen by the scores of the reference (or the first row that has the label
-    or the question) alone, so that no other method has a say.
+    A table of one run has no figure. Only the scores of the reference choose the images (of the first row, if the
+    reference does not have the label or the question).
     """
     made: list[Plan] = []
     for title, table in record["tables"].items():
@@ -76,9 +75,9 @@ def _of_table(title: str, rows: Mapping[str, str], runs: Mapping[str, Run]) -> I
         file = f"{stem}_masks.png" if len(marking) == 1 else f"{stem}_masks_{_plain(label)}.png"
         shown = {row: name for row, name in rows.items() if _marks(counts[row], label)}
         said = (
-            f"What each method marked of {label}. Shown: {_words(images, 'Dice', chooser)} among the {among} test "
-            f"images with {label}{_free_words(label, free, chooser)} {FAIR} All pictures of a row are cut alike, to "
-            "the part framed in the first."
+            f"Marks of {label} by each method. Shown: {_words(images, 'Dice', chooser)} among the {among} test "
+            f"images with {label}{_free_words(label, free, chooser)} {FAIR} All pictures of a row are cropped to the "
+            "part framed in the first."
         )
         yield Plan(title, file, shown, (*images, *free), runs[chooser], said, label=label)
     if len(marking) > 1:
@@ -86,7 +85,7 @@ def _of_table(title: str, rows: Mapping[str, str], runs: Mapping[str, Run]) -> I
         images, among = three(dices(counts[chooser], list(marking)))
         shown = {row: name for row, name in rows.items() if any(_marks(counts[row], label) for label in marking)}
         said = (
-            "What each method marked of all labels, and below each picture which it says are there. Shown: "
+            "Marks of all labels by each method; below each picture the labels that it finds present. Shown: "
             f"{_words(images, 'mean Dice', chooser)} among the {among} test images with a label {FAIR}"
         )
         yield Plan(title, f"{stem}_labels.png", shown, images, runs[chooser], said, labels=tuple(marking))
@@ -102,7 +101,7 @@ def _of_table(title: str, rows: Mapping[str, str], runs: Mapping[str, Run]) -> I
         figure, judge = ("mean Dice", marker) if marker else ("probability of the true answer", chooser)
         scores = dices(counts[marker], list(marking)) if marker else score_images(counts[chooser])
         more, among = three(scores)
-        images = tuple(dict.fromkeys([*one_an_answer(counts[chooser], runs[chooser]), *more]))
+        images = tuple(dict.fromkeys([*one_per_answer(counts[chooser], runs[chooser]), *more]))
         shown = {row: name for row, name in rows.items() if asked in counts[row].answers["question"]}
         said = (
             f"Where each method saw the answer that it gave to {asked} (Grad-CAM, each map divided by its maximum). "
@@ -115,7 +114,7 @@ def _of_table(title: str, rows: Mapping[str, str], runs: Mapping[str, Run]) -> I
 
 
 def _of_finding(finding: str, plan: Plan, counts: Mapping[str, Counts], *, chooser: str) -> Plan:
-    """The networks' own maps of a finding, in the images where the chooser's lies least, midway and most on the cue."""
+    """Plan the networks' own maps of a finding: images in which the chooser's AIR is lowest, median and highest."""
     airs = {row: _airs(found, finding) for row, found in counts.items() if finding in findings(found)}
     images, among = three({image: cue for image, (cue, _) in airs[chooser].items() if not np.isnan(cue)})
     words = {
@@ -125,7 +124,7 @@ def _of_finding(finding: str, plan: Plan, counts: Mapping[str, Counts], *, choos
     }
     said = (
         f"Activation maps of {finding}, enlarged, blurred and scaled to [0, 1] for showing; below them the answer and "
-        "AIR, the share of the map as it is (not softened) that lies in the cue, and on the true pixels. Shown: "
+        "AIR, the share of the map (not blurred) that is inside the cue, and on the true pixels. Shown: "
         f"{_words(images, 'AIR', chooser)} among the {among} test images with {finding} and a cue {FAIR}"
     )
     shown = {row: name for row, name in plan.rows.items() if row in airs}
@@ -133,7 +132,7 @@ def _of_finding(finding: str, plan: Plan, counts: Mapping[str, Counts], *, choos
 
 
 def _airs(counts: Counts, finding: str) -> dict[str, tuple[float, float]]:
-    """Image -> AIR in the cue and on the mask."""
+    """Return image -> AIR in the cue and on the mask."""
     looks = counts.looks
     at = looks["question"] == finding
     return {
@@ -143,7 +142,7 @@ def _airs(counts: Counts, finding: str) -> dict[str, tuple[float, float]]:
 
 
 def dices(counts: Counts, labels: Sequence[str]) -> dict[str, float]:
-    """Mean Dice an image over those of these labels that it truly has; images without any are left out."""
+    """Return image -> mean Dice over those of these labels that are present in it; other images are left out."""
     values: dict[str, list[float]] = {}
     for label in labels:
         part = counts.labels.get(label)
@@ -155,21 +154,21 @@ def dices(counts: Counts, labels: Sequence[str]) -> dict[str, float]:
 
 
 def most_falsely_marked(counts: Counts, label: str) -> tuple[str, ...]:
-    """Of the images free of a label the one with the most false pixels of it (ties by name); none where all bear it."""
+    """Find the image without a label that has most false pixels of it (ties by name); empty if all images have it."""
     part = counts.labels[label]
     order = [(-int(part.fp[i]), counts.images[part.image[i]]) for i in np.flatnonzero(part.truth == 0)]
     return (min(order)[1],) if order else ()
 
 
 def three(scores: Mapping[str, float]) -> tuple[tuple[str, ...], int]:
-    """The images of the lowest, the median and the highest score, none twice (ties by name), and out of how many."""
+    """Return the images of the lowest, median and highest score, each once (ties by name), and the number of images."""
     order = sorted(scores, key=lambda image: (scores[image], image))
     last = len(order) - 1
     return tuple(order[i] for i in sorted({0, last // 2, last} if order else ())), len(order)
 
 
-def one_an_answer(counts: Counts, run: Run) -> list[str]:
-    """For every answer of the first question, the image in which it is true and seen most surely."""
+def one_per_answer(counts: Counts, run: Run) -> list[str]:
+    """Return, per answer of the first question, the image in which it is true and has the highest probability."""
     question = run.recipe.schema.questions[0]
     table = counts.answers
     found = []
@@ -187,7 +186,7 @@ def one_an_answer(counts: Counts, run: Run) -> list[str]:
 
 
 def _marks(counts: Counts, label: str) -> bool:
-    """Whether a method marks a label: a classifier's schema may name labels that it leaves alone."""
+    """Whether a method marks a label; a classifier's schema may have labels that it does not mark."""
     return label in counts.labels and len(counts.labels[label].image) > 0
 
 

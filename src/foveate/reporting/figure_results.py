@@ -1,4 +1,4 @@
-"""What every run of a study made of the images that its figures show, kept small, and the figures drawn from it."""
+"""Keep the results of every run of a study on the images of its figures, and draw the figures."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class Kept:
-    """What one method made of one image, small enough to keep that of every method.
+    """The result of one method on one image, small enough to keep those of all methods.
 
-    Masks are packed; of the activation maps those of the answers given are left, reduced. ``unplaced``: labels of which
-    the method tells the presence alone.
+    Masks are packed. Of the activation maps only those of the given answers are kept, reduced. ``unplaced``: labels of
+    which the method gives the presence only.
     """
 
     prediction: Prediction
@@ -71,7 +71,7 @@ class Kept:
         return cls(bare, truth, masks, presence_only(found))
 
     def mask(self, label: str) -> np.ndarray:
-        """The pixels given a label, ``(1, row, col)`` bool."""
+        """Return the pixels with a label, ``(1, row, col)`` bool."""
         shape = self.prediction.masks.shape[1:]
         bits = np.frombuffer(zlib.decompress(self.masks[label]), np.uint8)
         return np.unpackbits(bits, count=shape[0] * shape[1]).reshape(1, *shape).astype(bool)
@@ -106,7 +106,7 @@ class Unpacked(Mapping[str, Case]):
 
 
 class FigureResults:
-    """What every run made of the images that its figures show; a run is opened once, and little of it is kept."""
+    """The results of every run on the images of the figures; a run is opened once, and little of it is kept."""
 
     def __init__(self, planned: Sequence[Plan], rows: Manifest) -> None:
         self.plans, self.rows = planned, rows
@@ -169,7 +169,7 @@ class FigureResults:
         recipe = plan.chooser.recipe
         if plan.marks:
             schema = recipe.schema.select(questions=(), labels=plan.marks)
-        else:  # maps are held against what the answer rests on, or all that is marked where nothing is said of that
+        else:  # maps are compared with the evidence of the answer; with all labels if it has none
             evidence = {q.name: q.evidence for q in self.rows.schema.questions}.get(plan.question or "")
             schema = self.rows.schema.select(questions=(), labels=evidence or None)
         out = []

@@ -1,4 +1,4 @@
-"""What a figure of a finding shows of each image: its mask and cue in the original pixels, and every method's map."""
+"""The contents of a finding's figure, per image: mask and cue in the original pixels, and the map of each method."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def seen_of(plan: Plan, rows: Manifest, found: Mapping[str, Read]) -> Iterator[S
             maps[method] = _whole(cam, geometry)
             nothing = np.zeros((0, *geometry.source), np.uint8)
             case = Case(pixels, nothing, nothing, truth, prediction)
-            told = answer_words(case, finding, prediction.answers[finding])
-            words[method] = (told, *filter(None, [plan.airs.get((method, image))]))
+            answer = answer_words(case, finding, prediction.answers[finding])
+            words[method] = (answer, *filter(None, [plan.airs.get((method, image))]))
         yield Seen(
             id=image,
             image=pixels,

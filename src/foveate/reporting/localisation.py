@@ -1,4 +1,4 @@
-"""Where the classifiers of a study look: how much of each one's class activation map lies on what is marked."""
+"""Localisation of a study's classifiers: the share of each class activation map that is on marked pixels."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ FIGURES = ("AIR", "pointing")
 def cam_table(
     folder: Path, title: str, record: Mapping[str, Any], rows: Manifest, *, device: str = "auto", repeats: int = 1000
 ) -> Table | None:
-    """AIR and pointing game of each method's map of the answer that it gave, on the test images that bear a lesion.
+    """Make a table of AIR and the pointing game, of each method's map of its answer, on test images with a lesion.
 
-    The map is ReLU Grad-CAM of the last stage that answers, or a finding's own activation map where the network has
-    one, enlarged to the image; the lesion is what any label marks.
+    The map is ReLU Grad-CAM of the last stage that answers, or a finding's own activation map if the network has one,
+    enlarged to the image. The lesion is the union of all labels.
 
     Args:
         folder: of the study.
         title: of one of its tables.
-        record: what stands in its ``study.json``.
+        record: the contents of its ``study.json``.
         rows: its manifest.
         device: where the networks run.
         repeats: bootstrap draws.
 
     Returns:
-        None where fewer than two rows of the table answer and no image is marked.
+        None if fewer than two rows of the table answer, or no image is marked.
     """
     table = record["tables"][title]
     counts: dict[str, Counts] = {}
@@ -71,10 +71,9 @@ def cam_table(
     every = next(iter(counts.values()))
     share = np.nanmean(next(iter(values.values()))[:, 2])
     note = (
-        "AIR: activation on the lesion / all activation, of the map of the answer given (a finding's own map where the "
-        "network has one); pointing: whether "
-        "the highest activation lies on the lesion. Means over the images that bear one; a map that is the same "
-        f"everywhere has the AIR {share:.3f}, the lesion's mean share of the image.",
+        "AIR: activation on the lesion / all activation, of the map of the answer given (a finding's own map if the "
+        "network has one). Pointing: whether the highest activation is on the lesion. Means over the images with a "
+        f"lesion; a constant map has the AIR {share:.3f}, the lesion's mean share of the image.",
         said_of_draws(every, (), repeats=repeats, level=0.95),
         f"Δ: minus {reference}, paired: the same draws of the same images.",
     )

@@ -27,25 +27,25 @@ def write_report(
         looks: of a study, also measure where each method saw its answers (`looking.cam_table`): Grad-CAM of every test
             image.
         seconds: of one label of each kind (`report.cost.SECONDS`), for a study with a figure of what labels cost.
-        warn: called with each line on a label or an answer that a network never gives; the page has them in a box.
+        warn: called with a line per label or answer that a network never gives; the page shows them in a box.
 
     Raises:
-        ValueError: the folder holds neither, or nothing in it asks for seconds.
+        ValueError: the folder has neither, or ``seconds`` has no use in it.
     """
     folder = Path(folder)
     if (folder / "study.json").is_file():
         return study_report(folder, device=device, looks=looks, seconds=seconds, warn=warn)
     if seconds is not None:
-        raise ValueError(f"seconds: {folder} is no study; a run has no figure of what labels cost")
+        raise ValueError(f"seconds: {folder} must be a study; the page of a run has no figure of annotation costs")
     return run_report(load_run(folder), device=device, warn=warn)
 
 
 def read_seconds(path: Path) -> dict[str, float]:
-    """Kind of label -> seconds of one, from a JSON file; ValueError where it is no such object."""
+    """Read kind of label -> seconds per label from a JSON file; ValueError if it has another form."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path}: no JSON ({error})") from None
+        raise ValueError(f"{path}: not a JSON file ({error})") from None
     if not isinstance(found, dict):
-        raise ValueError(f'{path}: holds no object; write {{"regions": 12, "masks": 240}}')
+        raise ValueError(f'{path}: must have an object, such as {{"regions": 12, "masks": 240}}')
     return found

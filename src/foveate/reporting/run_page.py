@@ -23,7 +23,7 @@ from foveate.reporting.fold_tables import fold_tables, held_out_cases
 
 
 def run_report(run: Run, *, device: str = "auto", warn: Callable[[str], None] = lambda _: None) -> Path:
-    """The page of one run, or of an ensemble with each fold's curves; without an evaluation it says so."""
+    """Write the page of one run, or of an ensemble with the curves of each fold; a missing evaluation is named."""
     log = [entry for stage in run.recipe.stages for entry in run.log(stage.name)]
     rows = manifest_of(run.record["manifest"])
     counts, absent = None, "one"
@@ -60,6 +60,6 @@ def run_report(run: Run, *, device: str = "auto", warn: Callable[[str], None] = 
 
 
 def manifest_of(about: dict[str, Any]) -> Manifest | None:
-    """The manifest that a record names, where it still is."""
+    """Open the manifest that a record names, if it still exists."""
     path = about.get("path")
     return Manifest.read(path) if path and Path(path).is_file() else None

@@ -21,7 +21,7 @@ from foveate.report.found import warnings
 from foveate.report.page import page
 from foveate.report.rows import describe
 from foveate.report.table import Table
-from foveate.reporting.figure_plans import one_an_answer, plans
+from foveate.reporting.figure_plans import one_per_answer, plans
 from foveate.reporting.figure_results import Figure, FigureResults
 from foveate.reporting.localisation import cam_table
 from foveate.reporting.run_page import manifest_of
@@ -36,11 +36,11 @@ def study_report(
     seconds: Mapping[str, float] | None = None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """The page of a study: its tables, under each the methods side by side and the charts that the study offers (also
-    in ``figures/``), and cases.
+    """Write the page of a study: its tables, each with the methods side by side and the study's charts (also in
+    ``figures/``), and cases.
 
-    Every run of the first fold is opened once: for its part of the figures, and, where it answers a question, for its
-    CAM sheet in ``sheets/``. Without the manifest there are tables alone.
+    Each run of the first fold is opened once: for the figures, and, if it answers a question, for its sheet of
+    activation maps in ``sheets/``. Without the manifest the page has tables only.
     """
     record = study_record(folder)
     charts = study_charts(folder, **({} if seconds is None else {"seconds": seconds}))
@@ -88,7 +88,7 @@ def study_report(
 def _looks(
     folder: Path, title: str, record: dict[str, Any], rows: Manifest | None, device: str, wanted: bool
 ) -> list[Table]:
-    """The table of where answers were seen, also written beside the others, where it is wanted and can be made."""
+    """Make the localisation table and write it beside the others, if it is wanted and possible."""
     found = cam_table(folder, title, record, rows, device=device) if wanted and rows is not None else None
     if found is None:
         return []
@@ -97,18 +97,18 @@ def _looks(
 
 
 def _never_given(folder: Path, record: Mapping[str, Any]) -> list[str]:
-    """What the rows of a study never give over all folds; a run that is a row of several tables is named once."""
+    """Name labels and answers that a study's rows never give over all folds; a run of several tables is named once."""
     names = {run: row for table in reversed(record["tables"].values()) for row, run in table["rows"].items()}
     return warnings({row: pooled(folder, run, record["folds"]) for run, row in names.items()})
 
 
 def _sheet(predictor: Predictor, rows: Manifest, path: Path) -> list[Case]:
-    """Write the CAM sheet of a run that answers questions: an image an answer; returns the cases shown."""
+    """Write the sheet of activation maps of a run that answers: one image per answer; return the cases shown."""
     run = predictor.run
     counts = Counts.read(run.folder, run.recipe.schema)
     if not len(counts.answers["image"]):
         return []
-    found = make_cases(predictor, rows, one_an_answer(counts, run), scores=score_images(counts))
+    found = make_cases(predictor, rows, one_per_answer(counts, run), scores=score_images(counts))
     if found:
         path.parent.mkdir(exist_ok=True)
         cam_sheet(found, question=run.recipe.schema.questions[0].name).save(path)
