@@ -322,7 +322,7 @@ def test_what_is_wrong_is_told_in_one_line(
     rows = desk.folder / "m.jsonl"
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.png")
     cases: list[tuple[tuple[object, ...], str]] = [
-        (("list", "rooms"), "room='rooms' is none of"),
+        (("list", "rooms"), "kind must be one of"),
         (("check", tmp_path / "gone.jsonl"), "No such file"),
         (("split", rows, "--ratios", "1,2"), "give three numbers"),
         (("fit", "nonsense", rows, "-o", tmp_path / "r"), "'nonsense' is none of"),

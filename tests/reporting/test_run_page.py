@@ -104,7 +104,7 @@ def test_the_page_shows_them_under_their_table(study: Path, told: dict[str, list
     assert "another seed" not in inside[second:]
     assert first < inside.find("beside-another") < inside.rfind("beside-another") < second
     assert "lowest, median and highest Dice of CAM-UNet among the" in inside
-    assert "fixed by these scores before another method was looked at" in inside
+    assert "chosen by these scores before another method was read" in inside
     assert "for every answer the image in which it is true" in inside
 
 

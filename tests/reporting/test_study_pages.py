@@ -126,7 +126,7 @@ def test_what_is_shown_of_a_finding_is_what_was_evaluated(guided: Path) -> None:
 def test_looks_of_findings_are_of_their_own_maps(guided: Path) -> None:
     page = write_report(guided, device="cpu", looks=True).read_text(encoding="utf-8")
     assert "where the answer was seen" in page
-    assert "own map where the network has one" in page
+    assert "own map if the network has one" in page
     assert (guided / "tables" / "labels_looks.txt").is_file()
 
 

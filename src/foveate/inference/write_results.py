@@ -44,7 +44,7 @@ def write_reading(reading: ImageResult, folder: Path, *, name: str | None = None
 
 
 def write_evidence(evidence: Evidence, folder: Path, *, name: str | None = None) -> Path:
-    """Write the evidence of one result: ``NAME_evidence.json`` (return its path) and ``NAME_evidence.txt``, in words."""
+    """Write the evidence of one result: ``NAME_evidence.json`` (return its path) and ``.txt``, in words."""
     stem = name or evidence.id
     path = folder / f"{stem}_evidence.json"
     write_json(path, evidence.to_json())
