@@ -6,7 +6,9 @@ STAMP := $(VENV)/.installed
 DOCS := $(VENV)/.docs
 UV = $$(command -v uv || echo $(BIN)/uv)
 
-.PHONY: demo test check docs pins clean
+OF ?= losses
+
+.PHONY: demo test mutants check docs pins clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("foveate needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Run: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
@@ -25,6 +27,10 @@ demo: $(STAMP)  ## draw retinas, train on them, write a report
 test: $(STAMP)  ## the whole suite
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n auto
 
+mutants: $(STAMP)  ## put faults into one package (OF=losses, metrics or core); lists those that the tests miss
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 nice -n 10 $(BIN)/mutmut run --max-children 1 'foveate.$(OF).*'
+	$(BIN)/mutmut results
+
 check: $(STAMP)  ## lint and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -37,4 +43,4 @@ pins: ## renew constraints.txt
 	$(UV) pip compile pyproject.toml --group dev --group docs --all-extras --universal --no-header --no-annotate --quiet --output-file constraints.txt
 
 clean:
-	rm -rf $(VENV) demo site .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo site mutants .pytest_cache .mypy_cache .ruff_cache
