@@ -28,7 +28,7 @@ from sqlalchemy import select
 from foveate.annotate.domain.roles import ROLES
 from foveate.annotate.store.new_project import new_project
 from foveate.annotate.store.project import Project
-from foveate.annotate.store.tables import History
+from foveate.annotate.store.project_tables import History
 from foveate.annotate.web.request_context import cookie_of
 from foveate.data import synthetic
 from foveate.data.manifest import Manifest

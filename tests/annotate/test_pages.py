@@ -18,7 +18,7 @@ from playwright.sync_api import expect
 from foveate.annotate.domain.marks import Marks
 from foveate.annotate.exchange.export_marks import export
 from foveate.annotate.store.project import Project
-from foveate.annotate.store.tables import Draft
+from foveate.annotate.store.project_tables import Draft
 from foveate.core import regions
 from foveate.core.shapes import Ellipse, Polygon, packed, rasterise
 from foveate.data.manifest import Manifest

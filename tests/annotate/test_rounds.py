@@ -15,7 +15,7 @@ from foveate.annotate.domain.timing import costs, medians, timed
 from foveate.annotate.exchange.drafting import as_marks
 from foveate.annotate.exchange.export_marks import export
 from foveate.annotate.store.project import Project
-from foveate.annotate.store.tables import Draft
+from foveate.annotate.store.project_tables import Draft
 from foveate.cli import main as cli
 from foveate.core.labels import LabelSchema
 from foveate.core.regions import located

@@ -10,8 +10,8 @@ from sqlalchemy import event, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from foveate.annotate.store.project import Project
+from foveate.annotate.store.project_tables import History, MarkSet
 from foveate.annotate.store.records import item_of
-from foveate.annotate.store.tables import History, MarkSet
 from foveate.web.refusal import Refusal
 
 People = Callable[..., Person]

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 
 from foveate.annotate.domain.roles import ROLES
 from foveate.annotate.store.project import Project
-from foveate.annotate.store.tables import History
+from foveate.annotate.store.project_tables import History
 from foveate.annotate.web.request_context import cookie_of
 from foveate.annotate.web.server import make_app
 from foveate.web import accounts, sessions

@@ -13,7 +13,7 @@ from PIL import Image
 from foveate.annotate.domain.marks import Marks
 from foveate.annotate.store.new_project import new_project
 from foveate.annotate.store.project import Project
-from foveate.annotate.store.tables import Draft
+from foveate.annotate.store.project_tables import Draft
 from foveate.annotate.web.pictures import TILE, halved
 from foveate.core.labels import LabelSchema
 from foveate.core.regions import Regions

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from foveate.annotate.domain.marks import Marks
 from foveate.annotate.domain.outlining import as_shapes
 from foveate.annotate.store.project import Project
-from foveate.annotate.store.tables import Draft, Item
+from foveate.annotate.store.project_tables import Draft, Item
 from foveate.core.components import components
 from foveate.core.regions import disc_of, located
 from foveate.core.types import Prediction, Row

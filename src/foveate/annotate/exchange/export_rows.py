@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from foveate.annotate.domain.consensus import decide, middle_landmarks
-from foveate.annotate.domain.guided import contradictions
+from foveate.annotate.domain.grade_check import contradictions
 from foveate.annotate.domain.landmarks import landmarks, placed
 from foveate.annotate.domain.marks import Marks
 from foveate.annotate.domain.protocol import Protocol

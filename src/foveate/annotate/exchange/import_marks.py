@@ -18,9 +18,9 @@ from foveate.annotate.domain.roles import ANNOTATOR, ROLES
 from foveate.annotate.exchange import label_studio
 from foveate.annotate.exchange.marks_from_rows import from_manifest
 from foveate.annotate.store.project import Project
+from foveate.annotate.store.project_tables import Item
 from foveate.annotate.store.records import item_of
 from foveate.annotate.store.saving import Progress, Save, add_version, claim, double_marked, refresh
-from foveate.annotate.store.tables import Item
 from foveate.data.lines import explain
 from foveate.data.manifest import Manifest
 from foveate.web import accounts, audit

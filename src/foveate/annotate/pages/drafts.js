@@ -2,7 +2,7 @@
 
 import { h, put } from "../../web/pages/dom.js";
 import { paintBox, paintRegions, paintShapes } from "./paint.js";
-import { Layer } from "./brush.js";
+import { Layer } from "./painted_layer.js";
 import { outlines } from "./regions.js";
 import { area, bounds, contains, fresh } from "./shapes.js";
 import { answered } from "./panel.js";

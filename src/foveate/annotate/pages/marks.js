@@ -1,9 +1,9 @@
 // All marks of one annotator on one image, with undo and redo without limit.
 //
 // The state is never changed in place: a change makes a new one and keeps the old, so undoing is going back to it.
-// Painted layers are changed in place; a change keeps what it flipped in them (brush.js).
+// Painted layers are changed in place; a change keeps what it flipped in them (painted_layer.js).
 
-import { Layer } from "./brush.js";
+import { Layer } from "./painted_layer.js";
 import { fresh } from "./shapes.js";
 
 const EMPTY = { answers: {}, findings: {}, shapes: [], disc: null, fovea: null, comments: [], ungradable: null, rejected: [] };

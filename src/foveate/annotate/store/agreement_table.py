@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from foveate.annotate.domain.agreement import Compared, agreement_of, compare_marks
 from foveate.annotate.store.project import Project
+from foveate.annotate.store.project_tables import Item
 from foveate.annotate.store.records import annotations_of
-from foveate.annotate.store.tables import Item
 from foveate.data.agreement import Drawn
 from foveate.web.timestamps import iso_time
 

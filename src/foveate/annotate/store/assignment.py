@@ -11,9 +11,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from foveate.annotate.store.project import Project
+from foveate.annotate.store.project_tables import Draft, Item, MarkSet
 from foveate.annotate.store.records import CONSENSUS, item_of, slot
 from foveate.annotate.store.saving import claim
-from foveate.annotate.store.tables import Draft, Item, MarkSet
 from foveate.web.refusal import Refusal
 from foveate.web.sessions import Who
 

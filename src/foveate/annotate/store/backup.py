@@ -15,7 +15,7 @@ from sqlalchemy import LargeBinary, Table, func, insert, select, text
 from sqlalchemy.orm import Session
 
 from foveate.annotate.store.project import CARD, MANIFEST, PROTOCOL, Project, private_file
-from foveate.annotate.store.tables import Meta
+from foveate.annotate.store.project_tables import Meta
 from foveate.data.manifest import Manifest
 from foveate.web.account_tables import Attempt, Base, Login
 

@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from foveate.annotate.store.tables import Meta
+from foveate.annotate.store.project_tables import Meta
 
 OWNER = "room"
 """Key in the table ``meta`` of the project that a store belongs to; written so since the first version."""

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from foveate.annotate.domain.marks import Marks
-from foveate.annotate.store.tables import History, MarkSet
+from foveate.annotate.store.project_tables import History, MarkSet
 from foveate.web.account_tables import User
 from foveate.web.refusal import Refusal
 from foveate.web.timestamps import iso_time

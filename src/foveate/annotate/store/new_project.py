@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from foveate.annotate.domain.protocol import READY, Protocol
 from foveate.annotate.store.project import CARD, FROM_MASKS, MANIFEST, PROTOCOL, STORE, Card, Project, private_file
-from foveate.annotate.store.tables import Item
+from foveate.annotate.store.project_tables import Item
 from foveate.core.regions import disc_of
 from foveate.data import read
 from foveate.data.cues import DISC_LABELS

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from foveate.annotate.domain.protocol import Protocol
 from foveate.annotate.store.database import Store
-from foveate.annotate.store.tables import Item
+from foveate.annotate.store.project_tables import Item
 from foveate.core.labels import LabelSchema
 from foveate.core.types import Row
 from foveate.data.lines import explain

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from foveate.annotate.domain.marks import Marks
 from foveate.annotate.store.project import Project
-from foveate.annotate.store.tables import History, Item, MarkSet
+from foveate.annotate.store.project_tables import History, Item, MarkSet
 from foveate.core.types import Row
 from foveate.web.account_tables import User
 from foveate.web.refusal import Refusal

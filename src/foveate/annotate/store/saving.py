@@ -14,8 +14,8 @@ from foveate.annotate.domain.consensus import decide, state_of
 from foveate.annotate.domain.marks import Marks, problem
 from foveate.annotate.domain.truth import Overlap, findings_of, overlap
 from foveate.annotate.store.project import Project
+from foveate.annotate.store.project_tables import History, Item, MarkSet
 from foveate.annotate.store.records import CONSENSUS, annotations_of, set_of, shown, slot
-from foveate.annotate.store.tables import History, Item, MarkSet
 from foveate.web.refusal import Refusal
 from foveate.web.sessions import Who
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from foveate.annotate.domain.landmarks import landmarks
 from foveate.annotate.domain.marks import Marks
 from foveate.annotate.store.project import FROM_MASKS, Project
-from foveate.annotate.store.tables import Draft, Item
+from foveate.annotate.store.project_tables import Draft, Item
 from foveate.annotate.web.pictures import levels
 from foveate.core.types import Row
 

@@ -11,7 +11,7 @@ from fastapi.responses import FileResponse
 from foveate.annotate.domain.roles import COORDINATOR, ROLES
 from foveate.annotate.store.project import Project
 from foveate.annotate.web.request_context import request_context
-from foveate.annotate.web.routes import annotating, consensus, images, progress
+from foveate.annotate.web.routes import adjudicating, annotating, annotator_progress, images
 from foveate.web import account_routes, accounts, error_answers, login_routes
 from foveate.web.guards import LOOPBACK, Guards
 from foveate.web.listening import listen
@@ -36,7 +36,7 @@ def make_app(project: Project, *, hosts: Collection[str] | None = LOOPBACK, secu
     about = {"project": {"id": project.id, "name": project.name}}
     app.include_router(login_routes.routes(context.access, about=about))
     app.include_router(account_routes.routes(context.access, known=ROLES, admin=COORDINATOR))
-    for part in (annotating, images, consensus, progress):
+    for part in (annotating, images, adjudicating, annotator_progress):
         app.include_router(part.routes(context))
     _pages(app)
     error_answers.install(app)

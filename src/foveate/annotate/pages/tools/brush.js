@@ -1,6 +1,6 @@
 // The tools that paint and erase; a stroke is one change, however long.
 
-import { radius } from "../brush.js";
+import { radius } from "../painted_layer.js";
 
 /** Brush (value 1) and eraser (value 0) on the painted layer of the chosen finding. */
 export class Brush {

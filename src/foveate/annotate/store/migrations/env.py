@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from foveate.annotate.store import tables  # noqa: F401 - its tables join those of accounts
+from foveate.annotate.store import project_tables  # noqa: F401 - its tables join those of accounts
 from foveate.web.account_tables import Base
 
 context.configure(

@@ -13,9 +13,9 @@ from foveate.annotate.domain.marks import Marks
 from foveate.annotate.domain.roles import ADJUDICATES, ANNOTATOR
 from foveate.annotate.store import history, records, saving
 from foveate.annotate.store.assignment import next_image, work_of
+from foveate.annotate.store.project_tables import Draft, History, Item, MarkSet
 from foveate.annotate.store.records import CONSENSUS, item_of, set_of, shown, slot
 from foveate.annotate.store.saving import Progress, Save
-from foveate.annotate.store.tables import Draft, History, Item, MarkSet
 from foveate.annotate.web.about_image import about_image, draft_of
 from foveate.annotate.web.request_context import RequestContext
 from foveate.web import audit

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from foveate.annotate.domain.landmarks import landmarks
 from foveate.annotate.domain.marks import Marks
+from foveate.annotate.store.project_tables import Draft
 from foveate.annotate.store.records import item_of, marks_of, set_of, slot
-from foveate.annotate.store.tables import Draft
 from foveate.annotate.web.about_image import scans_of
 from foveate.annotate.web.pictures import Look, Picture, levels
 from foveate.annotate.web.request_context import RequestContext

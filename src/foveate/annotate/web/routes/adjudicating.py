@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from foveate.annotate.domain.consensus import proposed
-from foveate.annotate.domain.guided import contradictions
+from foveate.annotate.domain.grade_check import contradictions
 from foveate.annotate.domain.landmarks import landmarks, placed
 from foveate.annotate.domain.marks import Marks
 from foveate.annotate.domain.roles import ADJUDICATES, ANNOTATOR
@@ -19,8 +19,8 @@ from foveate.annotate.domain.truth import findings_of
 from foveate.annotate.store import history, records, saving
 from foveate.annotate.store.agreement_table import AgreementTable
 from foveate.annotate.store.project import Project
+from foveate.annotate.store.project_tables import Item, MarkSet
 from foveate.annotate.store.records import CONSENSUS, item_of, set_of, shown
-from foveate.annotate.store.tables import Item, MarkSet
 from foveate.annotate.web.request_context import RequestContext
 from foveate.annotate.web.routes.annotating import SaveBody, save_marks
 from foveate.core.guideline import Contradiction

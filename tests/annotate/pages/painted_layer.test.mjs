@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Layer, radius } from "../annotate/pages/brush.js";
+import { Layer, radius } from "../annotate/pages/painted_layer.js";
 
 const [ROWS, COLS] = [300, 520]; // several tiles of 256, the last of them cut
 

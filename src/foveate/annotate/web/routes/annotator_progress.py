@@ -14,8 +14,8 @@ from foveate.annotate.domain.draft_review import outcomes, tally
 from foveate.annotate.domain.marks import Marks
 from foveate.annotate.domain.roles import COORDINATOR
 from foveate.annotate.domain.timing import costs, medians, timed
+from foveate.annotate.store.project_tables import Draft, History, Item, MarkSet
 from foveate.annotate.store.records import CONSENSUS, EMPTY
-from foveate.annotate.store.tables import Draft, History, Item, MarkSet
 from foveate.annotate.web.request_context import RequestContext
 from foveate.web.account_tables import User
 from foveate.web.timestamps import iso_time
