@@ -145,7 +145,7 @@ def served(project: Project) -> Iterator[str]:
 
 
 def claimed(screen: Screen, item: int = 1) -> Screen:
-    """The page of an image that the reader has started."""
+    """The page of an image that the annotator has started."""
     screen.page.goto(f"{screen.address}/annotate?item={item}")
     screen.page.get_by_role("button", name="Start", exact=False).click()
     screen.page.wait_for_selector("body[data-ready] .done:visible")
@@ -229,7 +229,7 @@ class Screen:
         expect(self.page.locator(".saves")).to_have_text("All saved")
 
     def marks(self, item: int = 1, path: str = "marks") -> Any:
-        """This reader's marks as the server has them."""
+        """This annotator's marks as the server has them."""
         return self.page.evaluate("(path) => fetch(path).then((answer) => answer.json())", f"/api/items/{item}")[
             "marks"
         ]

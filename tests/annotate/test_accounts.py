@@ -16,7 +16,7 @@ People = Callable[..., Person]
 SECRET = "a long enough secret"
 
 
-def test_from_the_first_link_to_a_reader_who_logs_in(project: Project) -> None:
+def test_from_the_first_link_to_an_annotator_who_logs_in(project: Project) -> None:
     with project.store.write() as db:
         token = accounts.invite(db, roles=ROLES, known=ROLES, by="the server")[1]
     with TestClient(server.make_app(project), base_url="http://127.0.0.1") as client:
@@ -76,13 +76,13 @@ def test_what_changes_something_needs_the_token_of_the_session(person: People) -
 
 
 def test_each_role_opens_its_own_doors(person: People) -> None:
-    reader, judge, coordinator = person("r"), person("a", "adjudicator"), person("c", "coordinator")
+    annotator, judge, coordinator = person("r"), person("a", "adjudicator"), person("c", "coordinator")
     doors = {"/api/work": "r", "/api/consensus": "ac", "/api/agreement": "ac", "/api/items/1/consensus": "ac"}
     doors |= {"/api/users": "c", "/api/progress": "c", "/api/audit": "c", "/api/protocol": "rac", "/api/items/1": "rac"}
     for path, who in doors.items():
-        for someone in (reader, judge, coordinator):
+        for someone in (annotator, judge, coordinator):
             someone.get(path, status=200 if someone.name in who else 403)
-    with TestClient(reader.client.app, base_url="http://127.0.0.1") as stranger:
+    with TestClient(annotator.client.app, base_url="http://127.0.0.1") as stranger:
         pictures = ["/api/items/1/image", "/api/items/1/tiles/0/0/0", "/api/items/1/regions", "/api/items/1/enface"]
         for path in [*doors, *pictures]:
             assert stranger.get(path).status_code == 401, path

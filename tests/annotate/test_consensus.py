@@ -15,7 +15,7 @@ from foveate.data.manifest import Manifest
 People = Callable[..., Person]
 
 
-def test_no_reader_sees_another_before_the_consensus(person: People) -> None:
+def test_no_annotator_sees_another_before_the_consensus(person: People) -> None:
     anna, ben, eve = person("anna"), person("ben"), person("eve", "adjudicator")
     both = person("both", "annotator", "adjudicator")
     anna.read({"answers": {"grade": "2"}, "shapes": [BRUSH]})

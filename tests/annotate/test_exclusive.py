@@ -105,7 +105,7 @@ def test_the_first_finding_has_the_pixel_where_the_protocol_says_so(
     assert not written.notes
 
 
-def test_what_two_readers_call_by_two_names_is_unknown(
+def test_what_two_annotators_call_by_two_names_is_unknown(
     make: Callable[..., Project], person: People, tmp_path: Path
 ) -> None:
     project = make()

@@ -180,9 +180,9 @@ def test_an_export_does_not_take_a_folder_that_is_not_its_own(filled: Project, t
 def test_a_room_goes_into_one_file_and_back_into_the_other_database(
     filled: Project, person: People, tmp_path: Path, postgres: str
 ) -> None:
-    counts = backup(filled, tmp_path / "room.zip")
+    counts = backup(filled, tmp_path / "project.zip")
     assert (counts["items"], counts["history"]) == (6, 10)
-    there = restore(tmp_path / "room.zip", tmp_path / "there", database=postgres)
+    there = restore(tmp_path / "project.zip", tmp_path / "there", database=postgres)
     cleo = person("cleo", at=there)
     cleo.read({"answers": {"grade": "2"}}, item=6)  # numbers go on where they were
     back_file = tmp_path / "back.zip"
@@ -199,7 +199,7 @@ def test_a_room_goes_into_one_file_and_back_into_the_other_database(
             assert (mine == theirs).all()
     back.store.close()
     with pytest.raises(ValueError, match=r"belongs to another project|is not empty"):
-        restore(tmp_path / "room.zip", tmp_path / "twice", database=postgres)
+        restore(tmp_path / "project.zip", tmp_path / "twice", database=postgres)
     assert not any((tmp_path / "twice").iterdir())
     (tmp_path / "bad.zip").write_bytes(back_file.read_bytes()[:-100])
     with pytest.raises(ValueError, match="must be a backup"):

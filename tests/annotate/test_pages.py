@@ -101,7 +101,7 @@ def test_every_kind_of_mark_from_the_pointer_to_the_exported_pixel(hall: Project
         assert expected.sum() > 2_500
         assert (layer(marks, "hard_exudate", LARGE) == expected).all()
 
-        # as it was after leaving and coming back; nothing of it for another reader
+        # as it was after leaving and coming back; nothing of it for another annotator
         anna.open("/annotate?item=1")
         assert anna.marks()["marks"] == marks
         expect(anna.page.locator("[data-finding=drusen] .count")).to_have_text("3")
@@ -128,7 +128,7 @@ def test_every_kind_of_mark_from_the_pointer_to_the_exported_pixel(hall: Project
         anna.page.wait_for_selector("table")
         anna.picture("images")
 
-        # consensus: both readers beside each other; ben's grade, anna's exudates; settled
+        # consensus: both annotators beside each other; ben's grade, anna's exudates; settled
         chief = visit(hall, address, "chief", "coordinator")
         chief.page.goto(f"{address}/consensus")
         expect(chief.page.locator("tr", has_text="IM_0001_right")).to_contain_text("Grade of diabetic retinopathy")

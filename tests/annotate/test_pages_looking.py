@@ -39,15 +39,15 @@ def test_agreement_stands_in_tables_and_plots(
     people = [annotate_people.enter(TestClient(app, base_url=BASE), project, name, ["annotator"]) for name in "abc"]
     for item in range(1, 25):
         grade, centre = int(random.integers(0, 5)), random.uniform(16, 48, 2)
-        for reader in people:
+        for annotator in people:
             far = random.normal(0, 3 - item / 12, 2)
             said = str(np.clip(grade + round(float(far[0] / 2)), 0, 4))
             place = (centre + far).tolist()
             shape = {"id": "e", "label": "haemorrhage", "kind": "ellipse", "centre": place, "radii": [5, 5]}
             seen = bool(item % 4)
-            reader.claim(item)
+            annotator.claim(item)
             marks = {"answers": {"grade": said}, "shapes": [shape] if seen else []}
-            reader.save(marks, item=item, state="done", seconds=float(random.normal(41 if seen else 12, 3)))
+            annotator.save(marks, item=item, state="done", seconds=float(random.normal(41 if seen else 12, 3)))
     with served(project) as address:
         chief = visit(project, address, "chief", "coordinator")
         chief.page.goto(f"{address}/agreement")
@@ -63,8 +63,8 @@ def test_agreement_stands_in_tables_and_plots(
         said = f"answers of an image {costs['image']:.0f} s, ellipses {costs['ellipses']:.0f} s"
         expect(chief.page.locator("section", has_text="Time by what was drawn")).to_contain_text(said)
         chief.picture("people")
-    for reader in people:
-        reader.client.close()
+    for annotator in people:
+        annotator.client.close()
     project.store.close()
 
 

@@ -1,4 +1,4 @@
-"""annotate, fit, annotate: readers mark, a run learns from them, its drafts come back to the readers."""
+"""annotate, fit, annotate: annotators mark, a run learns from them, its drafts come back to the annotators."""
 
 import json
 from collections.abc import Callable
@@ -71,7 +71,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 
 def true_marks(drawn: Manifest, row: Row) -> dict[str, object]:
-    """What a perfect reader says of an image."""
+    """Marks of a perfect annotator."""
     schema = drawn.schema.select(questions=(), labels=("haemorrhage",))
     mask, _ = read.masks(row, drawn.root, schema, shape=(SIZE, SIZE))
     runs = list(packed(mask[0] > 0).runs)
@@ -83,7 +83,7 @@ def true_marks(drawn: Manifest, row: Row) -> dict[str, object]:
 
 @pytest.fixture
 def reading(drawn: Manifest, tmp_path: Path, person: People) -> tuple[Project, Person, Path]:
-    """A project of which six images are read, made by the command line; its reader and its folder."""
+    """A project of which six images are read, made by the command line; its annotator and its folder."""
     bare = drawn.with_rows(replace(row, answers={}, masks={}) for row in drawn)
     study = Manifest(LabelSchema(), bare.rows, drawn.root).write(tmp_path / "study.jsonl")
     assert study.path is not None

@@ -89,11 +89,11 @@ def test_of_saves_at_the_same_time_one_wins(anna: Person) -> None:
         assert db.scalar(select(func.count()).select_from(History)) == 1
 
 
-def test_an_image_never_has_more_readers_than_the_protocol_says(
+def test_an_image_never_has_more_annotators_than_the_protocol_says(
     make_project: Callable[..., Project], person: People, database: str | None
 ) -> None:
     project = make_project(database=database, name="own")
-    people = [person(f"reader {i}", at=project) for i in range(4)]
+    people = [person(f"annotator {i}", at=project) for i in range(4)]
     with ThreadPoolExecutor(4) as pool:
         codes = pool.map(
             lambda p: p.client.post("/api/items/3/claim", headers={"x-csrf-token": p.csrf}).status_code, people

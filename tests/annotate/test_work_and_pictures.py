@@ -49,7 +49,7 @@ def test_progress_tells_how_long_it_will_take(person: People) -> None:
     assert told["over_time"][0]["seconds"] == 120.0
 
 
-def test_a_random_order_is_another_for_each_reader_and_stays(
+def test_a_random_order_is_another_for_each_annotator_and_stays(
     make_project: Callable[..., Project], person: People
 ) -> None:
     project = make_project('order = "random"\n' + EVERY_MARK.replace("annotators = 2", "annotators = 9"), name="random")
@@ -136,11 +136,11 @@ def test_pixels_arrive_as_they_are_and_cut_into_tiles(tmp_path: Path, person: Pe
     (tmp_path / "a.tif").unlink()
     gone = anna.get("/api/items/1/image?look=redfree-clahe&level=2")
     assert gone.headers["content-type"] == "image/jpeg"
-    room2 = Project.open(project.folder)
-    lost = person("ben", at=room2).get("/api/items/1/image", status=404)
+    project2 = Project.open(project.folder)
+    lost = person("ben", at=project2).get("/api/items/1/image", status=404)
     assert lost["error"] == "unreadable"
     assert str(tmp_path) not in str(lost)
-    for one in (project, room2):
+    for one in (project, project2):
         one.store.close()
 
 
@@ -164,7 +164,7 @@ def test_a_volume_is_seen_from_above(tmp_path: Path, person: People) -> None:
     project.store.close()
 
 
-def test_regions_follow_the_disc_that_the_reader_drags(project: Project, person: People) -> None:
+def test_regions_follow_the_disc_that_the_annotator_drags(project: Project, person: People) -> None:
     anna = person("anna")
     row = project.manifest[0]
     assert row.disc is not None
