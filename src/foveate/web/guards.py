@@ -29,12 +29,12 @@ HEADERS = {
 
 
 class Guards:
-    """ASGI middleware.
+    """ASGI middleware that refuses requests by size and host, and adds security headers.
 
     Args:
-        app: what is guarded.
-        hosts: names that the server answers to (a page elsewhere that points a name of its own at this machine is
-            refused); None = any, behind a proxy that checks.
+        app: the app behind it.
+        hosts: names that the server answers to (this stops pages of other sites that point their own name at this
+            machine); None = any, behind a proxy that checks.
         largest: bytes of a body.
     """
 
@@ -42,7 +42,7 @@ class Guards:
         self.app, self.hosts, self.largest = app, hosts, largest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Look at one request."""
+        """Check one request, then pass it on."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

@@ -110,7 +110,7 @@ def uncertainty(found: Prediction) -> float:
     """Return the uncertainty of a prediction, in [0, 1]: the mean over its questions and labels.
 
     A question has the entropy of its answers, over that of a blind guess. A label that is marked has 1 - Dice of its
-    probabilities and its mask (soft and hard differ where edges are unsure); one that is not marked the entropy of its
+    probabilities and its mask (soft and hard differ at uncertain edges); one that is not marked the entropy of its
     highest probability.
     """
     parts = [

@@ -92,7 +92,7 @@ class Pictures:
         return encode(self._keep(("enface", *(row.id for row in rows)), project), lossless=True)
 
     def _as_it_is(self, row: Row) -> Picture | None:
-        """The file itself, where every browser shows the very pixels that we read."""
+        """Return the file itself, if every browser shows exactly the pixels that we read; else None."""
         path = self.root / row.image
         if row.frame is not None or read.is_volume(path):
             return None
@@ -127,7 +127,7 @@ class Pictures:
 
 
 def halved(pixels: Pixels) -> Pixels:
-    """Half the size, rounded up; each pixel the mean of four (the last row and column repeated where odd)."""
+    """Halve the size, rounded up; each pixel is the mean of four (an odd last row or column is repeated)."""
     rows, cols = pixels.shape[0] % 2, pixels.shape[1] % 2
     even = np.pad(pixels, ((0, rows), (0, cols), (0, 0)), mode="edge") if rows or cols else pixels
     return np.asarray(
@@ -154,7 +154,7 @@ def _clahe(grey: np.ndarray) -> np.ndarray:
 
 
 def encode(pixels: Pixels, *, lossless: bool) -> Picture:
-    """PNG, or JPEG where loss does not matter; grey as one channel."""
+    """Encode as PNG, or as JPEG if loss does not matter; grey as one channel."""
     same = bool((pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all())
     array = pixels[..., 0] if same else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
     how = [cv2.IMWRITE_PNG_COMPRESSION, 3] if lossless else [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
