@@ -144,7 +144,7 @@ def import_(
     annotator: Annotated[str, typer.Option(metavar="NAME", help="Account that gets the marks; made if there is none.")],
     source_annotator: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Whose marks of the file; default: all masks of a manifest, united."),
+        typer.Option("--source-annotator", metavar="NAME", help="Whose marks of the file; default: all masks, united."),
     ] = None,
 ) -> None:
     """Import marks that were made elsewhere, as one annotator's.
