@@ -37,7 +37,7 @@ check: $(STAMP)  ## lint and types
 	$(BIN)/mypy
 
 docs: $(DOCS)  ## the site, in site/; a warning or a broken link is an error
-	$(BIN)/zensical build --strict --clean
+	PYTHONPATH=.ci $(BIN)/zensical build --strict --clean
 
 pins: ## renew constraints.txt
 	$(UV) pip compile pyproject.toml --group dev --group docs --all-extras --universal --no-header --no-annotate --quiet --output-file constraints.txt

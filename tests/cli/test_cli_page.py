@@ -1,10 +1,11 @@
-"""``docs/reference/cli.md`` lists every verb, argument and option as the commands themselves state them.
+"""``docs/reference/cli.md`` lists every command, argument and option, as the code of the commands does.
 
 After a change to the command line: ``python tests/cli/test_cli_page.py --renew``.
 """
 
 import inspect
 import re
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,15 +13,17 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
+import typer
 from typer.models import OptionInfo
 from typer.testing import CliRunner
 
+import foveate
 from foveate.cli.main import app
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "reference" / "cli.md"
 HEAD = """# The command line
 
-One verb is the library call of the same name. A usual day:
+Each command calls one function of the library ([table](api/index.md)). A usual day:
 
 ```console
 foveate scan dataset.toml FOLDER -o M.jsonl
@@ -32,8 +35,8 @@ foveate report runs/first
 foveate predict runs/first new_images/ -o out
 ```
 
-Exit codes: 0 all is well; 1 `check` found a leak or an unreadable file, or `predict` could not read an image; 2 a value
-or a file is wrong, told in one line; 130 interrupted.
+Exit codes: 0: all is well; 1: `check` found a leak or an unreadable file, or `predict` could not read an image;
+2: a value or a file is wrong, reported in one line; 130: interrupted.
 """
 
 
@@ -58,14 +61,18 @@ class Parameter:
         return tuple(name for both in given for name in both.split("/")) or (f"--{self.name}",)
 
     @property
+    def value(self) -> str:
+        """The placeholder of an option's value."""
+        kinds = {int: "NUMBER", float: "NUMBER", str: "TEXT", Path: "PATH"}
+        return str(self.info.metavar or next((word for k, word in kinds.items() if k in parts(self.kind)), ""))
+
+    @property
     def written(self) -> str:
-        """How it stands on the command line."""
-        kinds = {int: "NUMBER", str: "TEXT", Path: "PATH"}
-        value = self.info.metavar or next((word for k, word in kinds.items() if k in parts(self.kind)), "")
+        """The parameter as it appears on the command line."""
         if not self.option:
             return str(self.info.metavar or self.name.upper())
         names = ", ".join(f"`{name}`" for name in self.spelled)
-        return names if bool in parts(self.kind) else f"{names} {value}"
+        return names if bool in parts(self.kind) else f"{names} {self.value}"
 
     @property
     def otherwise(self) -> str:
@@ -105,7 +112,7 @@ def section(verb: str) -> str:
     """One verb: usage, what it does, and a line an argument or option."""
     mine = parameters(verb)
     arguments = [p.written if p.otherwise == "needed" else f"[{p.written}]" for p in mine if not p.option]
-    needed = [f"{p.spelled[-1]} {p.info.metavar}" for p in mine if p.option and p.otherwise == "needed"]
+    needed = [f"{p.spelled[-1]} {p.value}" for p in mine if p.option and p.otherwise == "needed"]
     lines = [
         f"## foveate {verb}",
         "",
@@ -143,6 +150,34 @@ def test_every_verb_and_option_is_on_the_page(verb: str) -> None:
         assert all(name in told for name in parameter.spelled)
     options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", told)) - {"--help"}
     assert options == {name for p in parameters(verb) for name in p.spelled if name.startswith("--")}
+
+
+EXAMPLE = re.compile(r"^Example: `foveate ([^`]+)` ", re.MULTILINE)
+OF_OTHERS = ("scan", "check", "merge", "consensus", "split", "crop", "export", "annotate")
+"""Commands whose examples are still to be written."""
+
+
+def examples(verb: str) -> list[list[str]]:
+    """Words of the command lines that a command's help gives as examples."""
+    return [shlex.split(line) for line in EXAMPLE.findall(inspect.getdoc(verbs()[verb]) or "")]
+
+
+@pytest.mark.parametrize("verb", verbs())
+def test_help_has_two_examples_that_can_be_parsed(verb: str) -> None:
+    found = examples(verb)
+    assert len(found) >= 2 or verb.split()[0] in OF_OTHERS, (
+        f"foveate {verb} needs two lines: Example: `foveate ...` does"
+    )
+    for words in found:
+        command, names = typer.main.get_command(app), verb.split()
+        assert words[: len(names)] == names
+        for name in names:
+            command = command.commands[name]  # type: ignore[attr-defined]
+        command.make_context(verb, words[len(names) :])  # raises on an option that does not exist
+
+
+def test_version() -> None:
+    assert CliRunner().invoke(app, ["--version"]).output == f"foveate {foveate.__version__}\n"
 
 
 def test_the_page_is_of_this_day() -> None:

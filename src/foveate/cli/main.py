@@ -1,16 +1,21 @@
-"""The command line: each command calls the library. Heavy imports are inside the commands."""
+"""The command line: each command calls one function of the library. Heavy imports happen inside the commands."""
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
+from inspect import isfunction
 from typing import Annotated
 
 import typer
 
-from foveate.cli.commands import annotate, cache, data, results, training
+from foveate.core import plugins
+
+FIRST = ("data", "training", "results", "cache", "annotate")
+"""Files of `cli.commands` in the order of a study's work; others follow by their names."""
 
 app = typer.Typer(
-    help="foveate reads retinal images: what is there and where, each answer guiding the other.",
+    help="foveate predicts what is in retinal images and where, each answer guiding the other.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -33,8 +38,6 @@ def list_(
     """
     from textwrap import indent
 
-    from foveate.core import plugins
-
     packages = {
         "recipes": "recipes",
         "studies": "studies",
@@ -56,16 +59,41 @@ def list_(
                 typer.echo(indent(describe(file), " " * 6))
 
 
-for command in (
-    data.scan, data.check, data.merge, data.consensus, data.split, data.crop, data.export, training.fit,
-    training.evaluate, training.calibrate, training.study, results.report, results.predict, results.demo, cache.cache,
-):  # fmt: skip
-    app.command()(command)
-app.add_typer(annotate.app, name="annotate")
+def _version(wanted: bool) -> None:
+    if wanted:
+        from foveate import __version__
+
+        typer.echo(f"foveate {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """foveate predicts what is in retinal images and where, each answer guiding the other."""
+
+
+def _add_commands() -> None:
+    """Add the public functions of each file of `cli.commands`; a file with an ``app`` is a group of its own name."""
+    found = plugins.names("cli/commands")
+    for name in (*FIRST, *(name for name in found if name not in FIRST)):
+        module = import_module(f"foveate.cli.commands.{name}")
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=name)
+            continue
+        for word, command in vars(module).items():
+            if isfunction(command) and command.__module__ == module.__name__ and not word.startswith("_"):
+                app.command()(command)
+
+
+_add_commands()
 
 
 def main() -> None:
-    """Run the command line; a wrong value or a missing file is printed in one line, with the remedy."""
+    """Run the command line; a wrong value or a missing file is reported in one line, which the user can correct."""
     try:
         app()
     except (ValueError, RuntimeError, OSError) as error:

@@ -27,7 +27,7 @@ CacheLimit = Annotated[
     typer.Option(
         "--cache-limit",
         metavar="SIZE",
-        help="Room for prepared images, such as 20GB (docs/guides/cache.md); default: $FOVEATE_CACHE_LIMIT, else 50GB.",
+        help="Space for prepared images, such as 20GB (docs/guides/cache.md); default: $FOVEATE_CACHE_LIMIT or 50GB.",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]

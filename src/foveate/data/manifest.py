@@ -21,6 +21,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -28,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from foveate.core.labels import LabelSchema
+from foveate.core.notebook import summary
 from foveate.core.types import MaskSource, Row
 from foveate.data.lines import header_from_line, header_to_line, problem, row_from_line, row_to_line
 
@@ -75,6 +77,20 @@ class Manifest:
 
     def __getitem__(self, position: int) -> Row:
         return self.rows[position]
+
+    def _repr_html_(self) -> str:
+        """In a notebook: how many images, splits, answers and marked labels there are."""
+        pairs: list[tuple[str, object]] = [
+            ("images", len(self)),
+            ("patients or groups", len({row.group for row in self.rows})),
+            ("splits", _counted(row.split or "none" for row in self.rows)),
+        ]
+        for question in self.schema.questions:
+            given = _counted(str(row.answers[question.name]) for row in self.rows if question.name in row.answers)
+            pairs.append((f"answers of {question.name}", given or "none known"))
+        for label in self.schema.labels:
+            pairs.append((f"images in which {label} is known", sum(label in row.masks for row in self.rows)))
+        return summary(f"Manifest {self.info.get('name') or self.path or ''}".strip(), pairs)
 
     # -- file --------------------------------------------------------------------------------------------------------
 
@@ -271,3 +287,8 @@ def _paths(row: Row) -> Iterator[str]:
     yield row.image
     for sources in row.masks.values():
         yield from (source.path for source in sources if source.path is not None)
+
+
+def _counted(values: Iterable[str]) -> str:
+    """Each value with the number of times it comes, such as "no 12, yes 4"."""
+    return ", ".join(f"{value} {number}" for value, number in sorted(Counter(values).items()))

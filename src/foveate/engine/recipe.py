@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from foveate.core.decisions import Gate
 from foveate.core.labels import LabelSchema
+from foveate.core.notebook import summary
 from foveate.core.types import Batch, Outputs, Row
 from foveate.data.augment import Augment
 from foveate.data.loader import MakeCues
@@ -258,6 +259,17 @@ class Recipe:
         """The recipe with its precision decided, in the field and in the keywords that the run records."""
         recorded = {"precision": precision} if "precision" in self.keywords else {}
         return replace(self, precision=precision, keywords={**self.keywords, **recorded})
+
+    def _repr_html_(self) -> str:
+        """In a notebook: keywords, stages, labels and questions; ``print`` shows every number."""
+        pairs = [
+            ("keywords", ", ".join(f"{k}={v!r}" for k, v in self.keywords.items()) or "as they are by default"),
+            ("stages", ", ".join(stage.name for stage in self.stages)),
+            ("questions", ", ".join(q.name for q in self.schema.questions) or "none"),
+            ("labels", ", ".join(self.schema.labels) or "none"),
+            ("frame, batch, epochs", f"{self.prepare.size} px, {self.batch}, {self.epochs}"),
+        ]
+        return summary(f"Recipe {self.name}", pairs)
 
     def __str__(self) -> str:
         own = {k: v for k, v in self.keywords.items() if k not in TRAINING}  # those are fields, which follow

@@ -26,6 +26,7 @@ from foveate.data.manifest import Manifest
 from foveate.engine.localisation import strength
 from foveate.engine.run import Pass, Run, Step, pick_device
 from foveate.inference.pointing import Eye, Pointed, pointed
+from foveate.inference.result_html import result_html
 from foveate.models.cam import closed_form, grad_cams, linear_weight, normalise, of_answer, on_image
 from foveate.recipes import load_run
 from foveate.report.overlay import overlay
@@ -65,6 +66,10 @@ class ImageResult(Prediction):
         """Draw the masks on the image, their names below; labels of which only the presence is known are left out."""
         shown = placed(self)
         return overlay(shown.image, masks=shown.masks, labels=shown.labels, width=width)
+
+    def _repr_html_(self) -> str:
+        """In a notebook: the overlay and the answers."""
+        return result_html(self)
 
     def to_json(self) -> dict[str, Any]:
         """Return answers, probabilities and areas as plain data."""

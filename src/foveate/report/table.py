@@ -179,6 +179,10 @@ class Table:
             f'<div class="note">{note}</div></figure>'
         ) + (self.below.html() if self.below else "")
 
+    def _repr_html_(self) -> str:
+        """In a notebook a table shows itself."""
+        return str(self.html())
+
     def markdown(self) -> str:
         """A pipe table under its title, notes below."""
 

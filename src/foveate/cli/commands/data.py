@@ -196,13 +196,12 @@ def export(
 ) -> None:
     """Write images and masks in another program's format; says what that format cannot hold."""
     from foveate.cli.progress import counted
-    from foveate.core import plugins
+    from foveate.data.exchange import export as write
     from foveate.data.manifest import Manifest
 
-    write = plugins.load("data/exchange", to).write
     rows = Manifest.read(manifest)
     with counted("export", quiet=quiet) as progress:
-        written = write(rows, out, progress=progress)
+        written = write(rows, out, to=to, progress=progress)
     for line in written.notes:
         typer.secho(f"note: {line}", fg="yellow", err=True)
     typer.echo(f"{', '.join(map(str, written.paths))}: {written.images} of {len(rows)} images")

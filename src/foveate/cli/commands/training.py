@@ -1,4 +1,4 @@
-"""Verbs of training: fit, evaluate, calibrate, study."""
+"""Commands of training: fit, evaluate, calibrate, study."""
 
 from __future__ import annotations
 
@@ -43,7 +43,12 @@ def fit(
     cache_limit: CacheLimit = None,
     quiet: Quiet = False,
 ) -> None:
-    """Train a recipe; one that reads the data (auto) prints its plan first."""
+    """Train a recipe; one that measures the data (auto) prints its plan first.
+
+    Example: `foveate fit auto M.jsonl -o RUN --fold 0 --time 1h` measures the data, prints the plan, trains an hour.
+
+    Example: `foveate fit image_quality M.jsonl -o RUN --set size=256 --dry` prints every number and trains nothing.
+    """
     from foveate.cli.progress import counted
     from foveate.engine.fit import fit as train
     from foveate.engine.folds import first_part, fit_folds
@@ -102,20 +107,25 @@ def evaluate(
         typer.Option(help="Which rows: test, val, train or all; default: test, or all for folds without a test split."),
     ] = None,
     fold: Fold = None,
-    graders: Annotated[str | None, typer.Option(help="Hold it against one grader or another rule.")] = None,
+    graders: Annotated[str | None, typer.Option(help="Compare with one annotator, or with another rule.")] = None,
     absent: Annotated[str, typer.Option(help="Images without the label: one, zero, nan or exclude.")] = "one",
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Another folder for the figures.")
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Another folder for the metrics.")
     ] = None,
     seen: Annotated[
         bool,
-        typer.Option("--seen", help="Of folds: let all of them read every image, those they were trained on, too."),
+        typer.Option("--seen", help="Of folds: all of them predict every image, also those that they were trained on."),
     ] = False,
     device: Device = "auto",
     cache_limit: CacheLimit = None,
     quiet: Quiet = False,
 ) -> None:
-    """Hold a run against the truth, in the original pixels, with intervals."""
+    """Compare a run with the ground truth, in the original pixels, with intervals.
+
+    Example: `foveate evaluate RUN M.jsonl --fold 0` prints the metrics of the test images and writes metrics.json.
+
+    Example: `foveate evaluate RUN M.jsonl --split val --absent exclude` takes only images that have the label.
+    """
     from foveate.engine.evaluate import evaluate as hold
     from foveate.metrics.never_given import never_given
     from foveate.recipes import load_run
@@ -167,20 +177,24 @@ def calibrate(
     threshold: Annotated[
         str,
         typer.Option(
-            metavar="RULE", help="Where yes begins: harmonic, youden, sensitivity=SHARE, specificity=SHARE; half = 0.5."
+            metavar="RULE",
+            help="Rule of the thresholds of yes: harmonic, youden, sensitivity=SHARE, specificity=SHARE; half = 0.5.",
         ),
     ] = "harmonic",
     masks: Annotated[
         bool,
-        typer.Option(
-            "--masks/--no-masks", help="Also choose where each label begins in pixels, and its smallest lesion."
-        ),
+        typer.Option("--masks/--no-masks", help="Also choose the threshold of each label, and its smallest lesion."),
     ] = True,
     device: Device = "auto",
     cache_limit: CacheLimit = None,
     quiet: Quiet = False,
 ) -> None:
-    """Choose on the run's validation images how answers and masks are decided; predict and evaluate then do so."""
+    """Choose temperatures and thresholds on the run's validation images; predict and evaluate then use them.
+
+    Example: `foveate calibrate RUN M.jsonl` takes the best harmonic mean of sensitivity and specificity.
+
+    Example: `foveate calibrate RUN M.jsonl --threshold sensitivity=0.95 --no-masks` keeps the sensitivity of answers.
+    """
     from foveate.data.manifest import Manifest
     from foveate.engine.calibrate import calibrate as choose
     from foveate.engine.calibrate import choices_of
@@ -211,17 +225,15 @@ def study(
     name: Annotated[str, typer.Argument(help="Name of a study (foveate list studies).")],
     manifest: ManifestPath,
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the study; started again it goes on.")
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the study; a second start continues it.")
     ],
     settings: Set = None,
     tables: Annotated[list[str] | None, typer.Option("--table", "-t", help="Only these tables.")] = None,
-    only: Annotated[
-        list[str] | None, typer.Option("--row", "-r", help="Only these rows, in whatever table they stand.")
-    ] = None,
+    only: Annotated[list[str] | None, typer.Option("--row", "-r", help="Only these rows, in any table.")] = None,
     folds: Annotated[list[int] | None, typer.Option("--fold", help="Only these folds.")] = None,
     device: Device = "auto",
     seed: Seed = 0,
-    graders: Annotated[str | None, typer.Option(help="Hold the runs against one grader or another rule.")] = None,
+    graders: Annotated[str | None, typer.Option(help="Compare with one annotator, or with another rule.")] = None,
     absent: Annotated[
         str | None,
         typer.Option(help="Images without the label: one, zero, nan or exclude (else as each table has it)."),
@@ -230,7 +242,12 @@ def study(
     cache_limit: CacheLimit = None,
     quiet: Quiet = False,
 ) -> None:
-    """Train and compare every row of a paper's tables."""
+    """Train and compare every row of a paper's tables.
+
+    Example: `foveate study image_quality M.jsonl -o STUDY --fold 0 --set size=256` trains all rows on one fold.
+
+    Example: `foveate study joint_dice M.jsonl -o STUDY --row HBA-U-Net --workers 2` trains one row of its tables.
+    """
     from foveate.data.manifest import Manifest
     from foveate.studies import load_study, run_study
 
