@@ -23,7 +23,9 @@ UNIT = (
     "mask|megapixel|member|network|patient|person|photograph|pixel|project|question|reader|region|row|sample|scan|set|"
     "slice|split|stage|step|token|user|volume"
 )
-SMALL = "about|and|as|at|by|for|from|if|in|into|of|on|or|than|to|when|with|without"
+SMALL = (
+    "about|and|around|as|at|by|for|from|if|in|into|of|on|or|than|that|to|when|where|whether|which|while|with|without"
+)
 RULES: tuple[tuple[str, str], ...] = (
     (r"\b(tell|tells|telling|told)\b", "write: reports, prints, shows, states"),
     (r"\b(say|says|saying|said)\b", "write: states, means, reports; 'set' or 'give' for an option"),
