@@ -10,7 +10,7 @@ import foveate
 from foveate.cli.main import app
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "api" / "index.md"
-ROW = re.compile(r"^\| `(\w+)[^|]*\| ([^|]*) \|", re.MULTILINE)
+ROW = re.compile(r"^\| `(\w+)[^|]*\|([^|]*)\|", re.MULTILINE)
 
 
 def rows() -> dict[str, str]:

@@ -61,9 +61,7 @@ def list_(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from foveate import __version__
-
-        typer.echo(f"foveate {__version__}")
+        typer.echo(f"foveate {import_module('foveate').__version__}")
         raise typer.Exit
 
 
