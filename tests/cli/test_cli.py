@@ -339,7 +339,7 @@ def test_what_is_wrong_is_told_in_one_line(
         (("predict", desk.folder / "run", tmp_path / "a.png", "-o", tmp_path / "o", "--spacing", "-1"), "spacing='-1'"),
         (("study", "nonsense", rows, "-o", tmp_path / "s"), "'nonsense' is none of"),
         (("demo", "-o", tmp_path / "d", "-n", "3"), "draw at least 20"),
-        (("demo", "-o", tmp_path / "d", "--kind", "angiogram"), "kind='angiogram' is none of"),
+        (("demo", "-o", tmp_path / "d", "--kind", "angiogram"), "kind must be one of"),
     ]
     for words, expected in cases:
         assert ended(monkeypatch, *words) == 2, words
