@@ -73,10 +73,10 @@ def test_annotators_work_the_rule_decides_and_networks_learn_from_both(
     assert runs == {f"{truth}-{how}-guidance" for truth in ("masks", "annotators") for how in ("with", "without")}
     for folder in (out / "runs").iterdir():
         about = json.loads((folder / "fold0/metrics.json").read_text())["about"]
-        assert about["manifest"] == str((out / "original.jsonl").resolve()), "all are held against the masks"
+        assert about["manifest"] == str((out / "original.jsonl").resolve()), "all are evaluated on the masks"
         assert (about["images"], about["splits"], about["seen in training"]) == (4, ["test"], 0)
     page = (out / "comparison.md").read_text()
-    assert all(f"{truth}, {how} guidance" in page for truth in ("Masks", "Readers") for how in ("with", "without"))
+    assert all(f"{truth}, {how} guidance" in page for truth in ("Masks", "Annotators") for how in ("with", "without"))
     assert all(f"| {head}" in page for head in ("AUROC ↑", "Δ AUROC", "AIR ↑", "Δ AIR", "AIR, masks ↑"))
     capsys.readouterr()
 
@@ -88,7 +88,7 @@ def test_annotators_work_the_rule_decides_and_networks_learn_from_both(
         benchmark.main([*words, "--seed", "1"])
 
 
-def test_it_goes_on_in_a_room_that_was_left(
+def test_it_goes_on_in_a_project_that_was_left(
     benchmark: ModuleType, drawn: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = [str(drawn.path), "-o", str(tmp_path / "out"), "--folds", "0", "--adjudicator", "none", "--false", "0.5"]
@@ -162,7 +162,7 @@ def test_readings_are_held_against_the_masks(benchmark: ModuleType) -> None:
 def test_what_is_wrong_is_said(benchmark: ModuleType, drawn: Manifest, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"miss=0.6; give a probability from 0 to 0.5"):
         benchmark.Noise(miss=0.6)
-    with pytest.raises(ValueError, match=r"finding='grade' is none of \['atrophy_present'\]"):
+    with pytest.raises(ValueError, match=r"finding='grade' must be one of \['atrophy_present'\]"):
         benchmark.main([str(drawn.path), "-o", str(tmp_path / "out"), "--finding", "grade"])
     one = benchmark.one_finding(drawn, "atrophy_present")
     bare = one.with_rows(type(row)(row.id, row.image, row.answers, row.masks) for row in one)
