@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from foveate.core.reading import read_out
+from foveate.core.types import Outputs
 from foveate.data.augment import Augment, flip_horizontal, flip_vertical
 from foveate.data.cache import cache_at
 from foveate.data.loader import Dataset, batches
@@ -27,6 +29,7 @@ from foveate.data.manifest import Manifest
 from foveate.engine.checkpoint import write_json
 from foveate.engine.evaluate import evaluate
 from foveate.engine.fit import fit
+from foveate.engine.read_rows import Read
 from foveate.metrics.counts import Counts
 from foveate.metrics.segmentation import per_image
 from foveate.recipes import load_recipe
@@ -34,6 +37,8 @@ from foveate.recipes import load_recipe
 ENCODER = "tf_efficientnet_lite0"
 VARIANTS: dict[str, dict[str, Any] | None] = {
     "default": {},
+    "rate 1e-3": {"lr": 1e-3},
+    "rate 2e-3": {"lr": 2e-3},
     "plain cross entropy": {"rare": 0.0},
     "answers left out": {"classify": 0.0},
     "weights of the last step": {"average": 0.0},
@@ -51,7 +56,7 @@ def run(manifest: Path, out: Path, *, seeds: int, folds: int, only: list[str], s
                 cell = out / f"{name.replace(' ', '_')}/fold{fold}_seed{seed}"
                 if not (cell / "cell.json").is_file():
                     began, keywords = time.monotonic(), VARIANTS[name]
-                    settings: dict[str, Any] = {"size": size, "epochs": epochs, "batch": 8, "width": 8, "lr": 2e-3}
+                    settings: dict[str, Any] = {"size": size, "epochs": epochs}
                     counts = (
                         _smp(rows, seed, settings) if keywords is None else _ours(rows, cell, seed, keywords, settings)
                     )
@@ -75,7 +80,7 @@ def _ours(rows: Manifest, cell: Path, seed: int, keywords: dict[str, Any], setti
 
 
 def _smp(rows: Manifest, seed: int, settings: dict[str, Any]) -> Counts:
-    """The usual loop: smp.Unet, cross entropy and Dice of the batch, Adam, flips; judged in the frame."""
+    """The usual loop: smp.Unet, cross entropy and Dice of the batch, Adam, flips; counted in the original pixels."""
     import segmentation_models_pytorch as smp
 
     from foveate.models.parts.encoders import encoder
@@ -95,32 +100,23 @@ def _smp(rows: Manifest, seed: int, settings: dict[str, Any]) -> Counts:
     flips = Augment((flip_horizontal(0.5), flip_vertical(0.5)))
     train = Dataset(rows.where(split="train").rows, rows.root, schema, prepare, augment=flips, cache=cache_at(None))
     for epoch in range(settings["epochs"]):
-        for batch in batches(train, batch=settings["batch"], seed=seed, epoch=epoch, drop_last=True):
+        for batch in batches(train, batch=8, seed=seed, epoch=epoch, drop_last=True):
             logits, truth = net((batch.image - mean) / std), batch.masks.float()
             loss = entropy(logits, truth) + overlap(logits, truth)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
     test, parts = rows.where(split="test"), []
-    groups = {row.id: row.group for row in test.rows}
+    by_id = {row.id: row for row in test.rows}
     data = Dataset(test.rows, rows.root, schema.select(questions=()), prepare, cache=cache_at(None))
+    rule = prepare.graders
     for batch in batches(data, batch=8, shuffle=False):
         with torch.inference_mode():
-            probability = torch.sigmoid(net.eval()((batch.image - mean) / std))
-        parts.append(
-            Counts.of(
-                data.schema,
-                images=batch.ids,
-                groups=[groups[i] for i in batch.ids],
-                probability=probability.numpy(),
-                predicted=(probability >= 0.5).numpy(),
-                masks=batch.masks.numpy(),
-                known=batch.known.numpy(),
-                answer_probability={},
-                given={},
-                answers=np.zeros((len(batch), 0), np.int64),
-            )
-        )
+            logits = net.eval()((batch.image - mean) / std)
+        found = read_out(Outputs(pixel=logits), schema=data.schema, ids=batch.ids, geometries=batch.geometries)
+        none = np.zeros((1, 0), np.int64)
+        for one, geometry in zip(found, batch.geometries, strict=True):
+            parts.append(Read(by_id[one.id], rows.root, data.schema, rule, geometry, one, none, ()).counts())
     return Counts.join(parts)
 
 
