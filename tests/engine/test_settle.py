@@ -14,6 +14,7 @@ from foveate.engine.fit import fit
 from foveate.engine.folds import fit_folds
 from foveate.engine.precision import Measured, measured_precision
 from foveate.recipes import load_run
+from foveate.studies._training import Job, in_one_precision
 
 
 @pytest.fixture
@@ -91,3 +92,20 @@ def test_runs_without_a_recorded_precision_have_fp32(rows: Manifest, tmp_path: P
     path.write_text(json.dumps(record))
     assert load_run(run.folder, recipe=recipe).recipe.precision == "fp32"
     assert fit(recipe, rows, out=tmp_path / "run", resume=True, **settings).recipe.precision == "fp32"
+
+
+def test_methods_that_are_compared_train_in_one_precision(rows: Manifest, tmp_path: Path, measured: list[str]) -> None:
+    """Measured on the first; a study that goes on keeps what its runs have, and a row that names one keeps its own."""
+    runs, lines = tmp_path / "runs", []
+    jobs = [
+        Job(name, tiny_recipe(epochs=1).with_(precision=precision), rows, runs / name / "split", runs)
+        for name, precision in (("a", "auto"), ("b", "fp32"), ("c", "auto"))
+    ]
+    made = in_one_precision(jobs, device="cpu", say=lines.append)
+    assert [job.recipe.precision for job in made] == ["bf16", "fp32", "bf16"]
+    assert len(lines) == len(measured) == 1
+    (runs / "a" / "split").mkdir(parents=True)
+    (runs / "a" / "split" / "recipe.json").write_text('{"precision": "fp32"}')
+    made = in_one_precision(jobs[1:], device="cpu", say=lines.append)
+    assert [job.recipe.precision for job in made] == ["fp32", "fp32"]
+    assert len(measured) == 1

@@ -2,13 +2,14 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 from recipes_cases import CASES, NAMES, four_retinas, known, narrow, served, stages_with_batches
 from torch import nn
 
+from foveate.cli import options
 from foveate.core.types import Outputs
 from foveate.data import synthetic
 from foveate.data.manifest import Manifest
@@ -177,6 +178,11 @@ def test_every_recipe_takes_the_keywords_of_training(name: str) -> None:
 def test_keywords_of_training_are_checked(keywords: dict[str, Any], wrong: str) -> None:
     with pytest.raises(ValueError, match=wrong):
         narrow("image_quality", "enface", **keywords)
+
+
+def test_help_lists_the_keywords_of_training() -> None:
+    (option,) = [part for part in get_args(options.Set) if hasattr(part, "help")]
+    assert all(key in option.help for key in TRAINING)
 
 
 def test_unknown_recipe_lists_those_there_are() -> None:

@@ -10,7 +10,14 @@ import typer
 ManifestPath = Annotated[Path, typer.Argument(metavar="M.jsonl", help="Manifest: JSON lines, the schema first.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Set = Annotated[
-    list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE", help="Keyword of the recipe or study.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        "-s",
+        metavar="KEY=VALUE",
+        help="Keyword of the recipe or study. Every recipe takes precision, clip, accumulate, average, patience, "
+        "validations, epochs, batch and rare_images.",
+    ),
 ]
 Fold = Annotated[int | None, typer.Option(help="Test on this fold, validate on the next, train on the rest.")]
 Folds = Annotated[

@@ -17,7 +17,7 @@ Step = Callable[[], None]
 CLEARLY = 1.2
 """How much faster bf16 must be: less is within what repeated measurements differ by, and fp32 is the safer one."""
 
-NO_UNITS = "this processor has no units for bf16, which it would emulate"
+NO_UNITS = "this processor has no units for bf16 and would emulate it"
 
 
 class Measured(NamedTuple):
@@ -38,7 +38,7 @@ class Measured(NamedTuple):
     def reason(self) -> str:
         """The rule, and how it decides here."""
         if self.why_not:
-            return f"fp32, because {self.why_not}"
+            return self.why_not
         return f"bf16 is used if a training step in it is at least {CLEARLY} times as fast as in fp32"
 
     @property

@@ -23,7 +23,7 @@ from foveate.recipes import load_run
 from foveate.report.study import Chart, comparison, measured
 from foveate.report.table import Table
 from foveate.studies._costs import row_costs, stage_costs
-from foveate.studies._training import Job, run_jobs
+from foveate.studies._training import Job, in_one_precision, run_jobs
 
 SAID_OF_SEED = "Every network was trained once: how much another seed would change is not in the intervals."
 SAID_OF_COSTS = (
@@ -97,7 +97,7 @@ def run_study(
         for row, recipe in table.items():
             jobs.setdefault(names[title][row], (row, recipe))
     runs = folder / "runs"
-    todo = []
+    todo: list[Job] = []
 
     def done(name: str, fold: str) -> bool:
         return (runs / name / fold / (graders or "") / "metrics.json").is_file()
@@ -106,6 +106,7 @@ def run_study(
         for fold, part in parts.items():
             if not done(name, fold):
                 todo.append(Job(f"[{number}/{len(jobs)}] {row}, {fold}", recipe, part, runs / name / fold, runs, cache))
+    todo = in_one_precision(todo, device=device, say=say)
     found = run_jobs(todo, workers=workers, device=device, seed=seed, graders=graders, quiet=quiet, say=say)
     lost = {place.parent.name: f"{place.name}: {said}" for place, said in reversed(found.items())}
     every = {name for row_names in names.values() for name in row_names.values()}

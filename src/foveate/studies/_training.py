@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 
-from foveate.data.cache import Cache
+from foveate.data.cache import Cache, cache_at
 from foveate.data.manifest import Manifest
 from foveate.engine.evaluate import evaluate
 from foveate.engine.fit import fit
-from foveate.engine.recipe import Recipe
-from foveate.engine.run import DivergedError
+from foveate.engine.recipe import AUTO, Recipe
+from foveate.engine.run import DivergedError, pick_device
+from foveate.engine.settle import settled
 from foveate.engine.stage_reuse import find_trained, stage_key
 
 
@@ -53,6 +54,31 @@ class Job:
         """Keys of its stages that no run has trained yet."""
         keys = {stage_key(self.recipe, stage, seed=seed, manifest=self.rows.hash) for stage in self.recipe.stages}
         return {key for key in keys if find_trained(self.shared, key) is None}
+
+
+def in_one_precision(jobs: Sequence[Job], *, device: str, say: Callable[[str], None]) -> list[Job]:
+    """The jobs with precision "auto" decided for all of them: methods that are compared train in one format.
+
+    A study that goes on keeps the precision of its runs; else the first job's training step is measured.
+    """
+    auto = [job for job in jobs if job.recipe.precision == AUTO]
+    if not auto:
+        return list(jobs)
+    before = next(iter(sorted(auto[0].shared.glob("*/*/recipe.json"))), None)
+    first = auto[0]
+    found, line = settled(
+        first.recipe,
+        first.rows,
+        folder=first.place if before is None else before.parent,
+        device=pick_device(device),
+        cache=cache_at(first.cache),
+    )
+    if line:
+        say(line)
+    return [
+        replace(job, recipe=job.recipe.in_precision(found.precision)) if job.recipe.precision == AUTO else job
+        for job in jobs
+    ]
 
 
 def run_jobs(
