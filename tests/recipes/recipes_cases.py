@@ -1,6 +1,5 @@
 """Drawn retinas and narrow settings for every recipe of the house, found by listing."""
 
-import inspect
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
@@ -22,21 +21,28 @@ from foveate.engine.recipe import Recipe, Stage
 from foveate.engine.run import forward, with_maps, write_out
 from foveate.engine.schedule import constant
 from foveate.recipes import load_recipe
+from foveate.recipes._lookup import defaults
+from foveate.studies._rows import row_recipe
 
 NARROW: dict[str, Any] = {"encoder": "resnet10t", "size": 64, "width": 4, "batch": 4, "epochs": 3}
 NAMES = list(find.names("recipes"))
+COMPARISONS = [f"comparisons/{name}" for name in find.names("studies/comparisons")]
 
 
 def known(name: str) -> dict[str, Any]:
     """Keywords of a recipe and their defaults."""
-    parameters = inspect.signature(find.load("recipes", name).recipe).parameters
-    return {k: p.default for k, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
+    return defaults(name)
 
 
 def narrow(name: str, kind: str, **keywords: Any) -> Recipe:
     """A recipe on a drawn schema, as small as it goes."""
     small = {k: v for k, v in NARROW.items() if k in known(name)}
     return load_recipe(name, synthetic.SCHEMAS[kind], **{**small, **keywords})
+
+
+def compared(name: str, kind: str, **keywords: Any) -> Recipe:
+    """The method or its comparison, whichever the keywords belong to, as small as it goes; each has those it uses."""
+    return row_recipe(name, synthetic.SCHEMAS[kind], NARROW, **keywords)
 
 
 @cache

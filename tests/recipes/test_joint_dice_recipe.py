@@ -3,11 +3,12 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from recipes_cases import four_retinas, narrow, stages_with_batches
+from recipes_cases import compared, four_retinas, stages_with_batches
 
 from foveate.core.decisions import Decisions, Gate
 from foveate.core.labels import LabelSchema, Question
@@ -23,7 +24,8 @@ from foveate.engine.recipe import Recipe
 from foveate.engine.run import CALIBRATION, Run
 from foveate.inference.predictor import Predictor
 from foveate.recipes import load_recipe
-from foveate.recipes._segmenters import NETWORKS, Measures, segmenter
+from foveate.studies._rows import row_recipe
+from foveate.studies.comparisons._segmenters import ENCODED, NETWORKS, Measures, segmenter
 
 SMALL = {"neighbour": "disc", "width": 4, "encoder": "resnet10t", "size": 64, "batch": 2, "depth": 1}
 PLAIN = {"multitask": False, "joint": False}
@@ -35,6 +37,11 @@ TWO = LabelSchema(
     ),
     ("disc", "dot", "blot", "fluid"),
 )
+
+
+def any_recipe(schema: LabelSchema, **keywords: Any) -> Recipe:
+    """The method or its comparison, whichever the keywords belong to; it has those that it uses."""
+    return row_recipe("joint_dice", schema, {}, **keywords)
 
 
 def terms(recipe: Recipe) -> dict:
@@ -64,7 +71,7 @@ def test_the_papers_numbers() -> None:
 def test_joint_dice_goes_with_every_network(network: str, keywords: dict, tmp_path: Path) -> None:
     """Every parameter learns, with an answer and without."""
     rows = four_retinas("fundus", tmp_path)
-    recipe = load_recipe("joint_dice", rows.schema, network=network, **{**SMALL, **keywords})
+    recipe = any_recipe(rows.schema, network=network, **{**SMALL, **keywords})
     for stage, net, batch in stages_with_batches(recipe, rows):
         net.train()
         for module in net.modules():
@@ -98,13 +105,13 @@ def test_variations() -> None:
     assert "bce" in str(terms(load_recipe("joint_dice", TWO, exclusive=False))["pixels"][1])
     for keep, highest in (("loss", False), ("brier/oedema", False), ("nll", False), ("auc/oedema", True)):
         assert load_recipe("joint_dice", TWO, keep=keep).stages[0].keep.highest is highest
-    plain = load_recipe("joint_dice", TWO, **PLAIN)
+    plain = any_recipe(TWO, **PLAIN)
     assert plain.schema.questions == ()
     assert list(terms(plain)) == ["pixels", "overlap"]
 
 
 def test_auxiliary_outputs_share_the_weight_of_a_term() -> None:
-    recipe = load_recipe("joint_dice", TWO, network="transfuse")
+    recipe = any_recipe(TWO, network="transfuse")
     weight, term = terms(recipe)["pixels"]
     assert weight == pytest.approx(0.125)
     assert term.keywords["weights"] == (0.6, 0.4)
@@ -121,7 +128,7 @@ def test_the_gate_may_be_chosen_on_validation() -> None:
 
 
 def test_two_steps_are_a_classifier_that_gates_a_segmenter() -> None:
-    recipe = narrow("joint_dice", "fundus", two_step=True, neighbour=False, **PLAIN)
+    recipe = compared("joint_dice", "fundus", two_step=True, neighbour=False, **PLAIN)
     assert [stage.name for stage in recipe.stages] == ["presence", "hba_unet"]
     assert recipe.gates == (Gate("atrophy_present", ("atrophy",)),)
     image = torch.rand(2, 3, 64, 64)
@@ -152,7 +159,7 @@ def test_two_steps_from_images_to_masks(tmp_path: Path) -> None:
         tuple(replace(row, split=split) for row, split in zip(drawn, splits, strict=True)),
         tmp_path,
     )
-    recipe = narrow("joint_dice", "fundus", two_step=True, neighbour=False, batch=1, epochs=1, lr=1e-2, **PLAIN)
+    recipe = compared("joint_dice", "fundus", two_step=True, neighbour=False, batch=1, epochs=1, lr=1e-2, **PLAIN)
     run = fit(recipe, rows, out=tmp_path / "run", device="cpu", quiet=True, cache=tmp_path / "cache")
     test = rows.where(split="test")
     likelier(run, predicted_at=test)
@@ -206,13 +213,11 @@ def test_a_target_on_its_neighbour_is_the_target(tmp_path: Path) -> None:
 
 
 def test_weights_fill_what_they_fit() -> None:
-    started = {
-        name: load_recipe("joint_dice", TWO, network=name, weights="resnet50.pth").stages[0].start for name in NETWORKS
-    }
+    started = {name: any_recipe(TWO, network=name, weights="resnet50.pth").stages[0].start for name in NETWORKS}
     assert [name for name, start in started.items() if start] == ["hba_unet", "r50_unet"]
-    hub = {name: load_recipe("joint_dice", TWO, network=name, weights="hub").stages[0].start for name in NETWORKS}
+    hub = {name: any_recipe(TWO, network=name, weights="hub").stages[0].start for name in NETWORKS}
     assert [name for name, start in hub.items() if not start] == ["unet", "attention_unet"]
-    assert load_recipe("joint_dice", TWO, two_step=True, weights="r.pth", **PLAIN).stages[0].start is not None
+    assert any_recipe(TWO, two_step=True, weights="r.pth", **PLAIN).stages[0].start is not None
 
 
 def test_what_contradicts_itself_is_said() -> None:
@@ -220,34 +225,37 @@ def test_what_contradicts_itself_is_said() -> None:
     with pytest.raises(ValueError, match="no yes/no question of the schema names labels as its evidence"):
         load_recipe("joint_dice", enface)
     with pytest.raises(ValueError, match="joint=True weighs by the answer"):
-        load_recipe("joint_dice", TWO, multitask=False, joint=True)
+        any_recipe(TWO, multitask=False, joint=True)
     with pytest.raises(ValueError, match="the first step answers"):
-        load_recipe("joint_dice", TWO, two_step=True, multitask=True)
+        any_recipe(TWO, two_step=True, multitask=True)
     with pytest.raises(ValueError, match="gate=True needs an answer"):
-        load_recipe("joint_dice", TWO, gate=True, **PLAIN)
-    with pytest.raises(ValueError, match=r"neighbour='cup': \['cup'\] are none of \('disc',\)"):
+        any_recipe(TWO, gate=True, **PLAIN)
+    with pytest.raises(ValueError, match=r"neighbour must be True, False or some of \['disc'\], got \['cup'\]"):
         load_recipe("joint_dice", TWO, neighbour="cup")
-    with pytest.raises(ValueError, match=r"network='vnet' is none of \['hba_unet'"):
-        load_recipe("joint_dice", TWO, network="vnet")
+    with pytest.raises(ValueError, match=r"network must be one of \['hba_unet'.*, got 'vnet'"):
+        any_recipe(TWO, network="vnet")
     with pytest.raises(ValueError, match="size=100: this network needs a multiple of 16, such as 112"):
-        load_recipe("joint_dice", TWO, network="transunet", size=100)
-    with pytest.raises(ValueError, match="detach=True cuts what the answer learns from joint Dice: say joint=True"):
-        load_recipe("joint_dice", TWO, detach=True, joint=False)
+        any_recipe(TWO, network="transunet", size=100)
+    with pytest.raises(ValueError, match="detach=True cuts what the answer learns from joint Dice: set joint=True"):
+        any_recipe(TWO, detach=True, joint=False)
     with pytest.raises(ValueError, match="detach=True"):
-        load_recipe("joint_dice", TWO, detach=True, two_step=True)
+        any_recipe(TWO, detach=True, two_step=True)
     for eps in (0.0, -1.0, float("nan")):
         for joint in (True, False):
-            with pytest.raises(ValueError, match=f"eps={eps}: give a number of pixels above 0"):
-                load_recipe("joint_dice", TWO, eps=eps, joint=joint)
+            with pytest.raises(ValueError, match=f"eps must be a number of pixels above 0, such as 1.0, got {eps}"):
+                any_recipe(TWO, eps=eps, joint=joint)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_measures_that_no_network_has_are_told_before_training(network: str) -> None:
-    with pytest.raises(ValueError, match="width=0: give a whole number from 1 on"):
-        load_recipe("joint_dice", TWO, network=network, width=0)
-    with pytest.raises(ValueError, match=r"encoder='resnet5O' is no timm network; near it are \['resnet50"):
-        load_recipe("joint_dice", TWO, network=network, encoder="resnet5O")
-    assert load_recipe("joint_dice", TWO, network=network, encoder="resnet10t.c3_in1k").stages
+    with pytest.raises(ValueError, match="width must be a whole number from 1 on, got 0"):
+        any_recipe(TWO, network=network, width=0)
+    message = r"encoder must be a timm network, got 'resnet5O'; similar names are \['resnet50"
+    if network not in ENCODED:
+        message = f"encoder='resnet5O' has no effect with network='{network}'"
+    with pytest.raises(ValueError, match=message):
+        load_recipe("comparisons/joint_dice", TWO, network=network, encoder="resnet5O")
+    assert any_recipe(TWO, network=network, encoder="resnet10t.c3_in1k").stages
 
 
 @pytest.mark.parametrize(
@@ -257,13 +265,11 @@ def test_measures_that_no_network_has_are_told_before_training(network: str) -> 
 )  # fmt: skip
 def test_swin_unet_has_no_windows_of_a_single_patch(size: int, near: str) -> None:
     """They would part the coarsest map of any size, and then no patch sees another."""
-    said = (
-        f"size={size}: this network needs a multiple of 32 that windows of 2 to 8 patches part evenly, such as {near}"
-    )
+    said = f"size={size}: this network needs a multiple of 32 that windows of 2 to 8 patches divide, such as {near}"
     with pytest.raises(ValueError, match=f"{said}$"):
-        load_recipe("joint_dice", TWO, network="swin_unet", size=size)
+        any_recipe(TWO, network="swin_unet", size=size)
     for fits in near.split(" or "):
-        assert load_recipe("joint_dice", TWO, network="swin_unet", size=int(fits))
+        assert any_recipe(TWO, network="swin_unet", size=int(fits))
 
 
 def test_swin_unets_windows_are_of_seven_patches_where_they_fit() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from recipes_cases import four_retinas, narrow, plain, stages_with_batches
+from recipes_cases import compared, four_retinas, known, narrow, plain, stages_with_batches
 from torch import nn
 
 from foveate.core.labels import LabelSchema, Question
@@ -22,7 +22,7 @@ from foveate.losses.answer import cross_entropy, squared_emd
 from foveate.losses.dual_dice import dual_dice, presence_dice
 from foveate.losses.overlap import dice_squared, per_label, whole_batch
 from foveate.recipes import load_recipe
-from foveate.recipes.lesion_net import NETWORKS
+from foveate.studies.comparisons._lesion_networks import NETWORKS
 
 FUNDUS = synthetic.SCHEMAS["fundus"]
 
@@ -33,7 +33,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 
 def made(**keywords: Any) -> Recipe:
-    return narrow("lesion_net", "fundus", **keywords)
+    return compared("lesion_net", "fundus", **keywords)
 
 
 def seen(recipe: Recipe, rows: Manifest, stage: int = 0) -> tuple[nn.Module, Batch, Outputs]:
@@ -153,7 +153,7 @@ def test_the_grader_may_have_a_rate_of_its_own(drawn: Manifest) -> None:
     keys = [[stage_key(r, stage, seed=0, manifest="m") for stage in r.stages] for r in (both, slow)]
     assert keys[0][0] == keys[1][0]
     assert keys[0][1] != keys[1][1]
-    alone = load_recipe("lesion_net", drawn.schema, network=None, grader="abn", grade_lr=0.005)
+    alone = load_recipe("comparisons/lesion_net", drawn.schema, network=None, grader="abn", grade_lr=0.005)
     assert "lr=0.005" in str(alone.stages[0].optimizer)
 
 
@@ -211,7 +211,7 @@ def test_patches_train_and_windows_read() -> None:
     assert recipe.infer is not None
     assert (recipe.patches.size, recipe.patches.stride) == (32, 32)
     assert (recipe.infer.size, recipe.infer.stride) == (32, 16)
-    paper = load_recipe("lesion_net", FUNDUS, network="fcn", stride=32, parts=4, grader=None)
+    paper = load_recipe("comparisons/lesion_net", FUNDUS, network="fcn", stride=32, parts=4, grader=None)
     assert paper.patches is not None
     assert paper.infer is not None
     assert (paper.patches.size, paper.infer.size, paper.infer.stride) == (224, 224, 112)
@@ -230,60 +230,75 @@ def test_what_is_learnt() -> None:
 
 
 @pytest.mark.parametrize(
-    ("keywords", "told"),
+    ("keywords", "message"),
     [
-        ({"network": "vgg"}, r"network='vgg' is none of \['lesion_net', 'fcn'"),
-        ({"grader": "vgg"}, r"grader='vgg' is none of \['side_attention', 'classifier', 'abn', None\]"),
-        ({"loss": "hinge"}, r"loss='hinge' is none of \['dual', 'dice', 'wce', 'focal'\]"),
-        ({"loss": None}, "loss=None is none of"),
-        ({"attention": "cbam"}, r"attention='cbam' is none of \['conv', 'cw_maxpool', 'concat'\]"),
-        ({"attention": "cbam", "network": None, "grader": "abn"}, "attention='cbam' is none of"),
-        ({"shrink": "nearest"}, r"shrink='nearest' is none of \['max', 'mean', 'bilinear'\]"),
-        ({"stride": 12}, r"stride=12 is none of \[2, 4, 8, 16, 32\]"),
-        ({"stride": 64, "network": "unet"}, "stride=64 is none of"),
-        ({"share": 1.2}, r"share=1\.2 must lie in \[0, 1\]; the paper's is 0\.8"),
-        ({"share": -0.1, "late": False}, r"share=-0\.1 must lie in"),
-        ({"share": float("nan")}, "share=nan must lie in"),
+        ({"network": "vgg"}, r"network must be one of \['lesion_net', 'fcn', .*, got 'vgg'"),
+        ({"grader": "vgg"}, r"grader must be one of \['side_attention', 'classifier', 'abn', None\], got 'vgg'"),
+        ({"loss": "hinge"}, r"loss must be one of \['dual', 'dice', 'wce', 'focal'\], got 'hinge'"),
+        ({"loss": None}, "loss must be one of .*, got None"),
+        ({"attention": "cbam"}, r"attention must be one of \['conv', 'cw_maxpool', 'concat'\], got 'cbam'"),
+        ({"shrink": "nearest"}, r"shrink must be one of \['max', 'mean', 'bilinear'\], got 'nearest'"),
+        ({"stride": 12}, r"stride must be one of [\[(]2, 4, 8, 16, 32[\])], got 12"),
+        ({"share": 1.2}, r"share must be in \[0, 1\], got 1\.2; the paper's is 0\.8"),
+        ({"share": -0.1, "late": False}, r"share must be in \[0, 1\], got -0\.1"),
+        ({"share": float("nan")}, "share must be in .* got nan"),
         ({"network": None}, "side_attention needs a network"),
         ({"network": None, "grader": None}, "grader=None trains a network alone"),
         ({"grader": "abn"}, "the other graders none"),
-        ({"question": "age"}, "question 'age' is none of"),
+        ({"question": "age"}, "question 'age'"),
         ({"labels": []}, "the schema has no labels"),
     ],
 )
-def test_what_cannot_be_made_is_said(keywords: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
-        made(**keywords)
+def test_what_cannot_be_made_is_refused(keywords: dict[str, Any], message: str) -> None:
+    """By the comparison and, if it knows the keywords, by the method."""
+    for name in ("comparisons/lesion_net", "lesion_net"):
+        if set(keywords) <= set(known(name)):
+            with pytest.raises(ValueError, match=message):
+                narrow(name, "fundus", **keywords)
 
 
 def test_an_ordinal_loss_needs_an_order() -> None:
-    """Yes and no have one; where nothing is graded the keyword has no effect."""
+    """Yes and no have one."""
     three = LabelSchema((Question("class", ("normal", "drusen", "cnv")), Question("fluid")), ("fluid",))
-    told = r"ordinal=True: the answers of question 'class' have no order.*ordinal=False"
-    for keywords in ({}, {"network": None, "grader": "abn"}):
-        with pytest.raises(ValueError, match=told):
-            load_recipe("lesion_net", three, ordinal=True, **keywords)
+    message = r"ordinal=True: the answers of question 'class' have no order.*ordinal=False"
+    with pytest.raises(ValueError, match=message):
+        load_recipe("lesion_net", three, ordinal=True)
+    with pytest.raises(ValueError, match=message):
+        load_recipe("comparisons/lesion_net", three, ordinal=True, network=None, grader="abn")
     assert len(load_recipe("lesion_net", three, ordinal=True, question="fluid").stages) == 2
-    assert len(load_recipe("lesion_net", three, ordinal=True, grader=None).stages) == 1
 
 
-@pytest.mark.parametrize(
-    ("row", "idle"),
-    [
-        ({"network": "classifier", "grader": None}, {"loss": "wce", "share": 0.5, "stride": 2, "late": False}),
-        ({"network": "unet", "grader": None, "loss": "focal"}, {"share": 0.5, "stride": 2, "per_lesion": True}),
-        ({"network": None, "grader": "abn"}, {"attention": "concat", "shrink": "mean", "loss": "wce", "stride": 2}),
-    ],
-)
-def test_what_a_row_has_no_use_for_changes_nothing(row: dict[str, Any], idle: dict[str, Any]) -> None:
-    """Studies hand the same keywords to all their rows."""
-    assert [str(stage) for stage in made(**row, **idle).stages] == [str(stage) for stage in made(**row).stages]
+IDLE: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({"network": "classifier", "grader": None}, {"loss": "wce", "share": 0.5, "stride": 2, "late": False}, "network"),
+    ({"network": "unet", "grader": None, "loss": "focal"}, {"share": 0.5, "late": False, "per_lesion": True}, "loss"),
+    ({"network": "unet", "grader": None}, {"stride": 16}, "network"),
+    ({"network": None, "grader": "abn"}, {"attention": "concat", "shrink": "mean", "finetune": True}, "grader"),
+    ({"grader": None}, {"attention": "conv", "ordinal": True, "grade_lr": 0.1, "grade_epochs": 2}, "grader"),
+]
+
+
+@pytest.mark.parametrize(("row", "idle", "other"), IDLE)
+def test_a_keyword_that_changes_nothing_is_refused(row: dict[str, Any], idle: dict[str, Any], other: str) -> None:
+    """Also with its default value; a study leaves it out for such a row."""
+    name = "comparisons/lesion_net"
+    for keyword, value in idle.items():
+        message = rf"{keyword}={value!r} has no effect with {other}=.*; leave {keyword} out, or set {other} to "
+        with pytest.raises(ValueError, match=message):
+            narrow(name, "fundus", **row, **{keyword: value})
+    assert str(made(**row, **idle)) == str(made(**row))
+
+
+def test_a_network_that_marks_alone_has_no_keywords_of_the_grade() -> None:
+    for keyword, value in {"shrink": "max", "ordinal": True, "finetune": True, "grade_lr": 0.1}.items():
+        message = rf"{keyword}=.* has no effect with grade=False; leave {keyword} out, or set grade to one of \[True\]"
+        with pytest.raises(ValueError, match=message):
+            load_recipe("lesion_net", FUNDUS, grade=False, **{keyword: value})
 
 
 def test_a_schema_without_questions_is_for_lesions_alone() -> None:
     schema = LabelSchema((), ("exudate",))
-    with pytest.raises(ValueError, match="asks no question; mark lesions alone with grader=None"):
+    with pytest.raises(ValueError, match="has no question to grade by; set grade=False to mark lesions alone"):
         load_recipe("lesion_net", schema)
-    assert len(load_recipe("lesion_net", schema, grader=None).stages) == 1
+    assert len(load_recipe("lesion_net", schema, grade=False).stages) == 1
     first = LabelSchema((Question("dr"),), ("exudate",))
     assert load_recipe("lesion_net", first).stages[1].keep.figure == "accuracy/dr"

@@ -276,9 +276,9 @@ def test_image_quality_parts() -> None:
     ]
     assert sizes[0] < sizes[1]
     assert sizes[2] < sizes[3]
-    with pytest.raises(ValueError, match=r"decoder='transformer' is none of \['unet', 'fpn'\]"):
+    with pytest.raises(ValueError, match=r"decoder must be one of \['unet', 'fpn'\], got 'transformer'"):
         narrow("image_quality", "enface", decoder="transformer")
     with pytest.raises(ValueError, match="width=6: an FPN needs a multiple of 4"):
         narrow("image_quality", "enface", decoder="fpn", width=6)
-    with pytest.raises(ValueError, match=r"classify=1.5"):
+    with pytest.raises(ValueError, match=r"classify must be .* got 1.5"):
         narrow("image_quality", "enface", classify=1.5)

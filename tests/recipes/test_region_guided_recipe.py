@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from recipes_cases import four_retinas, narrow, stages_with_batches
+from recipes_cases import compared, four_retinas, known, narrow, stages_with_batches
 from torch import nn
 
 from foveate.core.types import Batch, Cue
@@ -17,10 +17,10 @@ from foveate.engine.evaluate import evaluate
 from foveate.engine.fit import fit
 from foveate.engine.recipe import Recipe
 from foveate.losses.guidance import guidance, guidance_entropy, guidance_printed
-from foveate.recipes.region_guided import HOUSE
+from foveate.studies.comparisons.region_guided import NETWORKS as OTHERS
 
 FINDING = "atrophy_present"
-NETWORKS = ("resnet10t", *HOUSE)
+NETWORKS = ("resnet10t", *OTHERS)
 
 
 def total_of(terms: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -34,7 +34,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 
 def made(**keywords: Any) -> Recipe:
-    return narrow("region_guided", "fundus", **{"pyramid": 8, "levels": 3, "vary": False, **keywords})
+    return compared("region_guided", "fundus", **{"pyramid": 8, "levels": 3, "vary": False, **keywords})
 
 
 def cues_of(recipe: Recipe, rows: Manifest, *, aims: bool = False) -> Batch:
@@ -84,10 +84,10 @@ def test_a_step_learns_by_the_guidance(name: str, rows: Manifest) -> None:
     assert total_of(loss(network(batch.image), batch)) != before
 
 
-def test_a_network_of_the_house_trains_and_is_evaluated(rows: Manifest, tmp_path: Path) -> None:
+def test_a_network_of_another_recipe_trains_and_is_evaluated(rows: Manifest, tmp_path: Path) -> None:
     """Its answers and its maps are, its masks are not: nothing teaches CM-CNN to mark here."""
     recipe = made(network="cm_cnn", epochs=1)
-    assert "_house(CMCNN('resnet18', schema))" in str(recipe)
+    assert "without_masks(CMCNN('resnet18', schema))" in str(recipe)
     run = fit(recipe, rows, out=tmp_path / "run", device="cpu", quiet=True, cache=tmp_path / "cache")
     assert set(run.log("findings")[0]["train"]) == {"answers", "guidance"}
     counts = evaluate(run, rows.where(split="val"), device="cpu", intervals=False, cache=tmp_path / "cache")
@@ -105,7 +105,7 @@ def test_weights_are_for_encoders() -> None:
 
 @pytest.mark.parametrize("size", [32, 100, 512])
 def test_the_tables_of_hba_are_made_for_the_image(size: int) -> None:
-    assert f"_hba('resnet50', schema, size={size // 32 * 32})" in str(made(network="hba_unet", size=size))
+    assert f"hba_classifier('resnet50', schema, size={size // 32 * 32})" in str(made(network="hba_unet", size=size))
 
 
 # -- losses and cues -------------------------------------------------------------------------------------------------
@@ -164,38 +164,46 @@ def test_at_least_counts_readers(at_least: int | str, height: int | None, rows: 
 # -- what cannot be --------------------------------------------------------------------------------------------------
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"network": "cmcnn"}, r"network='cmcnn' is none of \['region_cnn', 'cm_cnn', .* and no timm network; near it are"),
-    ({"network": "abn"}, r"network='abn' is none of"),
-    ({"guidance_loss": "log"}, r"guidance_loss='log' is none of \['paper', 'printed', 'entropy'\]"),
-    ({"cue": "x"}, r"^cue='x' is none of \['regions', 'boxes', "),
-    ({"aim": "x"}, r"^aim='x' is none of \['regions', 'boxes', "),
-    ({"cue": "x", "guide": 0.0}, "^cue='x' is none of"),
+    ({"network": "cmcnn"}, r"network must be one of \['cm_cnn', .* or a timm network, got 'cmcnn'; similar names are"),
+    ({"network": "abn"}, r"network must be one of .* got 'abn'"),
+    ({"guidance_loss": "log"}, r"guidance_loss must be one of \['paper', 'printed', 'entropy'\], got 'log'"),
+    ({"cue": "x"}, r"^cue must be one of \['regions', 'boxes', .* got 'x'"),
+    ({"aim": "x"}, r"^aim must be one of \['regions', 'boxes', "),
     ({"lesion_size": "tiny"}, r"lesion_size='tiny' is none of \['small', 'medium', 'large'\]"),
-    ({"lesion_size": "tiny", "network": "resnet10t"}, "lesion_size='tiny' is none of"),
-    ({"guide": -0.5}, r"guide=-0.5: give 0 \(no guidance\) or a positive weight"),
-    ({"guide": float("nan")}, "guide=nan: give"),
-    ({"eps": 0.0}, "eps=0.0 must lie between 0 and 1"),
-    ({"eps": 1.0, "guidance_loss": "entropy"}, "eps=1.0 must lie between 0 and 1"),
-    ({"at_least": 0}, "at_least=0: give 1 or more readers"),
-    ({"at_least": 0, "guide": 0.0}, "at_least=0: give 1 or more readers"),
+    ({"guide": -0.5}, r"guide must be 0 \(no guidance\) or a positive weight, got -0.5"),
+    ({"guide": float("nan")}, "guide must be .* got nan"),
+    ({"eps": 0.0}, "eps must be between 0 and 1, such as 1e-3, got 0.0"),
+    ({"at_least": 0}, "at_least=0: give 1 or more"),
+    ({"at_least": 0, "guide": 0.0}, "at_least=0: give 1 or more"),
     ({"at_least": "most"}, r"at_least='most' is none of \['union', 'intersection', 'majority'\]"),
     *(({name: 0}, f"{name}=0: give a whole number from 1 on") for name in ("width", "levels", "blocks", "pyramid")),
     ({"peak": 0}, "peak=0: give a whole number from 1 on"),
+    (
+        {"cue": "boxes", "guide": 0.0},
+        "cue='boxes' has no effect with guide=0.0; leave cue out, or set guide to",
+    ),
+    ({"eps": 1e-2, "guidance_loss": "entropy"}, "eps=0.01 has no effect with guidance_loss='entropy'; leave eps out"),
+    ({"eps": 1e-2, "guide": 0}, "eps=0.01 has no effect with guide=0; leave eps out"),
+    ({"weights": "hub", "network": "opticnet71"}, "weights='hub' has no effect with network='opticnet71'"),
 ]
 
 
-@pytest.mark.parametrize(("wrong", "told"), WRONG, ids=str)
-def test_what_cannot_be_is_refused_at_once(wrong: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
-        narrow("region_guided", "fundus", **wrong)
+@pytest.mark.parametrize(("wrong", "message"), WRONG, ids=str)
+def test_what_cannot_be_is_refused_at_once(wrong: dict[str, Any], message: str) -> None:
+    """By the method and by its comparison, if they know the keywords."""
+    names = [name for name in ("region_guided", "comparisons/region_guided") if set(wrong) <= set(known(name))]
+    assert names
+    for name in names:
+        with pytest.raises(ValueError, match=message):
+            narrow(name, "fundus", **wrong)
 
 
-def test_the_text_that_runs_are_found_by_stays() -> None:
+def test_the_text_that_runs_are_found_by_lists_what_has_an_effect() -> None:
     """A keyword that comes or goes gives every row of a study another folder."""
     recipe = made(network="inception_v3", guide=0.0)
+    assert recipe.name == "comparisons/region_guided"
     assert re.findall(r"^  (\w+) = ", str(recipe), re.MULTILINE) == [
-        "network", "lesion_size", "guide", "guidance_loss", "eps", "cue", "aim", "at_least", "findings", "weights",
-        "width", "levels", "blocks", "pyramid", "peak", "size", "crop_field", "graders", "lr", "vary", "balance",
-        "masks",
+        "network", "guide", "aim", "at_least", "findings", "weights", "size", "crop_field", "graders", "lr", "vary",
+        "balance",
     ]  # fmt: skip
-    assert "\n  network: _guided('inception_v3', schema)\n" in str(recipe)
+    assert "\n  network: on_its_maps('inception_v3', schema)\n" in str(recipe)

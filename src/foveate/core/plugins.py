@@ -20,12 +20,17 @@ def names(room: str) -> dict[str, str]:
     return found
 
 
+def has(room: str, name: str) -> bool:
+    """Whether a package has a file of that name; reads no file."""
+    return name.isidentifier() and not name.startswith("_") and (PACKAGE / room / f"{name}.py").is_file()
+
+
 def load(room: str, name: str) -> ModuleType:
     """Import one file of a room by its name.
 
     Raises:
         ValueError: there is no such file; the message lists those there are.
     """
-    if name not in names(room):
+    if not has(room, name):
         raise ValueError(f"{room}: {name!r} is none of {list(names(room))}")
     return import_module(".".join(["foveate", *room.split("/"), name]))

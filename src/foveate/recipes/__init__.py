@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from foveate.core import plugins
 from foveate.core.labels import LabelSchema
 from foveate.data.manifest import Manifest
 from foveate.data.prepare import Prepare
@@ -22,32 +17,33 @@ from foveate.engine.plan import Asked, Plan
 from foveate.engine.recipe import AUTO, TRAINING, Recipe
 from foveate.engine.run import Run
 from foveate.engine.settle import recorded
+from foveate.recipes._effect import refuse_idle
+from foveate.recipes._lookup import defaults, effect_of, effective, placed, recipe_file, renamed
 
 
 def load_recipe(name: str, schema: LabelSchema, /, **keywords: Any) -> Recipe:
-    """A recipe by the name of its file in this room, or by the path of your own ``.py`` file.
+    """A recipe by the name of its file, or by the path of your own ``.py`` file.
 
     Args:
-        name: "image_quality", ... or "path/to/mine.py" with a function ``recipe(schema, *, ...) -> Recipe``.
+        name: "image_quality", ... , "comparisons/lesion_net", ... (networks and variations that only a study needs), or
+            "path/to/mine.py" with a function ``recipe(schema, *, ...) -> Recipe``.
         schema: the manifest's.
         keywords: of the recipe, and those of training that every recipe takes (`engine.recipe.TRAINING`); plain JSON
             values, so that the run folder can record them.
 
     Raises:
-        ValueError: no such recipe, a file without a ``recipe`` function, or an unknown keyword.
+        ValueError: no such recipe, a file without a ``recipe`` function, an unknown keyword, or one that changes
+            nothing beside the others (the file's table ``EFFECT``, see `recipes._effect`).
     """
-    module = _module(name)
-    make = getattr(module, "recipe", None)
-    if make is None:
-        raise ValueError(f"{name}: has no function recipe(schema, *, ...); see the recipes of foveate for the form")
-    own = {k: p.default for k, p in inspect.signature(make).parameters.items() if p.kind is p.KEYWORD_ONLY}
+    own = defaults(name)
     if strange := set(keywords) - {*own, *TRAINING}:
         raise ValueError(f"recipe {name!r}: unknown keyword {sorted(strange)}; it knows {sorted({*own, *TRAINING})}")
+    refuse_idle(name, keywords, {**own, **keywords}, effect_of(name))
     shared = [k for k in TRAINING if k not in own]
-    recipe: Recipe = make(schema, **{k: v for k, v in keywords.items() if k in own})
+    recipe: Recipe = recipe_file(name).recipe(schema, **{k: v for k, v in keywords.items() if k in own})
     recipe = replace(recipe, name=name).with_(**{k: keywords[k] for k in shared if k in keywords})
     every = {**own, **keywords, **{k: getattr(recipe, k) for k in shared}}
-    return recipe.with_(keywords=every, asked=schema)
+    return recipe.with_(keywords=effective(name, every), asked=schema)
 
 
 def plan_recipe(
@@ -76,7 +72,7 @@ def plan_recipe(
     Raises:
         ValueError: the data or the budget does not allow a training, or a budget is given to a recipe without a plan.
     """
-    make = getattr(_module(name), "plan", None)
+    make = getattr(recipe_file(name), "plan", None)
     if make is None:
         if time is not None or memory is not None:
             raise ValueError(f"recipe {name!r} makes no plan, so it keeps to no budget; set epochs, size and batch")
@@ -113,7 +109,8 @@ def load_run(folder: str | Path, *, recipe: Recipe | None = None) -> Run:
         )
     if recipe is None:
         record = run.record
-        recipe = load_recipe(record["name"], LabelSchema.from_json(record["schema"]), **record["keywords"])
+        name, keywords = placed(record["name"], renamed(record["name"], record["keywords"]))
+        recipe = load_recipe(name, LabelSchema.from_json(record["schema"]), **keywords)
         prepare: dict[str, Any] = {
             name: tuple(v) if isinstance(v, list) else v for name, v in record["prepare"].items()
         }
@@ -121,20 +118,3 @@ def load_run(folder: str | Path, *, recipe: Recipe | None = None) -> Run:
     if recipe.precision == AUTO:  # of a run written before there was "auto", or a recipe that is at hand
         recipe = recipe.in_precision(recorded(run.record))
     return replace(run, recipe=recipe)
-
-
-def _module(name: str) -> ModuleType:
-    return _own(Path(name)) if name.endswith(".py") else plugins.load("recipes", name)
-
-
-def _own(path: Path) -> ModuleType:
-    """Import a user's own recipe file."""
-    if not path.is_file():
-        raise ValueError(f"recipe {str(path)!r}: no such file")
-    tag = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
-    spec = spec_from_file_location(f"_foveate_own_{path.stem}_{tag}", path)
-    if spec is None or spec.loader is None:
-        raise ValueError(f"recipe {str(path)!r}: not a Python file")
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

@@ -29,6 +29,8 @@ from foveate.losses.weigh import Weigh
 from foveate.models.joint import Joint
 from foveate.models.parts.decoders import FPN, MakeDecoder, UNet
 from foveate.models.parts.encoders import pretrain
+from foveate.recipes._checks import one_of
+from foveate.recipes._effect import AllBut
 from foveate.recipes._marking import RARE, marking_terms
 from foveate.recipes._tuning import check_encoder, rates, tuned
 
@@ -50,6 +52,13 @@ def fpn(width: int) -> MakeDecoder:
 
 
 DECODERS = {"unet": unet, "fpn": fpn}
+
+EFFECT = {
+    **{name: [{"classify": AllBut([1])}] for name in ("decoder", "width", "rare", "absent")},
+    **{name: [{"classify": AllBut([0])}] for name in ("dropout", "grouping")},
+    "normalise": [{"weights": AllBut(["none"])}],
+}
+"""Keywords of the masks, of the answers, and of the weights."""
 
 
 def recipe(
@@ -120,9 +129,8 @@ def recipe(
             tasks' own metrics as far as the validation images can decide (`engine.keep.trusted`).
     """
     if not 0 <= classify <= 1:
-        raise ValueError(f"classify={classify}; give a share from 0 (masks only) to 1 (answers only)")
-    if decoder not in DECODERS:
-        raise ValueError(f"decoder={decoder!r} is none of {list(DECODERS)}")
+        raise ValueError(f"classify must be a share from 0 (masks only) to 1 (answers only), got {classify}")
+    one_of("decoder", decoder, DECODERS)
     check_encoder(encoder, weights=weights, normalise=normalise, lora=lora)
     asked = question or next((q.name for q in sorted(schema.questions, key=lambda q: not q.ordered)), None)
     if grouping is not None and asked is not None:

@@ -24,6 +24,7 @@ from foveate.report.study import Chart, comparison, measured
 from foveate.report.table import Table
 from foveate.studies._costs import row_costs, stage_costs
 from foveate.studies._training import Job, in_one_precision, run_jobs
+from foveate.studies._rows import refuse_unused
 
 SAID_OF_SEED = "Every network was trained once: how much another seed would change is not in the intervals."
 SAID_OF_COSTS = (
@@ -38,15 +39,17 @@ def load_study(name: str, schema: LabelSchema, /, **keywords: Any) -> Study:
     Args:
         name: "image_quality", ...
         schema: the manifest's.
-        keywords: of the study; those it does not name itself go to every recipe of its rows.
+        keywords: of the study; those that it does not name itself go to every row on which they have an effect.
 
     Raises:
-        ValueError: no such study, or a keyword that neither it nor its recipes know.
+        ValueError: no such study, a keyword that neither it nor its recipes know, or one without effect on any row.
     """
     make = plugins.load("studies", name).study
     own = {k for k, p in inspect.signature(make).parameters.items() if p.kind is p.KEYWORD_ONLY} - {"common"}
     mine = {k: v for k, v in keywords.items() if k in own}
-    study: Study = make(schema, common={k: v for k, v in keywords.items() if k not in own}, **mine)
+    common = {k: v for k, v in keywords.items() if k not in own}
+    study: Study = make(schema, common=common, **mine)
+    refuse_unused(study, common)
     return study
 
 

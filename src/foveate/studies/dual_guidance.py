@@ -14,8 +14,8 @@ from typing import Any
 from foveate.core.labels import LabelSchema, Question
 from foveate.engine.recipe import Recipe
 from foveate.engine.study import Study, StudyTable
-from foveate.recipes import load_recipe
 from foveate.studies._printed import printed
+from foveate.studies._rows import row_recipe
 
 CLASSIFIERS: dict[str, dict[str, Any]] = {
     "VGG16": {"classifier": "vgg16"},
@@ -147,7 +147,7 @@ def study(
     two = len(asked.answers) == 2
 
     def row(**keywords: Any) -> Recipe:
-        return load_recipe("dual_guidance", one, **{**given, **keywords})
+        return row_recipe("dual_guidance", one, given, **keywords)
 
     cascade = row()
     said = NOTE.format(label=lesion, members=" + ".join(schema.labels))
@@ -299,7 +299,7 @@ def _apart(schema: LabelSchema, asked: Question, common: Mapping[str, Any]) -> S
     """Beyond the paper: a mask a label, an answer a question."""
     return StudyTable(
         {
-            name: load_recipe("dual_guidance", schema, **{**common, "question": asked.name, **keywords})
+            name: row_recipe("dual_guidance", schema, common, **{"question": asked.name, **keywords})
             for name, keywords in METHODS.items()
         },
         (

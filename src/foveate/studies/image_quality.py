@@ -13,7 +13,7 @@ from typing import Any
 from foveate.core.labels import LabelSchema, Question
 from foveate.engine.recipe import Recipe
 from foveate.engine.study import Study, StudyTable
-from foveate.recipes import load_recipe
+from foveate.studies._rows import row_recipe
 
 PAPER = {
     4: {"Classifier": 0.9113, "FPN, joint": 0.9380},
@@ -76,7 +76,7 @@ def _classes(
             if not whole:
                 settings["grouping"] = grouping
             name = method if whole else f"{method} {grouping}"
-            rows[name] = load_recipe("image_quality", schema, **settings)
+            rows[name] = row_recipe("image_quality", schema, settings)
             if (whole or grouping == best_against_rest(asked)) and len(asked.answers) == 4:
                 paper |= {name: {f"f1/{asked.name}": PAPER[number][method]}} if method in PAPER.get(number, {}) else {}
     return StudyTable(
@@ -95,7 +95,7 @@ def _tasks(schema: LabelSchema, common: Mapping[str, Any]) -> StudyTable:
     variants["Segmentation only"] = {"classify": 0.0}
     if settings.get("weights", "none") != "none":
         variants["Joint, random start"] = {"weights": "none"}
-    rows = {name: load_recipe("image_quality", schema, **{**settings, **v}) for name, v in variants.items()}
+    rows = {name: row_recipe("image_quality", schema, settings, **v) for name, v in variants.items()}
     figures = [f"{figure}/{q.name}" for q in schema.questions for figure in ("auc", "f1")]
     figures += [f"dice/{label}" for label in schema.labels]
     return StudyTable(

@@ -13,8 +13,8 @@ from foveate.core.labels import LabelSchema
 from foveate.engine.recipe import Recipe
 from foveate.engine.study import Study, StudyTable
 from foveate.losses._presence import targets_of
-from foveate.recipes import load_recipe
 from foveate.studies._printed import printed
+from foveate.studies._rows import row_recipe
 
 PLAIN = {"neighbour": False, "multitask": False, "joint": False, "detach": False}
 """Background and target alone, no answer, cross entropy and Dice: how the paper trains all that is not its own."""
@@ -115,7 +115,7 @@ def study(
         raise ValueError(f"each: {sorted(strange)} are none of the rows {every}")
 
     def row(name: str, **keywords: Any) -> Recipe:
-        return load_recipe("joint_dice", schema, **{**settings, **keywords, **own.get(name, {})})
+        return row_recipe("joint_dice", schema, settings, **{**keywords, **own.get(name, {})})
 
     ours = {"Ours": row("Ours")}
     plain = {name: row(name, network=network, **PLAIN) for name, network in NETWORKS.items()}

@@ -25,11 +25,11 @@ from foveate.metrics.lesions import read_lesions, sizes
 from foveate.metrics.segmentation import pooled as pixels_of
 from foveate.metrics.table import stack
 from foveate.metrics.weighted import Figures
-from foveate.recipes import load_recipe
 from foveate.report.sizes import against_size
 from foveate.report.study import Chart
 from foveate.studies import pooled, study_record
 from foveate.studies._printed import printed
+from foveate.studies._rows import row_recipe
 
 NAMES = (
     "microaneurysm", "haemorrhage", "hard_exudate", "cotton_wool_spot",
@@ -155,7 +155,7 @@ def study(
     settings = {**(common or {}), "labels": learnt}
 
     def row(**keywords: Any) -> Recipe:
-        return load_recipe("lesion_net", schema, **{**settings, **keywords})
+        return row_recipe("lesion_net", schema, settings, **keywords)
 
     tables = {
         "Table II segmentation": _lesions(

@@ -21,11 +21,12 @@ from foveate.engine.annotation_fraction import taught
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import Run
 from foveate.engine.study import Study, StudyTable
-from foveate.recipes import load_recipe, load_run
+from foveate.recipes import load_run
 from foveate.report.annotation_cost import SECONDS, Labelled, Labels, cost_curves, timed
 from foveate.report.study import Chart
 from foveate.studies import pooled, study_record
 from foveate.studies._printed import printed
+from foveate.studies._rows import row_recipe
 
 WITHOUT, WITH, BASELINE = "Without guidance", "With guidance", "Inception-v3"
 
@@ -110,8 +111,8 @@ def study(
     return Study("region_guided", tables)
 
 
-def _settings(finding: str, common: Mapping[str, Any], **own: Any) -> dict[str, Any]:
-    return {"lesion_size": SIZES.get(called(finding), "small"), **common, "findings": [finding], **own}
+def _settings(finding: str, common: Mapping[str, Any]) -> dict[str, Any]:
+    return {"lesion_size": SIZES.get(called(finding), "small"), **common, "findings": [finding]}
 
 
 def _size_said(finding: str, common: Mapping[str, Any]) -> str:
@@ -126,7 +127,8 @@ def _size_said(finding: str, common: Mapping[str, Any]) -> str:
 
 
 def _rows(schema: LabelSchema, finding: str, common: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Recipe]:
-    return {row: load_recipe("region_guided", schema, **_settings(finding, common, **own)) for row, own in said.items()}
+    settings = _settings(finding, common)
+    return {row: row_recipe("region_guided", schema, settings, **own) for row, own in said.items()}
 
 
 def _guided(schema: LabelSchema, finding: str, common: Mapping[str, Any]) -> StudyTable:
@@ -158,7 +160,7 @@ def _together(schema: LabelSchema, findings: Sequence[str], common: Mapping[str,
     settings = {**common, "findings": list(findings)}
     said = {WITHOUT: {"guide": 0.0}, WITH: {}}
     return StudyTable(
-        {row: load_recipe("region_guided", schema, **{**settings, **own}) for row, own in said.items()},
+        {row: row_recipe("region_guided", schema, settings, **own) for row, own in said.items()},
         tuple(f"{name}/{finding}" for finding in findings for name in ("auc", "air", "cue_share", "pointing")),
         reference=WITHOUT,
         compared=tuple(f"{name}/{finding}" for finding in findings for name in ("auc", "air")),

@@ -1,13 +1,11 @@
-"""Networks that mark, and answer where the schema asks, by one set of measures: joint Dice goes with any of them."""
+"""Networks that mark, and answer if the schema has questions, by one set of measures: joint Dice goes with any."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
 
-import timm
 from torch import nn
 
 from foveate.core.labels import LabelSchema
@@ -17,21 +15,22 @@ from foveate.models.baselines.swin_unet import SwinUNet
 from foveate.models.baselines.transfuse import TransFuse
 from foveate.models.baselines.transunet import TransUNet
 from foveate.models.baselines.unet import ClassicUNet
-from foveate.models.hba_unet import HBAUNet
 from foveate.models.joint import Joint
 from foveate.models.parts.decoders import UNet
+from foveate.recipes import joint_dice as paper
+from foveate.recipes._checks import one_of
 
 Make = Callable[[], nn.Module]
 
 
 @dataclass(frozen=True)
 class Measures:
-    """How large a network is; the defaults are the published ones.
+    """Sizes of a network; the defaults are the published ones.
 
     Args:
-        encoder: a timm network instead of the network's own; U-Nets without an encoder and TransUNet pass it over.
+        encoder: a timm network instead of the network's own; U-Nets without an encoder and TransUNet ignore it.
         stride_first: of ResNet bottlenecks.
-        width: 32 = as published; what is no encoder shrinks in proportion (TransUNet's trunk in steps of 32 and 128).
+        width: 32 = as published; all but the encoder shrinks in proportion (TransUNet's trunk in steps of 32 and 128).
         depth: transformer blocks (Swin-Unet: of each stage); None = as published.
         attend_skips: of HBA-U-Net.
         dropout: before the answer and in the decoder of HBA-U-Net; TransUNet and TransFuse keep their own.
@@ -52,14 +51,10 @@ class Measures:
     size: int = 512
 
     def __post_init__(self) -> None:
-        if self.width < 1:
-            raise ValueError(f"width={self.width}: give a whole number from 1 on; 32 is as published")
-        if self.encoder is not None and not timm.is_model(self.encoder):
-            near = get_close_matches(self.encoder, timm.list_models(), n=5)
-            raise ValueError(f"encoder={self.encoder!r} is no timm network; near it are {near}")
+        paper.check_encoder(self.encoder, width=self.width)
 
     def divided(self, multiple: int) -> int:
-        """The size, if a network can part it so; ValueError otherwise."""
+        """The size, if it is a multiple; ValueError otherwise."""
         if self.size % multiple:
             near = -(-self.size // multiple) * multiple
             raise ValueError(f"size={self.size}: this network needs a multiple of {multiple}, such as {near}")
@@ -68,13 +63,12 @@ class Measures:
 
 def hba_unet(schema: LabelSchema, m: Measures) -> Make:
     """HBA-U-Net; any size, its tables are made for the next lower multiple of 32."""
-    return partial(
-        HBAUNet,
-        m.encoder or "resnet50",
+    return paper.hba_unet(
         schema,
-        size=max(m.size // 32 * 32, 32),
+        encoder=m.encoder,
+        size=m.size,
+        width=m.width,
         attend_skips=m.attend_skips,
-        widths=tuple(m.width * n for n in (8, 6, 4, 2, 1)),
         channels=m.channels,
         stride_first=m.stride_first,
         dropout=m.dropout,
@@ -123,7 +117,7 @@ def transunet(schema: LabelSchema, m: Measures) -> Make:
 
 
 def swin_unet(schema: LabelSchema, m: Measures) -> Make:
-    """Swin-Unet; multiples of 32 whose coarsest map windows of 2 to 8 patches part evenly."""
+    """Swin-Unet; multiples of 32 whose coarsest map can be divided into windows of 2 to 8 patches."""
     return partial(
         SwinUNet,
         schema,
@@ -166,6 +160,12 @@ NETWORKS: dict[str, Callable[[LabelSchema, Measures], Make]] = {
 AUXILIARY: dict[str, tuple[float, ...]] = {"transfuse": (0.6, 0.4), "transfuse_large": (0.6, 0.4)}
 """Weights of auxiliary outputs beside the main one's 1, as published (0.5, 0.3, 0.2)."""
 
+ENCODED = ("hba_unet", "r50_unet", "transfuse", "transfuse_large")
+"""Networks that take a timm encoder."""
+
+OF_TRANSFORMERS = ("transunet", "swin_unet", "transfuse", "transfuse_large")
+"""Networks with a depth."""
+
 ON_ENCODER = ("hba_unet", "r50_unet")
 """Networks of one timm encoder and a decoder, which a file of that encoder's weights fills."""
 
@@ -174,24 +174,23 @@ WITHOUT = ("unet", "attention_unet")
 
 
 def segmenter(name: str, schema: LabelSchema, measures: Measures) -> Make:
-    """Makes a network by its name; ValueError names those there are, or a size it cannot take."""
-    if name not in NETWORKS:
-        raise ValueError(f"network={name!r} is none of {list(NETWORKS)}")
+    """The maker of a network by its name; ValueError lists the names, or reports a size that it cannot take."""
+    one_of("network", name, NETWORKS)
     return NETWORKS[name](schema, measures)
 
 
 def _window(size: int) -> int:
-    """Patches a side of Swin-Unet's windows, by preference 7; in windows of one no patch would see another.
+    """Patches per side of Swin-Unet's windows, by preference 7; in windows of one no patch would see another.
 
     Raises:
-        ValueError: none fits the size; names the nearest that one fits.
+        ValueError: none fits the size; the message names the nearest sizes that have one.
     """
-    multiples = range(size // 32 * 32 - 32, size + 65, 32)  # of two that follow each other 2 always fits one
+    multiples = range(size // 32 * 32 - 32, size + 65, 32)  # windows of 2 fit one of any two that follow each other
     fit = {s: w for s in multiples for w in (2, 3, 4, 5, 6, 8, 7) if s > 0 and s % (32 * w) == 0}
     if size not in fit:
         near = [*[str(s) for s in fit if s < size][-1:], str(min(s for s in fit if s > size))]
         raise ValueError(
-            f"size={size}: this network needs a multiple of 32 that windows of 2 to 8 patches part evenly, such as "
+            f"size={size}: this network needs a multiple of 32 that windows of 2 to 8 patches divide, such as "
             + " or ".join(near)
         )
     return fit[size]
@@ -200,6 +199,6 @@ def _window(size: int) -> int:
 def _answering(
     network: type[ClassicUNet], schema: LabelSchema, *, widths: tuple[int, ...], channels: int, dropout: float
 ) -> nn.Module:
-    """A U-Net, with an answer where one is asked."""
+    """A U-Net, with an answer if the schema has a question."""
     marker = network(schema, widths=widths, channels=channels)
     return Answering(marker, schema, width=widths[-1], dropout=dropout) if schema.questions else marker
