@@ -36,7 +36,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from foveate import Manifest, evaluate, fit, load_recipe
+from foveate import Manifest, evaluate, fit
 from foveate.annotate.exchange.export_marks import export
 from foveate.annotate.store.new_project import new_project
 from foveate.annotate.store.project import Project
@@ -52,6 +52,7 @@ from foveate.metrics.interval import value
 from foveate.report.study import comparison
 from foveate.report.table import Table
 from foveate.studies import pooled
+from foveate.studies._rows import row_recipe
 
 SERVE = (sys.executable, "-u", "-m", "foveate", "annotate", "serve")
 PASSWORD = "of a simulated person"
@@ -310,7 +311,7 @@ def compare(original: Manifest, agreed: Manifest, out: Path, folds: int, setting
     common = {**keywords([*SETTINGS, *settings]), "findings": [question]}
     jobs: dict[str, tuple[Manifest, Recipe, str]] = {}
     for how, guide in (("without", {"guide": 0.0}), ("with", {})):
-        recipe = load_recipe("region_guided", original.schema, **common, **guide)
+        recipe = row_recipe("region_guided", original.schema, common, **guide)
         for row, rows in ((f"Masks, {how} guidance", original), (f"Annotators, {how} guidance", agreed)):
             jobs[row] = (rows, recipe, run_name(row, recipe))
     for fold in range(folds):

@@ -13,7 +13,7 @@ from foveate.data import synthetic
 from foveate.data.manifest import Manifest
 from foveate.data.split import split
 
-SET = {"encoder": "resnet10t", "network": "unet", "width": 4, "size": 64, "batch": 4, "epochs": 1, "lr": 0.003,
+SET = {"network": "unet", "width": 4, "size": 64, "batch": 4, "epochs": 1, "lr": 0.003,
        "neighbour": "disc", "gate": True}  # fmt: skip
 WORDS = [word for key, value in SET.items() for word in ("-s", f"{key}={json.dumps(value).strip(chr(34))}")]
 QUESTION = "atrophy_present"
@@ -33,7 +33,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     split(drawn, ratios=(0.4, 0.3, 0.3), seed=0).write(folder / "m.jsonl")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FOVEATE_CACHE", str(folder / "cache"))
-        say("fit", "joint_dice", folder / "m.jsonl", "-o", folder / "run", *WORDS, "--device", "cpu", "-q")
+        say("fit", "comparisons/joint_dice", folder / "m.jsonl", "-o", folder / "run", *WORDS, "--device", "cpu", "-q")
     return folder
 
 

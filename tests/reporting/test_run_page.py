@@ -39,7 +39,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study")
     drawn = Manifest(OCT, tuple(synthetic.write("oct", folder, n=24, size=64)), folder)
     rows = split(drawn, ratios=(0.4, 0.2, 0.4), seed=0).write(folder / "oct.jsonl")
-    recipes = {row: load_recipe("dual_guidance", OCT, **SMALL, **keywords) for row, keywords in ROWS.items()}
+    recipes = {row: row_recipe("dual_guidance", OCT, SMALL, **keywords) for row, keywords in ROWS.items()}
     alone = {"CAM-UNet": recipes["CAM-UNet"]}
     tables = {
         "Table 3": StudyTable(recipes, ("dice", "accuracy/class"), reference="CAM-UNet"),

@@ -27,7 +27,7 @@ app = typer.Typer(
 def list_(
     kind: Annotated[
         str | None,
-        typer.Argument(metavar="KIND", help="recipes, studies, adapters, models, baselines, losses, metrics"),
+        typer.Argument(metavar="KIND", help="recipes, comparisons, studies, adapters, models, baselines, losses, metrics"),
     ] = None,
 ) -> None:
     """List recipes, studies, adapters, networks, losses, metrics; for adapters also where to get the data.
@@ -40,6 +40,7 @@ def list_(
 
     packages = {
         "recipes": "recipes",
+        "comparisons": "studies/comparisons",
         "studies": "studies",
         "adapters": "data/adapters",
         "models": "models",

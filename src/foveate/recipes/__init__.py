@@ -18,7 +18,7 @@ from foveate.engine.recipe import AUTO, TRAINING, Recipe
 from foveate.engine.run import Run
 from foveate.engine.settle import recorded
 from foveate.recipes._effect import refuse_idle
-from foveate.recipes._lookup import defaults, effect_of, effective, placed, recipe_file, renamed
+from foveate.recipes._lookup import comparison_with, defaults, effect_of, effective, placed, recipe_file, renamed
 
 
 def load_recipe(name: str, schema: LabelSchema, /, **keywords: Any) -> Recipe:
@@ -37,7 +37,10 @@ def load_recipe(name: str, schema: LabelSchema, /, **keywords: Any) -> Recipe:
     """
     own = defaults(name)
     if strange := set(keywords) - {*own, *TRAINING}:
-        raise ValueError(f"recipe {name!r}: unknown keyword {sorted(strange)}; it knows {sorted({*own, *TRAINING})}")
+        raise ValueError(
+            f"recipe {name!r}: unknown keyword {sorted(strange)}; it knows {sorted({*own, *TRAINING})}"
+            + (f". {other!r} knows {sorted(strange)}" if (other := comparison_with(name, strange)) else "")
+        )
     refuse_idle(name, keywords, {**own, **keywords}, effect_of(name))
     shared = [k for k in TRAINING if k not in own]
     recipe: Recipe = recipe_file(name).recipe(schema, **{k: v for k, v in keywords.items() if k in own})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -74,6 +74,12 @@ def placed(name: str, keywords: Mapping[str, Any]) -> tuple[str, dict[str, Any]]
     place, given = (other, dict(keywords)) if own is None else (name, own)
     elsewhere = {*defaults(name), *defaults(other)} - set(defaults(place))
     return place, effective(place, {k: v for k, v in given.items() if k not in elsewhere})
+
+
+def comparison_with(name: str, keywords: Collection[str]) -> str | None:
+    """The comparison of a method if it knows these keywords, for a message."""
+    other = COMPARISONS + name
+    return other if plugins.has("studies/comparisons", name) and set(keywords) <= set(defaults(other)) else None
 
 
 def renamed(name: str, keywords: Mapping[str, Any]) -> dict[str, Any]:
