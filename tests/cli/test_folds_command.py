@@ -20,6 +20,7 @@ from foveate.recipes import load_run
 from foveate.reporting.fold_tables import fold_tables
 from foveate.reporting.pages import write_report
 
+RECIPE = "comparisons/joint_dice"
 SET = {"network": "unet", "width": 4, "size": 64, "batch": 4, "epochs": 1, "lr": 0.003}
 WORDS = [word for key, value in SET.items() for word in ("-s", f"{key}={json.dumps(value).strip(chr(34))}")]
 
@@ -40,7 +41,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("FOVEATE_CACHE", str(folder / "cache"))
         told = say(
             "fit",
-            "comparisons/joint_dice",
+            RECIPE,
             folder / "m.jsonl",
             "-o",
             folder / "run",
@@ -136,8 +137,6 @@ def test_what_can_not_be_is_refused(words: tuple[str, ...], expected: str, desk:
     rows = Manifest.read(desk / "m.jsonl")
     numbered = rows.with_rows(replace(row, fold=i % 3) for i, row in enumerate(rows))
     file = numbered.write(desk / "numbered.jsonl").path
-    result = CliRunner().invoke(
-        app, ["fit", "comparisons/joint_dice", str(file), "-o", str(desk / "run"), *WORDS, *words]
-    )
+    result = CliRunner().invoke(app, ["fit", RECIPE, str(file), "-o", str(desk / "run"), *WORDS, *words])
     assert isinstance(result.exception, ValueError)
     assert expected in str(result.exception)

@@ -11,13 +11,13 @@ from foveate.core.types import Cue, Row, Sample
 from foveate.data.cache import cache_at
 from foveate.data.cues import Cues
 from foveate.data.manifest import Manifest
-from foveate.engine.annotation_fraction import shown, taught
+from foveate.engine.annotation_fraction import learnt_rows, within_fraction
 from foveate.engine.distributed import Processes
 from foveate.engine.fit import fit
 from foveate.engine.run import Run
 from foveate.engine.train import Trainer
 
-HALF = tiny_recipe(epochs=1).with_(masks=0.5, cues=Cues(CLASSES, form="masks"), precision="fp32")
+HALF = tiny_recipe(epochs=1).with_(annotation_fraction=0.5, cues=Cues(CLASSES, form="masks"), precision="fp32")
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def rows(tmp_path: Path) -> Manifest:
 
 
 def trainer(rows: Manifest, folder: Path, *, share: float, seed: int = 0) -> Trainer:
-    run = Run(folder / "run", HALF.with_(masks=share))
+    run = Run(folder / "run", HALF.with_(annotation_fraction=share))
     return Trainer(
         run,
         HALF.stages[0],
@@ -43,11 +43,11 @@ def trainer(rows: Manifest, folder: Path, *, share: float, seed: int = 0) -> Tra
 
 
 def hidden(row: Row) -> bool:
-    return shown(row, 0.5, 0) is not row
+    return within_fraction(row, 0.5, 0) is not row
 
 
 def test_patients_are_shown_whole_and_stay_at_larger_shares(rows: Manifest) -> None:
-    seen = [{row.id for row in rows if shown(row, share, 3) is row} for share in (0.0, 0.3, 0.6, 1.0)]
+    seen = [{row.id for row in rows if within_fraction(row, share, 3) is row} for share in (0.0, 0.3, 0.6, 1.0)]
     assert [len(one) for one in (seen[0], seen[3])] == [0, len(rows)]
     assert seen[1] < seen[2] < seen[3]
     pairs = [{row.id for row in rows if row.patient == f"p{k}"} for k in range(len(rows) // 2)]
@@ -55,7 +55,7 @@ def test_patients_are_shown_whole_and_stay_at_larger_shares(rows: Manifest) -> N
 
 
 def test_cues_of_readers_are_hidden_with_the_masks(rows: Manifest) -> None:
-    lost = [shown(row, 0.5, 0) for row in rows if hidden(row)]
+    lost = [within_fraction(row, 0.5, 0) for row in rows if hidden(row)]
     assert 0 < len(lost) < len(rows)
     assert not any(row.masks or row.cues for row in lost)
     assert all(row.answers for row in lost)
@@ -102,6 +102,6 @@ def test_a_recipe_without_cues_validates_as_before(rows: Manifest, tmp_path: Pat
 def test_what_a_run_was_taught(rows: Manifest, tmp_path: Path) -> None:
     run = fit(HALF.with_(cues=None), rows, out=tmp_path / "run", device="cpu", quiet=True, cache=tmp_path / "c")
     split_anew = rows.with_rows(replace(row, split="test") for row in rows)
-    seen = taught(run, split_anew)
+    seen = learnt_rows(run, split_anew)
     assert [row.id for row in seen] == [row.id for row in rows if row.split != "test"]
     assert [not row.masks and not row.cues for row in seen] == [hidden(row) for row in seen]

@@ -1,4 +1,4 @@
-"""Drawn retinas and narrow settings for every recipe of the house, found by listing."""
+"""Drawn retinas and narrow settings for every recipe, found by listing."""
 
 from collections.abc import Iterator
 from dataclasses import replace

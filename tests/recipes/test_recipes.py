@@ -1,4 +1,4 @@
-"""Every recipe of the house, found by listing, on every drawn schema it serves: builds, learns, exports, is told."""
+"""Every recipe, found by listing, on every drawn schema it serves: builds, learns, exports, is listed."""
 
 import re
 from pathlib import Path

@@ -37,9 +37,9 @@ def made(**keywords: Any) -> Recipe:
     return compared("region_guided", "fundus", **{"pyramid": 8, "levels": 3, "vary": False, **keywords})
 
 
-def cues_of(recipe: Recipe, rows: Manifest, *, aims: bool = False) -> Batch:
-    """The training images with the recipe's cues, or with its aims."""
-    cues = recipe.aims if aims else recipe.cues
+def cues_of(recipe: Recipe, rows: Manifest, *, evaluated: bool = False) -> Batch:
+    """The training images with the recipe's cues, or with those for evaluation."""
+    cues = recipe.eval_cues if evaluated else recipe.cues
     data = Dataset(rows.where(split="train").rows, rows.root, recipe.schema, recipe.prepare, cues=cues)
     return next(batches(data, batch=4, shuffle=False, threads=0))
 
@@ -133,18 +133,18 @@ def test_eps_is_that_of_the_loss(rows: Manifest) -> None:
     assert coarse < made().stages[0].loss(outputs, batch)["guidance"]
 
 
-def test_aims_are_no_cues(rows: Manifest, tmp_path: Path) -> None:
-    """Maps are held against the aim, whatever the network was guided by; unguided ones, too."""
+def test_cues_for_evaluation_are_others(rows: Manifest, tmp_path: Path) -> None:
+    """Maps are evaluated on cues of their own form, whatever the network was guided by; unguided ones, too."""
     shares = {}
-    for aim in ("regions", "masks"):
-        recipe = made(aim=aim, guide=0.0, epochs=1)
+    for form in ("regions", "masks"):
+        recipe = made(eval_cue=form, guide=0.0, epochs=1)
         assert recipe.cues is None
-        run = fit(recipe, rows, out=tmp_path / aim, device="cpu", quiet=True, cache=tmp_path / "cache")
+        run = fit(recipe, rows, out=tmp_path / form, device="cpu", quiet=True, cache=tmp_path / "cache")
         counts = evaluate(run, rows.where(split="val"), device="cpu", intervals=False, cache=tmp_path / "cache")
-        shares[aim] = counts.looks["share"].mean()
+        shares[form] = counts.looks["share"].mean()
     assert 0 < shares["masks"] < shares["regions"]
-    guided = made(cue="ellipses", aim="masks")
-    assert cues_of(guided, rows).cues.sum() > cues_of(guided, rows, aims=True).cues.sum() > 0
+    guided = made(cue="ellipses", eval_cue="masks")
+    assert cues_of(guided, rows).cues.sum() > cues_of(guided, rows, evaluated=True).cues.sum() > 0
 
 
 @pytest.mark.parametrize(
@@ -155,8 +155,8 @@ def test_at_least_counts_readers(at_least: int | str, height: int | None, rows: 
     drew = Cue(box=(-0.5, -0.5, 31.5, 63.5), grader="a"), Cue(box=(15.5, -0.5, 47.5, 63.5), grader="b")
     read = [replace(row, answers={FINDING: "yes"}, masks={}, cues={"atrophy": drew}) for row in rows.rows]
     recipe = made(at_least=at_least, crop_field=False)
-    for aims in (False, True):
-        batch = cues_of(recipe, Manifest(rows.schema, tuple(read), rows.root), aims=aims)
+    for evaluated in (False, True):
+        batch = cues_of(recipe, Manifest(rows.schema, tuple(read), rows.root), evaluated=evaluated)
         assert batch.cues_known.all() == (height is not None)
         assert set(batch.cues.sum((2, 3)).flatten().tolist()) == {64 * (height or 0)}
 
@@ -168,7 +168,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"network": "abn"}, r"network must be one of .* got 'abn'"),
     ({"guidance_loss": "log"}, r"guidance_loss must be one of \['paper', 'printed', 'entropy'\], got 'log'"),
     ({"cue": "x"}, r"^cue must be one of \['regions', 'boxes', .* got 'x'"),
-    ({"aim": "x"}, r"^aim must be one of \['regions', 'boxes', "),
+    ({"eval_cue": "x"}, r"^eval_cue must be one of \['regions', 'boxes', "),
     ({"lesion_size": "tiny"}, r"lesion_size='tiny' is none of \['small', 'medium', 'large'\]"),
     ({"guide": -0.5}, r"guide must be 0 \(no guidance\) or a positive weight, got -0.5"),
     ({"guide": float("nan")}, "guide must be .* got nan"),
@@ -203,7 +203,7 @@ def test_the_text_that_runs_are_found_by_lists_what_has_an_effect() -> None:
     recipe = made(network="inception_v3", guide=0.0)
     assert recipe.name == "comparisons/region_guided"
     assert re.findall(r"^  (\w+) = ", str(recipe), re.MULTILINE) == [
-        "network", "guide", "aim", "at_least", "findings", "weights", "size", "crop_field", "graders", "lr", "vary",
-        "balance",
+        "network", "guide", "eval_cue", "at_least", "findings", "weights", "size", "crop_field", "graders", "lr",
+        "vary", "balance",
     ]  # fmt: skip
     assert "\n  network: on_its_maps('inception_v3', schema)\n" in str(recipe)

@@ -27,6 +27,7 @@ from foveate.reporting.figure_plans import dices, most_falsely_marked, one_per_a
 from foveate.reporting.figure_results import CAM_SIZE, Figure, FigureResults, Kept
 from foveate.reporting.pages import write_report
 from foveate.studies import run_study, study_record
+from foveate.studies._rows import row_recipe
 
 OCT = synthetic.SCHEMAS["oct"]
 SMALL = {"encoder": "resnet10t", "size": 64, "batch": 8, "epochs": 1}

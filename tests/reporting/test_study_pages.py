@@ -99,7 +99,7 @@ def test_what_is_shown_of_a_finding_is_what_was_evaluated(guided: Path) -> None:
     airs = sorted(looks["cue"].tolist())
     of_chooser = dict(zip(looks["image"].tolist(), looks["cue"].tolist(), strict=True))
     assert [of_chooser[image] for image in plan.images] == [airs[0], airs[(len(airs) - 1) // 2], airs[-1]]
-    data = Dataset(rows.rows, rows.root, run.recipe.schema, run.recipe.prepare, cues=run.recipe.aims)
+    data = Dataset(rows.rows, rows.root, run.recipe.schema, run.recipe.prepare, cues=run.recipe.eval_cues)
     order = [row.id for row in rows.rows]
     for seen in seen_of(plan, rows, readings._predictions(plan)):
         sample = data.sample(order.index(seen.id))

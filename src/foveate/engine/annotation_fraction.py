@@ -1,4 +1,4 @@
-"""Which masks and cues a training sees, if only a share of the patients is to have them."""
+"""Masks and cues that a training sees, if only a share of the patients is to have them."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from foveate.data.manifest import Manifest
 from foveate.engine.run import Run
 
 
-def taught(run: Run, rows: Manifest) -> Manifest:
+def learnt_rows(run: Run, rows: Manifest) -> Manifest:
     """The rows that a run trained and validated on, with the masks and cues that guided it and no others.
 
-    Masks that validation figures such as Dice were taken of are not told from those that it never looked at.
+    Masks that only validation metrics such as Dice are computed from count as masks that it never saw.
 
     Args:
         run: trained.
         rows: the manifest that it was trained on, whatever their splits are today.
     """
-    share, seed, splits = run.recipe.masks, run.record["seed"], run.splits
-    return rows.with_rows(shown(row, share, seed) for row in rows if splits.get(row.id) in ("train", "val"))
+    share, seed, splits = run.recipe.annotation_fraction, run.record["seed"], run.splits
+    return rows.with_rows(within_fraction(row, share, seed) for row in rows if splits.get(row.id) in ("train", "val"))
 
 
-def shown(row: Row, share: float, seed: int) -> Row:
-    """The row, or the row without its masks and cues where its patient is not among the share whose masks are shown.
+def within_fraction(row: Row, share: float, seed: int) -> Row:
+    """The row, or the row without its masks and cues if its patient is outside the share whose masks are shown.
 
     A patient with masks at one share has them at every larger one.
     """
@@ -36,11 +36,11 @@ def shown(row: Row, share: float, seed: int) -> Row:
     return row if known else replace(row, masks={}, cues={})
 
 
-def shown_cues(
+def cues_within_fraction(
     make: MakeCues, sample: Sample, *, share: float, seed: int
 ) -> tuple[UInt8[np.ndarray, "r h w"], UInt8[np.ndarray, " r"]]:
-    """Cues of a validation sample, of masks and readers' cues that are shown; its masks stay, for figures to judge."""
-    row = shown(sample.row, share, seed)
+    """Cues of a validation sample, made of the annotations that are shown; its masks stay, for the metrics."""
+    row = within_fraction(sample.row, share, seed)
     if row is not sample.row:
         sample = replace(sample, row=row, masks=np.zeros_like(sample.masks), known=np.zeros_like(sample.known))
     return make(sample)

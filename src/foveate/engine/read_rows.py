@@ -97,8 +97,8 @@ def read_rows(
     recipe, place = run.recipe, pick_device(device)
     schema, pipeline = recipe.schema, run.pipeline(device=place)
     prepare = replace(recipe.prepare, graders=graders)
-    aims = recipe.aims or recipe.cues
-    data = Dataset(rows.rows, rows.root, schema, prepare, cache=cache_at(cache), cues=aims)
+    cues = recipe.eval_cues or recipe.cues
+    data = Dataset(rows.rows, rows.root, schema, prepare, cache=cache_at(cache), cues=cues)
     groups = {row.id: row.group for row in rows.rows}
     by_id = {row.id: row for row in rows.rows}
     stream = batches(data, batch=recipe.batch, seed=0, epoch=0, shuffle=False)

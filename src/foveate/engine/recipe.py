@@ -115,7 +115,7 @@ class Stage:
             )
 
 
-UNSAID = ("cues", "aims", "gates", "calibrated", "postprocess", "patches", "infer", "views", "rare_images")
+UNSAID = ("cues", "eval_cues", "gates", "calibrated", "postprocess", "patches", "infer", "views", "rare_images")
 """Fields of a recipe that its text leaves out where there are none."""
 
 
@@ -143,12 +143,12 @@ class Recipe:
             kept. 0 = the weights themselves.
         balance: draw training images so that the answers of this question come equally often.
         cues: sample -> cues of where findings are, as `Batch.cues` (`data.cues.Cues`); None = there are none.
-        aims: cues that activation maps are held against when evaluated; None = ``cues``.
+        eval_cues: cues that activation maps are evaluated on; None = ``cues``.
         rare_images: smallest share of the drawn training images that show each label, of those that know it; images
             with rarer labels are drawn more often (`data.sampling.raised`). 0 = as they come.
-        masks: share of the patients whose masks, and the cues that readers gave or masks become, are shown in training
-            (how much marking does a method need?). Validation images guide by the same share, so that the figure that
-            chooses the weights knows no more; their masks stay.
+        annotation_fraction: share of the patients whose masks, and the cues that annotators gave or masks become, are
+            shown in training (how much marking does a method need?). Validation images guide by the same share, so that
+            the metric that chooses the weights knows no more; their masks stay.
         gates: answers that open or close masks when images are read; training and the choice of weights know nothing of
             them.
         calibrated: once trained, choose temperatures, thresholds and gates on the validation images (`calibrate`), by
@@ -181,9 +181,9 @@ class Recipe:
     average: float = 0.05
     balance: str | None = None
     rare_images: float = 0.0
-    masks: float = 1.0
+    annotation_fraction: float = 1.0
     cues: MakeCues | None = None
-    aims: MakeCues | None = None
+    eval_cues: MakeCues | None = None
     gates: tuple[Gate, ...] = ()
     calibrated: str | None = None
     postprocess: bool = False
@@ -200,8 +200,10 @@ class Recipe:
                 raise ValueError(f"recipe {self.name!r}: {name} must be a whole number from 1 on, got {value!r}")
         if self.batch % self.accumulate:
             raise ValueError(f"recipe {self.name!r}: accumulate={self.accumulate} does not divide batch={self.batch}")
-        if not 0 <= self.masks <= 1:
-            raise ValueError(f"recipe {self.name!r}: masks={self.masks}; give a share from 0 to 1")
+        if not 0 <= self.annotation_fraction <= 1:
+            raise ValueError(
+                f"recipe {self.name!r}: annotation_fraction must be a share from 0 to 1, got {self.annotation_fraction}"
+            )
         if not 0 <= self.rare_images < 1:
             raise ValueError(f"recipe {self.name!r}: rare_images={self.rare_images}; give a share from 0 to below 1")
         if not 0 <= self.average < 1:

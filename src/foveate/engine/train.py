@@ -27,7 +27,7 @@ from foveate.data.cache import Cache
 from foveate.data.loader import Dataset, balanced, batches
 from foveate.data.manifest import Manifest
 from foveate.data.sampling import answer_groups, drawn_share, label_presence, raised
-from foveate.engine.annotation_fraction import shown, shown_cues
+from foveate.engine.annotation_fraction import cues_within_fraction, within_fraction
 from foveate.engine.artifacts import check_maps, claim_maps, map_path, read_map, write_map
 from foveate.engine.checkpoint import load_state, load_weights, part_weights, save_state, save_weights, write_json
 from foveate.engine.distributed import Processes
@@ -84,10 +84,12 @@ class Trainer:
         for name, part in (("train", train), ("val", val)):
             if not len(part):
                 raise ValueError(f"stage {stage.name!r}: no row has split {name!r}; say `foveate split` first")
-        self.train = self.dataset(train.with_rows(shown(row, recipe.masks, seed) for row in train), augmented=True)
+        self.train = self.dataset(
+            train.with_rows(within_fraction(row, recipe.annotation_fraction, seed) for row in train), augmented=True
+        )
         self.val = self.dataset(val)
         if recipe.cues is not None:
-            cues = partial(shown_cues, recipe.cues, share=recipe.masks, seed=seed)
+            cues = partial(cues_within_fraction, recipe.cues, share=recipe.annotation_fraction, seed=seed)
             self.val = replace(self.val, cues=cues)
         self.weights: Float[np.ndarray, " n"] | None = None
         self.steps_an_epoch = max(len(train) // recipe.batch, 1)

@@ -64,7 +64,7 @@ def recipe(
     epochs: int = 50,
     batch: int = 8,
     lr: float = 1e-3,
-    masks: float = 1.0,
+    annotation_fraction: float = 1.0,
 ) -> Recipe:
     """The cascade; ``comparisons/dual_guidance`` has its ablations and the networks that it is compared with.
 
@@ -80,7 +80,8 @@ def recipe(
         encoder, weights: of both networks; weights "none", "hub" or a file.
         size, grey, fill_white, crop_field, graders: of the preparation.
         epochs, batch, lr: of each stage.
-        masks: share of the training patients whose masks are shown; of the others only the answers are learnt.
+        annotation_fraction: share of the training patients whose masks are shown; of the others only the answers are
+            learnt.
 
     Raises:
         ValueError: a value that is not allowed, a schema without questions or labels, or a gate without a healthy
@@ -116,7 +117,7 @@ def recipe(
         optimizer=partial(Adam, lr=lr),
         batch=batch,
         epochs=epochs,
-        masks=masks,
+        annotation_fraction=annotation_fraction,
         gates=(healthy_gate(schema, asked),) if gate else (),
         stages=(classify, segment),
     )

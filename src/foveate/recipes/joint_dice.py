@@ -73,7 +73,7 @@ def recipe(
     batch: int = 4,
     lr: float = 1e-4,
     weight_decay: float = 1e-4,
-    masks: float = 1.0,
+    annotation_fraction: float = 1.0,
     keep: str | None = None,
 ) -> Recipe:
     """The method; ``comparisons/joint_dice`` has its ablations and the networks that it is compared with.
@@ -97,7 +97,7 @@ def recipe(
         size, grey, crop_field, clahe, graders: of the preparation.
         rotation: largest turn in degrees.
         epochs, batch, lr, weight_decay: of the training.
-        masks: share of the training patients whose masks are shown.
+        annotation_fraction: share of the training patients whose masks are shown.
         keep: validation metric that chooses the weights ("loss", "brier", "nll": the lowest); None = Dice of all
             images, the mean over the targets. If most images are free of the target, "dice/<target>" does not reward
             marking nothing.
@@ -136,7 +136,7 @@ def recipe(
         optimizer=adam(lr, weight_decay=weight_decay),
         batch=batch,
         epochs=epochs,
-        masks=masks,
+        annotation_fraction=annotation_fraction,
         gates=gates_of(targets) if gate else (),
         calibrated=calibrated,
         stages=(mark,),

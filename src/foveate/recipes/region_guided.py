@@ -61,7 +61,7 @@ EFFECT = {
     "guidance_loss": GUIDED,
     "eps": [{"guidance_loss": ["paper", "printed"]}],
     "cue": GUIDED,
-    "masks": GUIDED,
+    "annotation_fraction": GUIDED,
 }
 """Keywords of the guidance."""
 
@@ -87,7 +87,7 @@ def recipe(
     guidance_loss: str = "paper",
     eps: float = 1e-3,
     cue: str = "regions",
-    aim: str = "regions",
+    eval_cue: str = "regions",
     at_least: int | str = 1,
     findings: Sequence[str] | None = None,
     width: int = 16,
@@ -104,7 +104,7 @@ def recipe(
     patience: int | None = 15,
     vary: bool = True,
     balance: bool = False,
-    masks: float = 1.0,
+    annotation_fraction: float = 1.0,
 ) -> Recipe:
     """The paper's method; ``comparisons/region_guided`` guides other networks in the same way.
 
@@ -115,7 +115,7 @@ def recipe(
         guidance_loss: a name of `LOSSES`.
         eps: of eq. 2, in (0, 1).
         cue: the form that masks become before they guide, a name of `data.cues.FORMS`.
-        aim: the form that masks become before activation maps are evaluated on them (AIR).
+        eval_cue: the form that masks become before activation maps are evaluated on them (AIR).
         at_least: annotators who must have marked a place, or a name of `core.consensus.RULES`.
         findings: yes/no questions to learn; None = all that have evidence. The paper trains one network each.
         width, levels, blocks, pyramid, peak: of `models.region_cnn.RegionCNN`.
@@ -124,12 +124,12 @@ def recipe(
         patience: stop after so many epochs without a lower validation loss; None = never.
         vary: flip, scale, turn, shift, shear and re-scale brightness in training.
         balance: draw the first finding's answers equally often.
-        masks: share of the training patients whose masks are shown, that is, have cues made of them.
+        annotation_fraction: share of the training patients whose masks are shown, that is, have cues made of them.
 
     Raises:
         ValueError: the schema has no such finding, a name is not one of those there are, or a number is out of range.
     """
-    check_guidance(guidance_loss, cue=cue, aim=aim, guide=guide, eps=eps)
+    check_guidance(guidance_loss, cue=cue, eval_cue=eval_cue, guide=guide, eps=eps)
     check_region_cnn(lesion_size=lesion_size, width=width, levels=levels, blocks=blocks, pyramid=pyramid, peak=peak)
     learnt = findings_asked(schema, findings)
     network = partial(
@@ -152,9 +152,9 @@ def recipe(
         epochs=epochs,
         patience=patience,
         balance=learnt.questions[0].name if balance else None,
-        masks=masks,
+        annotation_fraction=annotation_fraction,
         cues=Cues(learnt, form=cue, at_least=at_least) if guide > 0 else None,
-        aims=Cues(learnt, form=aim, at_least=at_least),
+        eval_cues=Cues(learnt, form=eval_cue, at_least=at_least),
         stages=(findings_stage(network, guide=guide, loss=LOSSES[guidance_loss](eps)),),
     )
 
@@ -178,11 +178,11 @@ def findings_asked(schema: LabelSchema, findings: Sequence[str] | None) -> Label
     return schema.select(questions=asked)
 
 
-def check_guidance(guidance_loss: str, *, cue: str, aim: str, guide: float, eps: float) -> None:
+def check_guidance(guidance_loss: str, *, cue: str, eval_cue: str, guide: float, eps: float) -> None:
     """ValueError if a name is not one of those there are, or a number is out of range."""
     one_of("guidance_loss", guidance_loss, LOSSES)
     one_of("cue", cue, FORMS)
-    one_of("aim", aim, FORMS)
+    one_of("eval_cue", eval_cue, FORMS)
     if not 0 <= guide < float("inf"):
         raise ValueError(f"guide must be 0 (no guidance) or a positive weight, got {guide}; the paper's is 1")
     if not 0 < eps < 1:

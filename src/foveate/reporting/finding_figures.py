@@ -33,7 +33,7 @@ def seen_of(plan: Plan, rows: Manifest, found: Mapping[str, Read]) -> Iterator[S
     recipe, finding = plan.chooser.recipe, plan.finding or ""
     question = recipe.schema.question(finding)
     at = recipe.schema.questions.index(question)
-    aims = recipe.aims or recipe.cues
+    make_cues = recipe.eval_cues or recipe.cues
     by_id = {row.id: row for row in rows}
     evidence = recipe.schema.select(questions=(), labels=question.evidence)
     for image, read_by in found.items():
@@ -41,7 +41,7 @@ def seen_of(plan: Plan, rows: Manifest, found: Mapping[str, Read]) -> Iterator[S
         sample = recipe.prepare(row, rows.root, recipe.schema)
         geometry = sample.geometry
         masks, sure = read.masks(row, rows.root, evidence, graders=recipe.prepare.graders, shape=geometry.source)
-        cues, known = aims(sample) if aims is not None else (None, None)
+        cues, known = make_cues(sample) if make_cues is not None else (None, None)
         cue = None
         if cues is not None and known is not None and known[at]:
             cue = geometry.undo(torch.from_numpy(cues[at : at + 1]).float())[0].numpy() >= 0.5

@@ -285,7 +285,7 @@ def _partial(row: Callable[..., Recipe], asked: Question, shares: Sequence[float
     """Beyond the paper: few masks, all answers."""
     return StudyTable(
         {
-            f"{name}, {share:.0%}": row(**keywords, masks=share)
+            f"{name}, {share:.0%}": row(**keywords, annotation_fraction=share)
             for share in shares
             for name, keywords in METHODS.items()
         },

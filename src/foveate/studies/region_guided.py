@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from foveate.core.labels import LabelSchema
 from foveate.data.cues import drawn_in
 from foveate.data.manifest import Manifest
-from foveate.engine.annotation_fraction import taught
+from foveate.engine.annotation_fraction import learnt_rows
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import Run
 from foveate.engine.study import Study, StudyTable
@@ -197,7 +197,7 @@ def label_rows(shares: Sequence[float] = SHARES) -> dict[str, Labels]:
 def _labels(schema: LabelSchema, finding: str, common: Mapping[str, Any], shares: Sequence[float]) -> StudyTable:
     """What a label of each kind is worth."""
     said = {
-        row: {"guide": 0.0} if labels.kind == "image" else {"cue": labels.kind, "masks": labels.share}
+        row: {"guide": 0.0} if labels.kind == "image" else {"cue": labels.kind, "annotation_fraction": labels.share}
         for row, labels in label_rows(shares).items()
     }
     figures = tuple(
@@ -282,7 +282,7 @@ def _manifest(record: Mapping[str, Any]) -> Manifest | None:
 
 def _labelled(run: Run, rows: Manifest, finding: str) -> Labelled:
     """Images that a run trained and validated on, and those with the finding that were drawn in for it."""
-    seen = taught(run, rows)
+    seen = learnt_rows(run, rows)
     question = rows.schema.question(finding)
     drawn = [row for row in seen if drawn_in(row, question, rows.schema)]
     return Labelled(len(seen), len(drawn))

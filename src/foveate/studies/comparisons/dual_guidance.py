@@ -79,7 +79,7 @@ EFFECT = {
     "mask": [{"classifier": ["cm_cnn", *DUAL]}],
     "printed": MARKED,
     "gate": MARKED,
-    "masks": MARKED,
+    "annotation_fraction": MARKED,
     "encoder": [{"classifier": AllBut(ALONE)}],
     "weights": [{"classifier": AllBut(ALONE)}],
 }
@@ -107,7 +107,7 @@ def recipe(
     epochs: int = 50,
     batch: int = 8,
     lr: float = 1e-3,
-    masks: float = 1.0,
+    annotation_fraction: float = 1.0,
     gate: bool = False,
     stride: int = 32,
 ) -> Recipe:
@@ -122,7 +122,7 @@ def recipe(
         fuse: of CAM-UNet, "refine", "widen" or None (Res18-UNet).
         guided: whether the segmenter sees the map.
         guide, question, unite, printed, encoder, weights, size, grey, fill_white, crop_field, graders, epochs, batch,
-            lr, masks, gate, stride: as of `recipes.dual_guidance`.
+            lr, annotation_fraction, gate, stride: as of `recipes.dual_guidance`.
 
     Raises:
         ValueError: a value that is not allowed, a schema without questions or labels, or a gate without a healthy
@@ -176,7 +176,7 @@ def recipe(
         optimizer=partial(Adam, lr=lr),
         batch=batch,
         epochs=epochs,
-        masks=masks,
+        annotation_fraction=annotation_fraction,
         gates=(paper.healthy_gate(schema, asked),) if gate else (),
         stages=stages,
     )

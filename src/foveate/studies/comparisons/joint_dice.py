@@ -87,7 +87,7 @@ def recipe(
     batch: int = 4,
     lr: float = 1e-4,
     weight_decay: float = 1e-4,
-    masks: float = 1.0,
+    annotation_fraction: float = 1.0,
     keep: str | None = None,
 ) -> Recipe:
     """A row of the paper's tables.
@@ -104,7 +104,7 @@ def recipe(
         depth: transformer blocks; None = as published.
         neighbour, gate, calibrated, question, exclusive, pixels, overlap, answers, eps, stride_first, width,
             attend_skips, dropout, size, grey, crop_field, clahe, graders, rotation, epochs, batch, lr, weight_decay,
-            masks, keep: as of `recipes.joint_dice`.
+            annotation_fraction, keep: as of `recipes.joint_dice`.
 
     Raises:
         ValueError: no target, no such network, neighbour or encoder, a size or width that the network cannot have,
@@ -153,7 +153,7 @@ def recipe(
         optimizer=paper.adam(lr, weight_decay=weight_decay),
         batch=batch,
         epochs=epochs,
-        masks=masks,
+        annotation_fraction=annotation_fraction,
         gates=paper.gates_of(targets) if two_step or gate else (),
         calibrated=calibrated,
         stages=(ask, mark) if two_step else (mark,),

@@ -59,7 +59,7 @@ def recipe(
     guidance_loss: str = "paper",
     eps: float = 1e-3,
     cue: str = "regions",
-    aim: str = "regions",
+    eval_cue: str = "regions",
     at_least: int | str = 1,
     findings: Sequence[str] | None = None,
     weights: str = "none",
@@ -72,7 +72,7 @@ def recipe(
     patience: int | None = 15,
     vary: bool = True,
     balance: bool = False,
-    masks: float = 1.0,
+    annotation_fraction: float = 1.0,
 ) -> Recipe:
     """Another network than the paper's, guided in the same way or not at all.
 
@@ -80,8 +80,8 @@ def recipe(
         schema: the manifest's; needs a finding, a yes/no question whose evidence is a label.
         network: a name of `NETWORKS`, or a timm network ("inception_v3").
         weights: of the encoder, "none", "hub" or a file.
-        guide, guidance_loss, eps, cue, aim, at_least, findings, size, crop_field, graders, epochs, batch, lr, patience,
-            vary, balance, masks: as of `recipes.region_guided`.
+        guide, guidance_loss, eps, cue, eval_cue, at_least, findings, size, crop_field, graders, epochs, batch, lr,
+            patience, vary, balance, annotation_fraction: as of `recipes.region_guided`.
 
     Raises:
         ValueError: the schema has no such finding, a name is not one of those there are, or a number is out of range.
@@ -91,7 +91,7 @@ def recipe(
         raise ValueError(
             f"network must be one of {list(NETWORKS)} or a timm network, got {network!r}; similar names are {near}"
         )
-    paper.check_guidance(guidance_loss, cue=cue, aim=aim, guide=guide, eps=eps)
+    paper.check_guidance(guidance_loss, cue=cue, eval_cue=eval_cue, guide=guide, eps=eps)
     learnt = paper.findings_asked(schema, findings)
     make = NETWORKS[network](learnt, size) if network in NETWORKS else partial(on_its_maps, network, learnt)
     filled = weights != "none" and network != "opticnet71"
@@ -106,9 +106,9 @@ def recipe(
         epochs=epochs,
         patience=patience,
         balance=learnt.questions[0].name if balance else None,
-        masks=masks,
+        annotation_fraction=annotation_fraction,
         cues=Cues(learnt, form=cue, at_least=at_least) if guide > 0 else None,
-        aims=Cues(learnt, form=aim, at_least=at_least),
+        eval_cues=Cues(learnt, form=eval_cue, at_least=at_least),
         stages=(replace(stage, start=partial(pretrain, weights=weights) if filled else None),),
     )
 
