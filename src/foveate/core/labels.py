@@ -263,6 +263,8 @@ class LabelSchema:
                 item["evidence"] = list(q.evidence)
             if q.merged:
                 item["merged"] = [list(m) for m in q.merged]
+            if q.healthy_stated:
+                item["healthy"] = q.healthy
             questions.append(item)
         united = {"united": [list(members) for members in self.united]} if self.united else {}
         return {"questions": questions, "labels": list(self.labels), "exclusive": self.exclusive, **united}
@@ -274,7 +276,7 @@ class LabelSchema:
             raise ValueError(f"schema: unknown key {sorted(strange)}; known are questions, labels, exclusive, united")
         questions = []
         for item in data.get("questions", ()):
-            if strange := set(item) - {"name", "answers", "ordered", "evidence", "merged"}:
+            if strange := set(item) - {"name", "answers", "ordered", "evidence", "merged", "healthy"}:
                 raise ValueError(f"schema, question {item.get('name')!r}: unknown key {sorted(strange)}")
             questions.append(
                 Question(
@@ -283,6 +285,7 @@ class LabelSchema:
                     bool(item.get("ordered", False)),
                     tuple(item.get("evidence", ())),
                     tuple(tuple(m) for m in item.get("merged", ())),
+                    item.get("healthy"),
                 )
             )
         return cls(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
 UNKNOWN = -1
 """Index of an answer that nobody has given."""
 
 YES_NO = ("no", "yes")
+
+HEALTHY = ("no", "normal", "healthy", "none", "absent", "negative")
+"""Usual words for the healthy answer, whatever their case."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +24,17 @@ class Question:
         ordered: the answers are grades; then kappa is weighted and neighbours may be merged.
         evidence: labels whose pixels mean "yes" (yes/no questions only); ``check`` holds answers against them.
         merged: for each answer the manifest's answers that it stands for, when answers were merged by `group`.
+        healthy: the answer of an image in which nothing is wrong; None = the only answer that is one of `HEALTHY`.
+            Stays None if no answer is, or several are.
 
     Raises:
-        ValueError: fewer than two answers, doubled answers, evidence for a question that is not yes/no.
+        ValueError: fewer than two answers, doubled answers, evidence for a question that is not yes/no, or a healthy
+            answer that is not one of the answers.
+
+    >>> Question("class", ("NORMAL", "CNV")).healthy
+    'NORMAL'
+    >>> Question("grade", ("0", "1", "2"), ordered=True, healthy="0").healthy
+    '0'
     """
 
     name: str
@@ -30,12 +42,29 @@ class Question:
     ordered: bool = False
     evidence: tuple[str, ...] = ()
     merged: tuple[tuple[str, ...], ...] = ()
+    healthy: str | None = None
 
     def __post_init__(self) -> None:
         if len(self.answers) < 2 or len(set(self.answers)) < len(self.answers):
             raise ValueError(f"question {self.name!r}: answers={list(self.answers)}; give at least two, all different")
         if self.evidence and not self.yes_no:
             raise ValueError(f"question {self.name!r}: evidence={list(self.evidence)} needs the answers 'no', 'yes'")
+        if self.healthy is None:
+            object.__setattr__(self, "healthy", usual_healthy(self.answers))
+        elif self.healthy not in self.answers:
+            raise ValueError(
+                f"question {self.name!r}: healthy must be one of {list(self.answers)}, got {self.healthy!r}"
+            )
+
+    def __repr__(self) -> str:
+        """Leaves ``healthy`` out if it follows from the answers: texts of runs were written before there was one."""
+        shown = [f for f in fields(self) if f.name != "healthy" or self.healthy_stated]
+        return f"Question({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in shown)})"
+
+    @property
+    def healthy_stated(self) -> bool:
+        """Whether the healthy answer was stated, and does not follow from the words of the answers."""
+        return self.healthy != usual_healthy(self.answers)
 
     @property
     def yes_no(self) -> bool:
@@ -85,4 +114,11 @@ class Question:
         if len(groups) < 2:
             raise ValueError(f"grouping={grouping!r} leaves one group; part the answers with '|'")
         names = tuple(part[0] if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in groups)
-        return replace(self, answers=names, merged=groups)
+        healthy = next((new for new, old in zip(names, groups, strict=True) if old == (self.healthy,)), None)
+        return replace(self, answers=names, merged=groups, healthy=healthy)
+
+
+def usual_healthy(answers: Sequence[str]) -> str | None:
+    """The only answer that is a usual word for the healthy one; None if no answer is, or several are."""
+    found = [answer for answer in answers if answer.lower() in HEALTHY]
+    return found[0] if len(found) == 1 else None

@@ -30,6 +30,7 @@ class _Question(BaseModel):
     ordered: bool = False
     evidence: tuple[str, ...] = ()
     merged: tuple[tuple[str, ...], ...] = ()
+    healthy: str | None = None
 
 
 class _Schema(BaseModel):

@@ -142,7 +142,15 @@ class _Part:
             evidence = tuple(dict.fromkeys(becomes[label] for label in q.evidence if label in becomes))
             yes_no = answers == YES_NO
             kept = q.merged if answers == q.answers else ()
-            out[said.to] = Question(said.to, answers, q.ordered and not yes_no, evidence if yes_no else (), kept)
+            healthy = None if q.healthy is None else said.answers.get(q.healthy, q.healthy)
+            out[said.to] = Question(
+                said.to,
+                answers,
+                q.ordered and not yes_no,
+                evidence if yes_no else (),
+                kept,
+                healthy if healthy in answers else None,
+            )
         return out
 
     def rows(self, root: Path) -> Iterable[Row]:
@@ -218,7 +226,9 @@ def _questions(parts: Sequence[_Part], mapping: Mapping) -> list[Question]:
         said = mapping.questions.get(name)
         evidence = tuple(dict.fromkeys(label for q in versions.values() for label in q.evidence))
         if said is not None:
-            whole = Question(name, tuple(said.answers), said.ordered, tuple(said.evidence) or evidence)
+            stated = {q.healthy for q in versions.values()} & set(said.answers)
+            healthy = stated.pop() if len(stated) == 1 else None
+            whole = Question(name, tuple(said.answers), said.ordered, tuple(said.evidence) or evidence, healthy=healthy)
             for source, q in versions.items():
                 if strange := [a for a in q.answers if a not in whole.answers]:
                     raise ValueError(
@@ -227,7 +237,7 @@ def _questions(parts: Sequence[_Part], mapping: Mapping) -> list[Question]:
                     )
             out.append(whole)
             continue
-        if len({(q.answers, q.ordered, q.merged) for q in versions.values()}) > 1:
+        if len({(q.answers, q.ordered, q.merged, q.healthy) for q in versions.values()}) > 1:
             told = "; ".join(f"{s}: {list(q.answers)}{' in order' * q.ordered}" for s, q in versions.items())
             raise ValueError(
                 f"question {name!r} is not the same in all sources ({told}); map the answers, or say what the merged "

@@ -9,7 +9,8 @@ Where the paper is silent
   class whose map guides a training image: the predicted one, as at test time (``guide="true"`` for the other reading).
   map: ReLU, divided by its maximum, 0 if that is 0; behind GAP and a linear head Grad-CAM is closed form.
   mask resolution: the logits of S are enlarged to the mask.
-  pathological images, on which CAM-UNet trains: those whose answer is not the healthy one ("no", "normal").
+  pathological images, on which CAM-UNet trains: those whose answer is not the healthy one (`Question.healthy`); all
+      that have an answer, if no answer of the question is known to be healthy.
 """
 
 from __future__ import annotations
@@ -40,7 +41,6 @@ from foveate.models.parts.heads import ImageHead
 from foveate.recipes._checks import one_of
 from foveate.recipes._terms import needs_labels
 
-HEALTHY = ("no", "normal")
 GUIDES = ("predicted", "true", "blank")
 AUGMENT = Augment((flip_horizontal(0.5),))
 
@@ -147,16 +147,18 @@ def marking(overlap: Term) -> dict[str, tuple[float, Term]]:
 
 def healthy_gate(schema: LabelSchema, asked: Question) -> Gate:
     """A gate for every label: open if the answers that are not healthy are together likelier than the healthy one."""
-    ill = tuple(a for a in asked.answers if a not in HEALTHY)
-    if len(ill) == len(asked.answers):
-        raise ValueError(f"gate=True: no answer of {asked.name!r} is one of {list(HEALTHY)}; leave it out")
-    return Gate(asked.name, schema.labels, answers=ill)
+    if asked.healthy is None:
+        raise ValueError(
+            f"gate=True: the healthy answer of question {asked.name!r} is not known; state it in dataset.toml "
+            f"(healthy = one of {list(asked.answers)}) or in the manifest's schema, or leave gate out"
+        )
+    return Gate(asked.name, schema.labels, answers=tuple(a for a in asked.answers if a != asked.healthy))
 
 
 def pathological(row: Row, *, question: Question) -> bool:
     """Whether an image's answer is known and not the healthy one."""
     answer = row.answers.get(question.name)
-    return answer is not None and question.answers[question.index(answer)] not in HEALTHY
+    return answer is not None and question.answers[question.index(answer)] != question.healthy
 
 
 def guiding_map(network: nn.Module, batch: Batch, outputs: Outputs, *, question: str, of: str) -> Tensor:

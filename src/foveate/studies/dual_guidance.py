@@ -186,7 +186,8 @@ def _answers(rows: Mapping[str, Recipe], asked: Question, *, note: str = "") -> 
     paper: dict[str, dict[str, float]] = {}
     costs = COSTS if "VGG16" in rows else ()
     if len(asked.answers) == 2:
-        yes = f"/{q}" if asked.yes_no else f"/{q}/{asked.answers[1]}"
+        ill = asked.answers[0 if asked.healthy == asked.answers[1] else 1]
+        yes = f"/{q}" if asked.yes_no else f"/{q}/{ill}"
         figures = (f"auc{yes}", f"sensitivity{yes}", f"specificity{yes}", f"accuracy/{q}", f"kappa/{q}")
         paper = printed(figures, {name: TWO_CLASSES[name] for name in rows if costs})
     else:

@@ -193,4 +193,5 @@ class Protocol(BaseModel):
                 "them out to take the manifest's"
             )
         kept = tuple(e for e in there.evidence if self.finding(e))
-        return Question(q.name, there.answers, there.ordered, kept if kept == there.evidence else ())
+        evidence = kept if kept == there.evidence else ()
+        return Question(q.name, there.answers, there.ordered, evidence, healthy=there.healthy)

@@ -81,6 +81,7 @@ class Asked(BaseModel):
     values: dict[str, str] = {}
     answers: list[str] = []
     ordered: bool = False
+    healthy: str | None = None
     evidence: Texts = []
     unknown: Texts = []
     leave_out: Texts = []
@@ -88,7 +89,13 @@ class Asked(BaseModel):
     def question(self, name: str) -> Question:
         """The question it asks; answers in the order given, else that of ``values``, else no and yes."""
         answers = tuple(self.answers) or tuple(dict.fromkeys(self.values.values())) or YES_NO
-        return Question(name, YES_NO if set(answers) == set(YES_NO) else answers, self.ordered, tuple(self.evidence))
+        return Question(
+            name,
+            YES_NO if set(answers) == set(YES_NO) else answers,
+            self.ordered,
+            tuple(self.evidence),
+            healthy=self.healthy,
+        )
 
 
 class Mask(BaseModel):

@@ -97,6 +97,7 @@ def _toml(manifest: Manifest, folders: Mapping[str, str]) -> str:
         lines += ["", f"[questions.{text(q.name)}]", f"column = {text(f'answer {q.name}')}"]
         lines += [f"answers = {text(list(q.answers))}", f"ordered = {text(q.ordered)}"]
         lines += [f"evidence = {text(list(q.evidence))}"] if q.evidence else []
+        lines += [f"healthy = {text(q.healthy)}"] if q.healthy_stated and q.healthy else []
     for label, folder in folders.items():
         lines += ["", f"[labels.{text(label)}]", f"masks = {text(f'{folder}/{{stem}}.png')}"]
         lines += [f"above = {NOT_KNOWN}", f"ignore = {NOT_KNOWN}", 'missing = "unknown"']
