@@ -27,7 +27,9 @@ app = typer.Typer(
 def list_(
     kind: Annotated[
         str | None,
-        typer.Argument(metavar="KIND", help="recipes, comparisons, studies, adapters, models, baselines, losses, metrics"),
+        typer.Argument(
+            metavar="KIND", help="recipes, comparisons, studies, adapters, models, baselines, losses, metrics"
+        ),
     ] = None,
 ) -> None:
     """List recipes, studies, adapters, networks, losses, metrics; for adapters also where to get the data.
