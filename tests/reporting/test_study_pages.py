@@ -179,5 +179,5 @@ def test_charts_of_a_study_stand_under_their_table(tmp_path: Path, monkeypatch: 
 def test_a_study_of_ones_own_has_no_charts(tmp_path: Path) -> None:
     (tmp_path / "study.json").write_text(json.dumps({"name": "mine", "tables": {}, "folds": []}))
     assert study_charts(tmp_path) == []
-    with pytest.raises(ValueError, match="no figure of the study 'mine' asks for it"):
+    with pytest.raises(ValueError, match="the study 'mine' has no chart that uses it"):
         study_charts(tmp_path, seconds={})

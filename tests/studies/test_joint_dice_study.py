@@ -98,7 +98,7 @@ def test_rows_may_be_smaller_than_the_others() -> None:
     assert study["Table 3"]["TransUNet + ResNet"].keywords["depth"] == 2
     assert study["Table 1"]["Swin-UNet"].keywords["depth"] is None
     assert [study["Table 1"][row].keywords["width"] for row in ("UNet", "Ours")] == [8, 16]
-    with pytest.raises(ValueError, match=r"each: \['VNet'\] are none of the rows"):
+    with pytest.raises(ValueError, match=r"each: \['VNet'\] must be some of the rows"):
         load_study("joint_dice", FUNDUS, each={"VNet": {}})
 
 
@@ -128,7 +128,7 @@ def test_a_study_is_of_one_question(question: object) -> None:
     "keywords", [{"network": "unet"}, {"two_step": True}, {"joint": False}, {"multitask": False}, {"gate": True}]
 )
 def test_what_makes_a_row_is_no_keyword_of_all(keywords: dict) -> None:
-    with pytest.raises(ValueError, match=r"common: .* would make every row another than it is called") as told:
+    with pytest.raises(ValueError, match=r"common: .* would change every row into another than its name") as told:
         load_study("joint_dice", FUNDUS, **keywords)
     assert f"each={{'Ours': {keywords}}}" in str(told.value)
 

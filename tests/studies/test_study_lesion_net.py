@@ -113,9 +113,9 @@ def test_figure_5(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [text.get_text() for text in made[0].figure.legends[0].get_texts()]
     assert names == list(two)
     assert [label.get_text() for label in made[0].figure.axes[0].get_xticklabels()] == learnt
-    with pytest.raises(ValueError, match="seconds: no figure of the study 'lesion_net' asks for it"):
+    with pytest.raises(ValueError, match="seconds: the study 'lesion_net' has no chart that uses it"):
         study_charts(tmp_path / "s", seconds={})
     (tmp_path / "s" / "runs" / few.runs("Path")["Lesion-Net-2s"] / "split" / "lesions.csv").unlink()
     assert list(by_class_of_size(tmp_path / "s", table="Path", repeats=20)) == ["Lesion-Net-16s"]
-    with pytest.raises(ValueError, match=r"table='Table II segmentation' is none of \['Path'\]"):
+    with pytest.raises(ValueError, match=r"table must be one of \['Path'\], got 'Table II segmentation'"):
         by_size(tmp_path / "s")

@@ -22,8 +22,8 @@ class Question:
         name: its key in manifests, logs and tables.
         answers: exclusive answers in channel order; the default makes it a yes/no question (one logit).
         ordered: the answers are grades; then kappa is weighted and neighbours may be merged.
-        evidence: labels whose pixels mean "yes" (yes/no questions only); ``check`` holds answers against them.
-        merged: for each answer the manifest's answers that it stands for, when answers were merged by `group`.
+        evidence: labels whose pixels mean "yes" (yes/no questions only); ``check`` compares answers with them.
+        merged: for each answer the manifest's answers that it is made of, when answers were merged by `group`.
         healthy: the answer of an image in which nothing is wrong; None = the only answer that is one of `HEALTHY`.
             Stays None if no answer is, or several are.
 

@@ -1,4 +1,4 @@
-"""One paper's method, one readable file; `load_recipe` finds it by name, or takes a file of your own."""
+"""Papers' methods, one readable file each; `load_recipe` finds it by name, or takes a file of your own."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def plan_recipe(
     resume: Path | None = None,
     progress: Progress | None = None,
 ) -> Plan | None:
-    """The plan of a recipe that reads the data (its file has a function ``plan(rows, *, asked)``); None of any other.
+    """The plan of a recipe that reads the data (its file has a function ``plan(rows, *, asked)``); None for any other.
 
     Args:
         name: as for `load_recipe`.
@@ -96,11 +96,11 @@ def load_run(folder: str | Path, *, recipe: Recipe | None = None) -> Run:
 
     Args:
         folder: holds ``recipe.json``, or ``ensemble.json`` and its members' folders.
-        recipe: the recipe itself, where the file it came from is not at hand.
+        recipe: the recipe itself, if the file it came from cannot be read.
 
     Raises:
-        ValueError: no run is there, or its recipe no longer knows a keyword. A network that has changed since is told
-            when its weights are loaded.
+        ValueError: no run is there, or its recipe no longer knows a keyword. A network that has changed since is
+            noticed when its weights are loaded.
     """
     if (Path(folder) / ENSEMBLE).is_file():
         return open_ensemble(Path(folder), partial(load_run, recipe=recipe))

@@ -21,7 +21,7 @@ def marking_terms(
     """Terms for `losses.weigh.Weigh`: cross entropy that first weighs rare labels up, and Dice over the whole batch.
 
     The Dice is one ratio per label over all images of the batch. A ratio per image counts each image free of the label,
-    which teaches to mark nothing.
+    from which a network learns to mark nothing.
 
     Args:
         schema: what the network learns; without labels there are no terms.

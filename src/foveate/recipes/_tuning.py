@@ -54,5 +54,5 @@ def rates(
 
 
 def tuned(network: Callable[[], nn.Module], *, lora: int | None) -> Callable[[], nn.Module]:
-    """What makes a stage's network: as it is, or with LoRA of this rank."""
+    """The maker of a stage's network: as it is, or with LoRA of this rank."""
     return network if lora is None else partial(adapted, network, rank=lora)

@@ -4,8 +4,8 @@
 (`foveate fit auto M.jsonl -o RUN --dry` prints them); ``recipe`` alone is an ordinary recipe with plain defaults.
 
 One stage, ``joint``, if a frame of moderate size shows the smallest lesions. Otherwise two: ``answer`` sees the whole
-image in a small frame and answers (and marks, which teaches its encoder where to look); ``mark`` learns in windows of a
-fine frame, a third of them about something marked, and reads by sliding windows. Masks come from ``mark`` then.
+image in a small frame and answers (and marks, from which its encoder learns where to look); ``mark`` learns in windows
+of a fine frame, a third of them about something marked, and reads by sliding windows. Masks come from ``mark`` then.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def recipe(
         marked: share of the windows about something marked; None = a third.
         answer_size: frame of the stage that answers beside windows; None = 384, or ``size`` if that is less.
         answer_epochs: of that stage; None = as ``epochs``.
-        grey, crop_field, fill_white, graders: of the preparation.
+        grey, crop_field, fill_white, `graders`: of the preparation.
         mirror: flip left and right in half of the images.
         turn_over: flip up and down in half of the images.
         rotation: largest turn in degrees.

@@ -44,7 +44,7 @@ def fpn(width: int) -> MakeDecoder:
     """FPN decoder with eight times the width at its finest map, as usual at a width of 16.
 
     Raises:
-        ValueError: width is no multiple of 4 (its maps are normalised in 32 groups).
+        ValueError: width is not a multiple of 4 (its maps are normalised in 32 groups).
     """
     if width % 4:
         raise ValueError(f"width={width}: an FPN needs a multiple of 4; take {max(4, width // 4 * 4)}")
@@ -116,7 +116,7 @@ def recipe(
         crop_field: crop to the lit field of a fundus photograph first.
         fill_white: fill white edges of OCT B-scans first.
         clahe: clip limit; None = leave the contrast.
-        graders: how several graders' masks are merged.
+        `graders`: how the masks of several annotators are merged.
         epochs, batch, lr, weight_decay: of the training.
         width: channels of a U-Net's finest map (FPN: an eighth of its finest).
         dropout: before the answer head.

@@ -94,7 +94,7 @@ def recipe(
         width: 32 = published widths; all channels that are not the encoder's shrink with it.
         attend_skips: attention in the skip connections too.
         dropout: before the answer and in the decoder.
-        size, grey, crop_field, clahe, graders: of the preparation.
+        size, grey, crop_field, clahe, `graders`: of the preparation.
         rotation: largest turn in degrees.
         epochs, batch, lr, weight_decay: of the training.
         annotation_fraction: share of the training patients whose masks are shown.

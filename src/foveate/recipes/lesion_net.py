@@ -122,7 +122,7 @@ def recipe(
         question: the question that is graded; None = the first ordered one, else the first.
         labels: the labels that are learnt; None = all.
         encoder, weights: of both trunks; weights "none", "hub" or a file.
-        size, crop_field, graders: of the preparation.
+        size, crop_field, `graders`: of the preparation.
         epochs, batch, lr, momentum, weight_decay, validate_every: of each stage; validate_every in steps.
         grade_lr: of the stage that grades, whose loss is steeper than Dice; None = ``lr``.
         grade_epochs: of that stage, if many more images have a grade than lesions; None = ``epochs``.
@@ -235,7 +235,7 @@ def guided_by(mark: Stage, grade: Stage, *, finetune: bool) -> Stage:
     return replace(grade, loss=Weigh(**grade.loss.terms, **later.terms), rows=None)
 
 
-def filled(weights: str) -> Callable[[nn.Module], None] | None:
+def filled(weights: str) -> Callable[[nn.Module], Iterable[str] | None] | None:
     """The function that fills encoders with weights from outside; None = they start at random."""
     return None if weights == "none" else partial(pretrain, weights=weights)
 

@@ -119,7 +119,7 @@ def recipe(
         at_least: annotators who must have marked a place, or a name of `core.consensus.RULES`.
         findings: yes/no questions to learn; None = all that have evidence. The paper trains one network each.
         width, levels, blocks, pyramid, peak: of `models.region_cnn.RegionCNN`.
-        size, crop_field, graders: of the preparation.
+        size, crop_field, `graders`: of the preparation.
         epochs, batch, lr: of the training.
         patience: stop after so many epochs without a lower validation loss; None = never.
         vary: flip, scale, turn, shift, shear and re-scale brightness in training.

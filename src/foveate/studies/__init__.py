@@ -1,4 +1,4 @@
-"""The papers' comparisons, a file each; `load_study` finds one, `run_study` trains every row on every fold."""
+"""The papers' comparisons, one file each; `load_study` finds one, `run_study` trains every row on every fold."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from foveate.studies._costs import row_costs, stage_costs
 from foveate.studies._training import Job, in_one_precision, run_jobs
 from foveate.studies._rows import refuse_unused
 
-SAID_OF_SEED = "Every network was trained once: how much another seed would change is not in the intervals."
-SAID_OF_COSTS = (
+NOTE_ON_SEED = "Every network was trained once: how much another seed would change is not in the intervals."
+NOTE_ON_COSTS = (
     "Costs: MiB of float32 parameters; GMAC and test time of one image at the size of the study; times on the machine "
     "that ran it, beside the paper's on its own."
 )
 
 
 def load_study(name: str, schema: LabelSchema, /, **keywords: Any) -> Study:
-    """A study by the name of its file in this room.
+    """A study by the name of its file.
 
     Args:
         name: "image_quality", ...
@@ -75,21 +75,22 @@ def run_study(
     Args:
         study: from `load_study`.
         rows: with folds (each fold is the test set once, the next one validates) or with train, val and test.
-        out: study folder; ``runs/`` holds a run a row and fold, ``tables/`` the tables as text, CSV and LaTeX.
+        out: study folder; ``runs/`` has one run per row and fold, ``tables/`` the tables as text, CSV and LaTeX.
         folds: some of the folds; None = all there are.
         tables: some of the tables; None = all.
-        only: some of their rows, in whatever table they stand; None = all. The tables show those done before, too.
+        only: some of their rows, in whatever table they are; None = all. The tables show those done before, too.
         device, seed, quiet: as for `fit`.
         absent: what an image free of a label scores in the tables; None = as each table has it.
         workers: rows trained at a time, each in a process with its part of the cores; for networks too small to keep
             all cores busy. A stage that several rows have in common is trained once.
         cache: of prepared images (`data.cache.cache_at`); all rows and folds share it. None = the user's.
-        graders: hold all runs against this grader, or another rule than the recipes'; trains nothing that is there.
-        say: told of each row as it is done.
+        `graders`: evaluate all runs on this annotator's masks, or by another rule than the recipes'; runs that are
+            trained are not trained again.
+        `say`: called with a line per row as it begins.
 
     Raises:
-        ValueError: the manifest has neither folds nor splits, or a table or row is none of the study's.
-        DivergedError: no row of a table could be trained; where some could, the table tells which is left out and why.
+        ValueError: the manifest has neither folds nor splits, or the study has no such table or row.
+        DivergedError: no row of a table could be trained; if some could, the table names those left out and why.
     """
     folder = Path(out)
     parts = _parts(rows, folds)
@@ -130,8 +131,8 @@ def run_study(
 def study_tables(folder: str | Path, *, graders: str | None = None, absent: str | None = None) -> dict[str, Table]:
     """The tables of a study folder, made anew from its counts and written to ``tables/`` as text, CSV and LaTeX.
 
-    A row's folds are pooled image by image, its costs are their mean. ``graders`` are those that `run_study` held the
-    runs against; ``absent`` None is each table's own policy. ValueError where the folder holds no study.
+    A row's folds are pooled image by image, its costs are their mean. ``graders`` are those on which
+    `run_study` evaluated the runs; ``absent`` None is each table's own policy. ValueError if the folder has no study.
     """
     folder = Path(folder)
     made = {}
@@ -143,8 +144,8 @@ def study_tables(folder: str | Path, *, graders: str | None = None, absent: str 
         figures, paper = tuple(table["figures"]), table["paper"]
         if table["partial"]:
             figures = measured(figures, counts, absent=policy)
-            told = {*figures, *table["costs"]}
-            paper = {row: {k: v for k, v in values.items() if k in told} for row, values in paper.items()}
+            shown = {*figures, *table["costs"]}
+            paper = {row: {k: v for k, v in values.items() if k in shown} for row, values in paper.items()}
         found = comparison(
             f"{record['name']}, {title}",
             counts,
@@ -155,10 +156,10 @@ def study_tables(folder: str | Path, *, graders: str | None = None, absent: str 
             costs=costs,
             absent=policy,
         )
-        said = [SAID_OF_SEED] * bool(table["references"])
-        said += [table["note"]] * bool(table["note"]) + [f"Held against: {graders}."] * bool(graders)
-        said += [SAID_OF_COSTS] * bool(costs)
-        made[title] = replace(found, note=(*found.note, *said))
+        notes = [NOTE_ON_SEED] * bool(table["references"])
+        notes += [table["note"]] * bool(table["note"]) + [f"Evaluated on: {graders}."] * bool(graders)
+        notes += [NOTE_ON_COSTS] * bool(costs)
+        made[title] = replace(found, note=(*found.note, *notes))
         name = "_".join(
             [*title.lower().split(), *([graders] if graders else []), *([policy] if policy != table["absent"] else [])]
         )
@@ -178,26 +179,26 @@ def _costs(folder: Path, table: dict[str, Any], folds: Sequence[str]) -> dict[st
 
 
 def study_charts(folder: str | Path, **keywords: Any) -> list[Chart]:
-    """The figures that a study offers of its own: ``charts(folder, ...)`` of its file, where it has that function.
+    """The charts of a study: ``charts(folder, ...)`` of its file, if it has that function.
 
     Args:
         folder: of the study.
         keywords: of that function.
 
     Raises:
-        ValueError: a keyword that the study's figures do not know, or the folder holds no study.
+        ValueError: a keyword that the study's charts do not know, or the folder has no study.
     """
     folder = Path(folder)
     name = study_record(folder)["name"]
     draw = getattr(plugins.load("studies", name), "charts", None) if name in plugins.names("studies") else None
     known = {k for k, p in inspect.signature(draw).parameters.items() if p.kind is p.KEYWORD_ONLY} if draw else set()
     if strange := sorted(set(keywords) - known):
-        raise ValueError(f"{strange[0]}: no figure of the study {name!r} asks for it; leave it out")
+        raise ValueError(f"{strange[0]}: the study {name!r} has no chart that uses it; leave it out")
     return list(draw(folder, **keywords)) if draw else []
 
 
 def study_record(folder: Path) -> dict[str, Any]:
-    """What stands in ``study.json``; ValueError where there is none."""
+    """The content of ``study.json``; ValueError if there is none."""
     path = folder / "study.json"
     if not path.is_file():
         raise ValueError(f"{folder}: no study there (study.json is missing); name the folder of `foveate study -o`")
@@ -212,7 +213,7 @@ def pooled(folder: Path, name: str, folds: Sequence[str], *, graders: str | None
 
 
 def _trained(table: StudyTable, runs: Mapping[str, str], there: Collection[str], lost: Mapping[str, str]) -> StudyTable:
-    """A table with the rows that are trained, now or before; its note tells of those that could not be.
+    """A table with the rows that are trained, now or before; its note names those that could not be.
 
     Args:
         table: of the study.
@@ -220,8 +221,8 @@ def _trained(table: StudyTable, runs: Mapping[str, str], there: Collection[str],
         there: runs that are trained and evaluated on every part.
         lost: run -> why.
     """
-    said = "".join(f" Left out: {row} ({lost[runs[row]]})." for row in table if runs[row] in lost)
-    return replace(table.only([row for row in table if runs[row] in there]), note=f"{table.note}{said}".strip())
+    left_out = "".join(f" Left out: {row} ({lost[runs[row]]})." for row in table if runs[row] in lost)
+    return replace(table.only([row for row in table if runs[row] in there]), note=f"{table.note}{left_out}".strip())
 
 
 def _parts(rows: Manifest, folds: Sequence[int] | None) -> dict[str, Manifest]:
@@ -229,7 +230,7 @@ def _parts(rows: Manifest, folds: Sequence[int] | None) -> dict[str, Manifest]:
     if any(row.fold is not None for row in rows):
         return fold_parts(rows, folds)
     if not {row.split for row in rows.rows} >= {"train", "val", "test"}:
-        raise ValueError("the manifest has neither folds nor train, val, test; say `foveate split M.jsonl --folds 5`")
+        raise ValueError("the manifest has neither folds nor train, val, test; run `foveate split M.jsonl --folds 5`")
     return {"split": rows}
 
 
@@ -240,7 +241,7 @@ def _record(
     folds: list[str],
     rows: Manifest,
 ) -> dict[str, Any]:
-    """What stands in ``study.json``: enough to make tables and reports again."""
+    """The content of ``study.json``: enough to make tables and reports again."""
     return {
         "name": name,
         "manifest": {"path": str(rows.path.resolve()) if rows.path else None, "hash": rows.hash},

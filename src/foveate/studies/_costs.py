@@ -1,4 +1,4 @@
-"""What the rows of a study cost: size, work, memory, and time to train and to read an image."""
+"""Costs of the rows of a study: size, work, memory, and time to train and to read an image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A paper's table as it was printed -> the figures that a study's table shows beside its own."""
+"""A paper's table as it was printed -> the metrics that a study's table shows beside its own."""
 
 from __future__ import annotations
 

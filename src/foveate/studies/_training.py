@@ -93,13 +93,13 @@ def run_jobs(
 ) -> dict[Path, str]:
     """Do all jobs; those that share a stage wait for each other, so that it is trained once.
 
-    Returns the places of those whose loss did not stay finite, and what was said of it; the others go on.
+    Returns the places of those whose loss did not stay finite, and the message of each; the others go on.
 
     Args:
         jobs: in the order wanted.
         workers: processes; each takes its part of the CPU's cores. 1 = no other process.
-        device, seed, graders, quiet: of each job.
-        say: told of each job as it begins.
+        device, seed, `graders`, quiet: of each job.
+        `say`: called with a line per job as it begins.
 
     Raises:
         ValueError: workers is below 1.

@@ -104,11 +104,11 @@ PRICES = {
     "CENet": (110.07, 6.12, 20.27), "CAM-UNet": (60.79, 1.37, 14.60), "Y-Net": (54.61, 1.02, 13.33),
     "Cross-stitch": (97.21, 1.63, 16.60), "Cross-connected": (103.40, 1.72, 15.33), OURS: (121.42, 1.90, 38.86),
 }  # fmt: skip
-NOTE = "Masks: {label} stands for {members}; scored on the images that bear it. "
+NOTE = "Masks: {label} is {members}; scored on the images that bear it. "
 SIZES = (
     "Sizes that are not the paper's: its 11.91 of OpticNet counts OpticNet-71's parameters and running statistics in "
     "units of 2**20 (47.47 MiB of parameters); its 14.93 of VGG16 is nearest to the 14.72 million parameters of the "
-    "thirteen convolutions with a linear layer, built here (56.13 MiB); its 115.21 of SENet is no published variant's "
+    "thirteen convolutions with a linear layer, built here (56.13 MiB); its 115.21 of SENet fits no published variant "
     "(SE-ResNet-50 is built, 99.33 MiB)."
 )
 
@@ -122,11 +122,11 @@ def study(
     lesion: str = "lesion",
     shares: Sequence[float] = SHARES,
 ) -> Study:
-    """Tables 2-6 of the paper (7-9, 5 and 6 where the question has two answers), and four of ours.
+    """Tables 2-6 of the paper (7-9, 5 and 6 if the question has two answers), and four of ours.
 
-    "End to end": one network in the place of the cascade. "Maps": what guides, against a blank map. "Partial labels":
-    only a share of the training patients has masks. "Apart": every label a mask of its own and every question asked,
-    where there are several.
+    "End to end": one network in the place of the cascade. "Maps": maps that guide, compared with a blank map. "Partial
+    labels": only a share of the training patients has masks. "Apart": every label has a mask of its own and every
+    question is asked, if there are several.
 
     Args:
         schema: the manifest's; needs a question and labels.
@@ -150,13 +150,13 @@ def study(
         return row_recipe("dual_guidance", one, given, **keywords)
 
     cascade = row()
-    said = NOTE.format(label=lesion, members=" + ".join(schema.labels))
+    masks = NOTE.format(label=lesion, members=" + ".join(schema.labels))
     tables = {
         "Table 7" if two else "Table 2": _answers(
             {**{name: row(**k) for name, k in CLASSIFIERS.items()}, "CM-CNN": cascade}, asked, note=SIZES
         ),
-        "Table 8" if two else "Table 3": _segmenters(row, cascade, two=two, note=said),
-        "Table 9" if two else "Table 4": _together(row, cascade, asked, two=two, note=said),
+        "Table 8" if two else "Table 3": _segmenters(row, cascade, two=two, note=masks),
+        "Table 9" if two else "Table 4": _together(row, cascade, asked, two=two, note=masks),
         "Table 5": _answers(
             {"ResNet18": row(mask="none"), "ResNet18 (mask)": row(mask="single", segmenter=None), "CM-CNN": cascade},
             asked,
@@ -168,11 +168,11 @@ def study(
             reference="CAM-UNet",
             compared=("dice", "iou"),
             absent="exclude",
-            note=said + "CAM-UNet*: guided by the map of ResNet18, a classifier without masks.",
+            note=masks + "CAM-UNet*: guided by the map of ResNet18, a classifier without masks.",
         ),
-        "End to end": _end_to_end(row, cascade, asked, note=said),
-        "Maps": _maps(row, cascade, note=said),
-        "Partial labels": _partial(row, asked, shares, note=said),
+        "End to end": _end_to_end(row, cascade, asked, note=masks),
+        "Maps": _maps(row, cascade, note=masks),
+        "Partial labels": _partial(row, asked, shares, note=masks),
     }
     if len(schema.labels) > 1 or len(schema.questions) > 1:
         tables["Apart"] = _apart(schema, asked, common or {})
@@ -297,7 +297,7 @@ def _partial(row: Callable[..., Recipe], asked: Question, shares: Sequence[float
 
 
 def _apart(schema: LabelSchema, asked: Question, common: Mapping[str, Any]) -> StudyTable:
-    """Beyond the paper: a mask a label, an answer a question."""
+    """Beyond the paper: one mask per label, one answer per question."""
     return StudyTable(
         {
             name: row_recipe("dual_guidance", schema, common, **{"question": asked.name, **keywords})
@@ -317,7 +317,7 @@ def _apart(schema: LabelSchema, asked: Question, common: Mapping[str, Any]) -> S
 def _priced(
     rows: Iterable[str], paper: Mapping[str, Mapping[str, float]], costs: tuple[str, ...]
 ) -> dict[str, dict[str, float]]:
-    """The paper's figures of each row and, where the table shows costs, what the paper says it costs, in our units."""
+    """The paper's metrics of each row and, if the table shows costs, its costs in the paper, in our units."""
     units = {name: (size, 60 * hours, ms) for name, (size, hours, ms) in PRICES.items()}
     prices = printed(("size", "training", "test"), units) if costs else {}
     return {name: {**paper.get(name, {}), **prices.get(name, {})} for name in rows}

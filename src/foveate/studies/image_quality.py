@@ -43,7 +43,7 @@ def study(
         common: keywords for every recipe.
         question: the ordered question; None = the first.
         classes: how many classes a table has; those that the question cannot be merged into are left out.
-        encoders: method -> encoder, where methods differ in it ({"Classifier": "efficientnet_b0",
+        encoders: method -> encoder, if methods differ in it ({"Classifier": "efficientnet_b0",
             "FPN, joint": "resnext101_32x8d"} is the paper's table).
 
     Raises:
@@ -51,7 +51,9 @@ def study(
     """
     graded = [q for q in schema.questions if q.ordered and question in (None, q.name)]
     if question is not None and not graded:
-        raise ValueError(f"question={question!r} is no ordered question; there are {schema.questions}")
+        raise ValueError(
+            f"question must be one of the ordered {[q.name for q in schema.questions if q.ordered]}, got {question!r}"
+        )
     tables = {}
     for number in classes:
         if graded and number <= len(graded[0].answers):
@@ -84,7 +86,7 @@ def _classes(
         (*(f"{figure}/{asked.name}" for figure in ("f1", "accuracy", "qkappa", "auc")), "dice"),
         paper=paper,
         reference="Classifier" if whole else None,
-        note="F1 is the mean over classes (the paper does not say which mean it prints).",
+        note="F1 is the mean over classes (the paper does not state which mean it prints).",
     )
 
 

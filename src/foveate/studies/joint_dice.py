@@ -1,6 +1,6 @@
 """Joint Dice (Wei et al., Tables 1 to 3): does it raise specificity without losing Dice? Networks, parts, two steps.
 
-The paper's 86 test images (70 with atrophy) are not public; its figures stand beside ours. Dice of all images counts a
+The paper's 86 test images (70 with atrophy) are not public; its metrics are beside ours. Dice of all images counts a
 rightly empty mask as 1 and a false alarm as 0; detection is read from the mask: any pixel given the target.
 """
 
@@ -91,13 +91,13 @@ def study(
 ) -> Study:
     """The three tables and "Gate", for one yes/no question with evidence: the schema's first, or ``question``.
 
-    Where its evidence is several labels each has figures of its own, for presence is read from the mask of one label;
+    If its evidence is several labels, each has metrics of its own, because presence is read from the mask of one label;
     the paper's, of a single target, are then left out.
 
     Args:
         schema: needs such a question; all other labels are neighbours.
         common: keywords for every recipe; not `OF_ROWS`.
-        each: row -> keywords of its own, such as {"TransUNet": {"depth": 4}} where a network is to be smaller.
+        each: row -> keywords of its own, such as {"TransUNet": {"depth": 4}} if a network is to be smaller.
 
     Raises:
         ValueError: the schema has no such question, ``common`` asks another one or several, or would make rows other
@@ -108,11 +108,11 @@ def study(
     settings, labels = {**shared, "question": asked}, targets_of(schema)[asked]
     if taken := {name: value for name, value in shared.items() if name in OF_ROWS}:
         raise ValueError(
-            f"common: {taken} would make every row another than it is called; give single rows keywords of their own, "
-            f"such as each={{'Ours': {taken}}}"
+            f"common: {taken} would change every row into another than its name; give single rows keywords of "
+            f"their own, such as each={{'Ours': {taken}}}"
         )
     if strange := set(own) - set(every):
-        raise ValueError(f"each: {sorted(strange)} are none of the rows {every}")
+        raise ValueError(f"each: {sorted(strange)} must be some of the rows {every}")
 
     def row(name: str, **keywords: Any) -> Recipe:
         return row_recipe("joint_dice", schema, settings, **{**keywords, **own.get(name, {})})

@@ -141,9 +141,9 @@ def study(
     Args:
         schema: the manifest's.
         common: keywords for every recipe.
-        labels: that are learnt; None = the paper's eight where the schema has any of them, else all.
-        sizes: further sizes at which the plain grader is tried in Table III, in pixels; those not below the study's
-            own are left out.
+        labels: those that are learnt; None = the paper's eight if the schema has any of them, else all.
+        sizes: further sizes at which the network that grades alone is tried in Table III, in pixels; those not below
+            the study's own are left out.
 
     Raises:
         ValueError: the schema has no labels.
@@ -212,7 +212,7 @@ def _path(row: Row, labels: Sequence[str]) -> StudyTable:
 
 
 def _loss(row: Row, labels: Sequence[str]) -> StudyTable:
-    """Does the dual loss tell better which images bear a lesion?"""
+    """Does the dual loss find better which images bear a lesion?"""
     variants = {"Lesion-Net-16s": CUTS["Lesion-Net-16s"], **LOSSES, **BEYOND}
     return _two(row, variants, labels, reference="Lesion-Net-16s (Dice)", note=" The first row is trained as printed.")
 
@@ -225,7 +225,7 @@ def _two(
     reference: str | tuple[str, ...],
     note: str,
 ) -> StudyTable:
-    """Both figures of some lesion networks, held against one or more of them."""
+    """Both figures of some lesion networks, compared with one or more of them."""
     figures = ("dice_pooled", "presence_f1")
     means = {name: (MARKED[name][0], PRESENT[name][0]) for name in variants if name in MARKED}
     return StudyTable(
@@ -244,7 +244,7 @@ def _of_lesions(printed: Sequence[float], figure: str, labels: Sequence[str]) ->
 
 
 def _grading(row: Row, sizes: Sequence[int]) -> StudyTable:
-    """Does side attention grade better than the plain grader, and than presence beside its features?"""
+    """Does side attention grade better than the network alone, and than presence beside its features?"""
     plain = row(**ALONE["Inception-v3, grading"])
     own = plain.prepare.shape[0]
     rows = {
@@ -288,7 +288,7 @@ def _overall(row: Row) -> StudyTable:
 
 
 def _beyond(row: Row) -> StudyTable:
-    """What the paper did not pursue, against its own network."""
+    """Variations beyond the paper, compared with its own network."""
     ours = row(**GRADERS[OURS])
     asked = ours.schema.questions[0]
     graded = asked.ordered or len(asked.answers) == 2  # the ordinal loss needs an order
@@ -313,7 +313,7 @@ def _is_dr(answers: Sequence[str]) -> bool:
 def by_size(
     folder: str | Path, *, table: str = "Table II segmentation", repeats: int = 1000
 ) -> dict[str, dict[str, Estimate]]:
-    """What Figure 5 shows: label -> row -> pooled pixel F1, the label whose marks are smallest first.
+    """The values of Figure 5: label -> row -> pooled pixel F1, the label whose marks are smallest first.
 
     The size of a label is the mean area of its marks over the test images that bear it.
 
@@ -386,7 +386,7 @@ def _counted(folder: Path, table: str) -> dict[str, Counts]:
     """Row -> its counts over all folds."""
     record = study_record(folder)
     if table not in record["tables"]:
-        raise ValueError(f"table={table!r} is none of {list(record['tables'])}")
+        raise ValueError(f"table must be one of {list(record['tables'])}, got {table!r}")
     return {row: pooled(folder, name, record["folds"]) for row, name in record["tables"][table]["rows"].items()}
 
 

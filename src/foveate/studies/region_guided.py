@@ -1,9 +1,9 @@
-"""Regional guidance (Son et al., Table 1): does it help to say roughly where? And what does it cost to say it?
+"""Regional guidance (Son et al., Table 1): does it help to mark roughly where? And what does the marking cost?
 
-A table a finding: Inception-v3, the paper's network without and with guidance. The paper trains one network a finding,
-and so do the rows; where there are several findings, "Together" has one network for all. "Forms" asks which network and
-which loss is guided; "Labels" what a cue of each kind is worth, at shares of the patients for whom it was drawn
-(`cost_curves`).
+One table per finding: Inception-v3, the paper's network without and with guidance. The paper trains one network per
+finding, and so do the rows; if there are several findings, "Together" has one network for all. "Forms" compares networks
+and losses that guide; "Labels" compares the worth of cues of each kind, at shares of the patients for whom they were
+drawn (`cost_curves`).
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ SIZES: Mapping[str, str] = {
 }
 """Finding -> the ``lesion_size`` that its network is made for.
 
-The small ones are the paper's. It does not say which of the others are medium and which large; our reading goes by what
-a convolution of the pyramid spans at 512 px, where the disc is some 70 px wide: 144 px at rate 4, twice the disc, as
-holes with their surroundings and patches of atrophy; 272 px at rate 8, as a membrane across the macula or the wedge of
-a nerve fibre defect. A finding that does not stand here is taken as small, and its table's note says so.
+The small ones are the paper's. It does not state which of the others are medium and which large; our reading goes by
+what a convolution of the pyramid spans at 512 px, where the disc is some 70 px wide: 144 px at rate 4, twice the disc,
+as holes with their surroundings and patches of atrophy; 272 px at rate 8, as a membrane across the macula or the wedge
+of a nerve fibre defect. A finding that is not here is taken as small, and its table's note states it.
 """
 
 SHARES = (0.25, 0.5, 1.0)
@@ -85,7 +85,7 @@ def study(
     findings: Sequence[str] | None = None,
     shares: Sequence[float] = SHARES,
 ) -> Study:
-    """A table a finding, one of a network for all of them, one of what is guided, one of what a label is worth.
+    """Tables of each finding, of one network for all findings, of guided networks, and of the worth of labels.
 
     Args:
         schema: needs a finding, a yes/no question with a label as evidence.
@@ -116,13 +116,13 @@ def _settings(finding: str, common: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _size_said(finding: str, common: Mapping[str, Any]) -> str:
-    """For a note: the lesions that the region network is made for, and whose word that is."""
+    """For a note: the lesions that the region network is made for, and who states it."""
     name = called(finding)
     if "lesion_size" in common:
         return f"The region network is made for {common['lesion_size']} lesions, as asked for."
     if name not in SIZES:
         return f"The region network is made for small lesions; the paper gives {name} no size."
-    whose = "as the paper has it" if SIZES[name] == "small" else "which is our reading; the paper says no size"
+    whose = "as the paper has it" if SIZES[name] == "small" else "which is our reading; the paper states no size"
     return f"The region network is made for {SIZES[name]} lesions, {whose}."
 
 
@@ -171,7 +171,7 @@ def _together(schema: LabelSchema, findings: Sequence[str], common: Mapping[str,
 
 
 def _forms(schema: LabelSchema, finding: str, common: Mapping[str, Any]) -> StudyTable:
-    """What is guided, and how."""
+    """Networks that are guided, and losses that guide."""
     said: dict[str, dict[str, Any]] = {
         WITHOUT: {"guide": 0.0},
         WITH: {},
@@ -195,7 +195,7 @@ def label_rows(shares: Sequence[float] = SHARES) -> dict[str, Labels]:
 
 
 def _labels(schema: LabelSchema, finding: str, common: Mapping[str, Any], shares: Sequence[float]) -> StudyTable:
-    """What a label of each kind is worth."""
+    """The worth of a label of each kind."""
     said = {
         row: {"guide": 0.0} if labels.kind == "image" else {"cue": labels.kind, "annotation_fraction": labels.share}
         for row, labels in label_rows(shares).items()
@@ -220,7 +220,7 @@ def called(finding: str) -> str:
 
 
 def charts(folder: Path, *, seconds: Mapping[str, float] | None = None) -> Iterator[Chart]:
-    """What the labels cost and what they bring, where the table "Labels" was run and the manifest is still there.
+    """The cost of labels and their gain, if the table "Labels" was run and the manifest is still there.
 
     Args:
         folder: of the study.
@@ -238,8 +238,8 @@ def charts(folder: Path, *, seconds: Mapping[str, float] | None = None) -> Itera
             "Labels",
             "labels_cost",
             curves_of(folder, seconds=times),
-            f"Against the hours that readers need to label the images to train and validate on. Time of one label "
-            f"({whose}): {said}; an answer for every image, the drawing in addition where the finding is there. "
+            f"Against the hours that annotators need to label the images to train and validate on. Time of one label "
+            f"({whose}): {said}; an answer for every image, the drawing in addition if the finding is there. "
             "Whiskers: 95 % intervals by patient.",
         )
 

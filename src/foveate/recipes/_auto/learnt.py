@@ -1,4 +1,4 @@
-"""What the data can teach, and whether its validation images can choose weights: bad input is found here."""
+"""Whether anything can be learnt from the data, and whether its validation images can choose weights."""
 
 from __future__ import annotations
 

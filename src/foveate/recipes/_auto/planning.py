@@ -212,7 +212,7 @@ def _length(draft: _Draft, learnt: LabelSchema, found: Survey, asked: Asked, dev
     for _ in range(3):
         if asked.seconds is None or plan.steps >= FEWEST or "size" in asked.keywords or "epochs" in asked.keywords:
             break
-        floor = max(SMALLEST, half) if plan.epochs else SMALLEST  # lesions that cannot be seen teach nothing
+        floor = max(SMALLEST, half) if plan.epochs else SMALLEST  # nothing is learnt from lesions that cannot be seen
         if deciding["size"] <= floor:
             break
         if deciding.get("window") is not None and "window" not in asked.keywords:
@@ -232,8 +232,8 @@ def _length(draft: _Draft, learnt: LabelSchema, found: Survey, asked: Asked, dev
         )
     if asked.seconds is not None and plan.steps < FEWEST:
         deciding.note(
-            f"{plan.steps} steps fit into {spoken(asked.seconds)}, and fewer than {FEWEST} seldom teach a small set: "
-            "give more time (--time)"
+            f"{plan.steps} steps fit into {spoken(asked.seconds)}, and fewer than {FEWEST} are seldom enough for a "
+            "small set: give more time (--time)"
         )
     _say_length(draft, plan, costs, asked)
 

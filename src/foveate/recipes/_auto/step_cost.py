@@ -1,4 +1,4 @@
-"""What a step of a stage costs: seconds by real steps on drawn tensors, memory by a step on no device at all."""
+"""Cost of a step of a stage: seconds by real steps on drawn tensors, memory by a step on no device at all."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from foveate.models.parts.size import parameters, peak_of
 
 STATES = 4  # times the parameters' size: gradient, Adam's two means, the average of the weights
 KERNELS = 1.5
-"""Memory of a process over that of its tensors: room of kernels inside an operation, and what the allocator keeps."""
+"""Memory of a process over that of its tensors: what kernels need inside an operation, and what the allocator keeps."""
 
 PROCESS = 600  # MiB of Python and torch's libraries
 SLOW = 5.0  # seconds of a step from which one more is timed, and no two

@@ -121,7 +121,7 @@ def recipe(
         mask: of CM-CNN, a name of `models.parts.masks.MASKS`; "none" is the plain ResNet18 row.
         fuse: of CAM-UNet, "refine", "widen" or None (Res18-UNet).
         guided: whether the segmenter sees the map.
-        guide, question, unite, printed, encoder, weights, size, grey, fill_white, crop_field, graders, epochs, batch,
+        guide, question, unite, printed, encoder, weights, size, grey, fill_white, crop_field, `graders`, epochs, batch,
             lr, annotation_fraction, gate, stride: as of `recipes.dual_guidance`.
 
     Raises:

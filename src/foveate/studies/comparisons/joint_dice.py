@@ -103,7 +103,7 @@ def recipe(
         weights: of networks that are built on a timm encoder "none", "hub" or a file; of others "none" or "hub".
         depth: transformer blocks; None = as published.
         neighbour, gate, calibrated, question, exclusive, pixels, overlap, answers, eps, stride_first, width,
-            attend_skips, dropout, size, grey, crop_field, clahe, graders, rotation, epochs, batch, lr, weight_decay,
+            attend_skips, dropout, size, grey, crop_field, clahe, `graders`, rotation, epochs, batch, lr, weight_decay,
             annotation_fraction, keep: as of `recipes.joint_dice`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Networks, losses and graders that Lesion-Net and side attention are compared with (Wei et al. 2021, Tables II to IV).
+"""Networks and losses that Lesion-Net and side attention are compared with (Wei et al. 2021, Tables II to IV).
 
 Where the paper is silent
   FCN on Inception-v3 has no layers of VGG's classifier to turn into convolutions: its maps are scored as they are.
@@ -96,13 +96,13 @@ def recipe(
         network: of stage 1, one of `NETWORKS`; None = no lesions, the grade alone.
         stride: of the map at which the path of Lesion-Net and FCN is cut, one of `recipes.lesion_net.STRIDES`.
         parts: stage 1 trains on this many patches per side and reads windows of their size at half steps, whose
-            overlaps are averaged; None = whole images. 4 in the paper's patch FCN-32s. Needs grader=None.
+            overlaps are averaged; None = whole images. 4 in the paper's patch FCN-32s. Needs ``grader=None``.
         loss: of stage 1: "dual" (Dice until the first drop of the rate), "dice", "wce" or "focal".
-        grader: the network of stage 2, one of `GRADERS`; None = stage 1 alone. "classifier" and "abn" do without
+        `grader`: the network of stage 2, one of `GRADERS`; None = stage 1 alone. "classifier" and "abn" do without
             stage 1.
         attention: "conv", "cw_maxpool" or "concat".
         share, late, per_lesion, shrink, ordinal, finetune, question, labels, encoder, weights, size, crop_field,
-            graders, epochs, batch, lr, grade_lr, grade_epochs, momentum, weight_decay, validate_every, validations,
+            `graders`, epochs, batch, lr, grade_lr, grade_epochs, momentum, weight_decay, validate_every, validations,
             flat, patience, balance: as of `recipes.lesion_net`.
 
     Raises:
@@ -121,7 +121,7 @@ def recipe(
         stages.append(_filled(mark, weights=weights))
     if grader is not None:
         assert asked is not None
-        look = {k: partial(make, encoder, learnt) for k, make in PRESENCE.items()}
+        look: dict[str, paper.Make] = {k: partial(make, encoder, learnt) for k, make in PRESENCE.items()}
         if network is not None:
             look["side_attention"] = partial(
                 SideAttention, encoder, learnt, lesions=made, attention=attention, shrink=shrink
@@ -194,11 +194,11 @@ def _check(
     one_of("stride", stride, paper.STRIDES)
     if (network is not None) != (grader in ("side_attention", None)):
         raise ValueError(
-            f"network={network!r}, grader={grader!r}: side_attention needs a network, the other graders none; "
-            "grader=None trains a network alone"
+            f"network={network!r}, `grader={grader!r}`: side_attention needs a network, `classifier` and `abn` none; "
+            "`grader=None` trains a network alone"
         )
     if parts is not None and (parts < 1 or size % parts or grader is not None):
         raise ValueError(
-            f"parts={parts}, size={size}, grader={grader!r}: give a number that divides the size; patches need "
-            "grader=None, for a grade is about the whole image"
+            f"parts={parts}, size={size}, `grader={grader!r}`: give a number that divides the size; patches need "
+            "`grader=None`, because a grade is about the whole image"
         )

@@ -80,7 +80,7 @@ def recipe(
         schema: the manifest's; needs a finding, a yes/no question whose evidence is a label.
         network: a name of `NETWORKS`, or a timm network ("inception_v3").
         weights: of the encoder, "none", "hub" or a file.
-        guide, guidance_loss, eps, cue, eval_cue, at_least, findings, size, crop_field, graders, epochs, batch, lr,
+        guide, guidance_loss, eps, cue, eval_cue, at_least, findings, size, crop_field, `graders`, epochs, batch, lr,
             patience, vary, balance, annotation_fraction: as of `recipes.region_guided`.
 
     Raises:
