@@ -104,7 +104,7 @@ def test_what_is_wrong_is_said() -> None:
         load_study("nonsense", ENFACE)
     with pytest.raises(ValueError, match=r"unknown keyword \['epoch'\]"):
         load_study("image_quality", ENFACE, epoch=1)
-    with pytest.raises(ValueError, match="question must be one of the ordered .*, got 'shape'"):
+    with pytest.raises(ValueError, match=r"question must be one of the ordered .*, got 'shape'"):
         load_study("image_quality", ENFACE, question="shape")
     study = load_study("image_quality", ENFACE)
     with pytest.raises(ValueError, match=r"table 'Table 9' is none of \['4 classes'"):
