@@ -1,4 +1,4 @@
-"""Maps that one stage hands to a later one, kept with the run by image id."""
+"""Maps that a later stage reads from an earlier one, kept with the run by image id."""
 
 from __future__ import annotations
 
@@ -45,26 +45,26 @@ def read_map(folder: Path, image: str) -> Float[np.ndarray, "k h w"]:
 
 
 def claim_maps(folder: Path, *, manifest: str) -> None:
-    """Say whose maps will lie in a stage's folder, before the first is written.
+    """Write whose maps a stage's folder will have, before the first is written.
 
     Args:
         folder: ``<run>/<stage>/maps``.
         manifest: hash of the rows.
 
     Raises:
-        ValueError: maps of another manifest lie there.
+        ValueError: maps of another manifest are there.
     """
     _check_manifest(folder, manifest)
     write_json(folder / OF, {"hash": manifest})
 
 
 def check_maps(folder: Path, images: Iterable[str], *, manifest: str) -> None:
-    """See that a stage finds the maps that it reads, before it trains for hours.
+    """Check that a stage finds the maps that it reads, before it trains for hours.
 
     Args:
         folder: ``<run>/<stage>/maps/<name>``.
         images: ids of the images that it will see.
-        manifest: hash of the rows; maps that do not say whose they are are taken as they are.
+        manifest: hash of the rows; maps without one are taken as they are.
 
     Raises:
         ValueError: a map is missing, or they were made of another manifest.

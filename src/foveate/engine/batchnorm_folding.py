@@ -35,7 +35,7 @@ def folded(
     Args:
         network: any, in evaluation mode; is left as it is.
         image: one that the network reads, for the pass.
-        prior: handed to the network in the pass.
+        prior: given to the network in the pass.
 
     Raises:
         ValueError: the network is in training mode, where normalisation depends on the batch.

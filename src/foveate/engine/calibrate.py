@@ -47,11 +47,11 @@ def calibrate(
     Each member of an ensemble is calibrated by itself on the images that chose its own weights. From the same readings,
     pooled, follow the ensemble's own thresholds, gates and smallest lesions, for images that no member has seen: every
     fold's few lesions count together. Images of its folds are read by their own member under that member's decisions,
-    so no image has a say in how it is evaluated.
+    so no image decides how it is evaluated.
 
     Args:
         run: from `fit`, `fit_folds` or `load_run`.
-        rows: a manifest that holds the run's validation images; all others are passed over, whatever their split says.
+        rows: a manifest with the run's validation images; all others are ignored, whatever their split.
         threshold: where "yes" begins: a rule of `metrics.operating.best_point`; None = at 0.5.
         masks: also choose where each label begins, and its smallest lesion (`mask_choice`).
         device: where the networks run.
@@ -81,7 +81,7 @@ def calibrate(
 
 
 class Gathered(NamedTuple):
-    """What a run's validation images gave: the rows, their counts (nothing decided), masks tried, and the decisions."""
+    """Result of a run's validation images: the rows, their counts (nothing decided), masks tried, and the decisions."""
 
     rows: Manifest
     counts: Counts
@@ -141,7 +141,7 @@ def _write(run: Run, found: Gathered, *, threshold: str | None) -> None:
 
 
 def choices_of(run: Run) -> list[Choice]:
-    """What calibration chose of each label, and why; empty if the run is not calibrated, or its masks are not."""
+    """The choice of calibration for each label, and why; empty if the run is not calibrated, or its masks are not."""
     path = run.folder / CALIBRATION
     about = json.loads(path.read_text(encoding="utf-8"))["about"] if path.is_file() else {}
     return [Choice(**one) for one in about.get("labels", ())]

@@ -76,7 +76,7 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def load_state(path: Path) -> dict[str, Any] | None:
-    """What `save_state` wrote, or None; unpickles nothing but tensors and plain values."""
+    """The state that `save_state` wrote, or None; unpickles nothing but tensors and plain values."""
     if not path.is_file():
         return None
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)

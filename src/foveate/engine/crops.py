@@ -18,9 +18,9 @@ from foveate.engine.window import Place
 class DrawnWindows:
     """Square windows of a training batch, some placed so that they hold a marked pixel.
 
-    Of all windows of a batch the share ``marked`` holds a pixel of a label, each label of an image being as likely as
+    Of all windows of a batch the share ``marked`` has a pixel of a label, each label of an image being as likely as
     another, so that a rare one is seen as often as a common one (nnU-Net, Isensee et al. 2021, places a third so). The
-    others lie anywhere. What lies outside an image that is smaller than the window is 0 and unknown. Random numbers
+    others are anywhere. The part outside an image that is smaller than the window is 0 and unknown. Random numbers
     are torch's, which the training loop seeds at each step.
 
     Args:

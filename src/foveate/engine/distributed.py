@@ -17,8 +17,8 @@ T = TypeVar("T")
 class Processes:
     """This process among its peers, whose group it joins.
 
-    The group is left when Python ends: one that is left and joined again, by the next run of a study say, may hang
-    (seen with gloo at the third).
+    The group is left when Python ends: one that is left and joined again, for example by the next run of a study, may
+    hang (seen with gloo at the third).
 
     Args:
         device: as for `fit`; with several processes on CUDA each takes the card of its local rank.

@@ -155,10 +155,10 @@ class Ensemble(Run):
 
 
 class EnsemblePipeline:
-    """Reads batches with several runs and averages what they find, each with its own temperatures.
+    """Read batches with several runs and average what they find, each with its own temperatures.
 
     Args:
-        members: the reader of each run, and the run.
+        members: the `StagePipeline` of each run, and the run.
     """
 
     def __init__(self, members: Sequence[tuple[Pipeline, Run]]) -> None:
@@ -223,7 +223,7 @@ def open_ensemble(folder: Path, load: Callable[[Path], Run]) -> Ensemble:
         load: opens a member's folder.
 
     Raises:
-        ValueError: a newer version wrote it, or a member is no folder in it.
+        ValueError: a newer version wrote it, or a member is not a folder in it.
     """
     about = _about(folder)
     for name in about["members"]:

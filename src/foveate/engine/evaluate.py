@@ -78,21 +78,21 @@ def evaluate(
     each: Callable[[Row, Prediction], None] | None = None,
     seen: bool = False,
 ) -> Counts:
-    """Hold a run against the truth of these rows, pixel by pixel in the original images.
+    """Compare a run with the ground truth of these rows, pixel by pixel in the original images.
 
     Of an ensemble each image is read by those members alone that were neither trained nor validated on it or another
     image of its patient: on the rows of its own folds that is one member per image, the out-of-fold reading.
 
     Writes ``counts.csv`` (image x label), ``lesions.csv`` (every single lesion, drawn or predicted), ``scores.csv``
-    (image x answer), ``looks.csv`` (image x finding, where the network has activation maps) and ``metrics.json``
-    (figures with patient-clustered bootstrap intervals; under "never given" the labels and answers that the network
+    (image x answer), ``looks.csv`` (image x finding, if the network has activation maps) and ``metrics.json``
+    (metrics with patient-clustered bootstrap intervals; under "never given" the labels and answers that the network
     never gives) to the run folder.
 
     Args:
         run: from `fit` or `load_run`.
         rows: for instance ``manifest.where(split="test")``.
         device: where the networks run.
-        graders: rule or grader to hold it against (None: the recipe's).
+        `graders`: the rule, or the annotator whose masks are the ground truth (None: the recipe's).
         out: another folder for the three files.
         absent: policy for images without the label, in ``metrics.json``.
         intervals: leave them out to save time.
@@ -102,8 +102,8 @@ def evaluate(
         seen: let all members of an ensemble read every image, those that they have seen, too.
 
     Raises:
-        ValueError: no rows, a stage without weights, ``graders`` is no rule and no grader of these rows; an image of
-            which every member of the ensemble has seen the patient.
+        ValueError: no rows, a stage without weights, ``graders`` names no rule and nobody who marked these rows; an
+            image of which every member of the ensemble has seen the patient.
     """
     if not isinstance(run, Run):
         raise ValueError(f"run={run!r} is no Run; open a folder with foveate.load_run(folder)")

@@ -106,7 +106,7 @@ def _settled(
 
 
 def _claim(run: Run, record: dict[str, Any], splits: dict[str, str | None], *, resume: bool) -> str | None:
-    """Make the folder this run's own, or see that it already is; returns what stands against it."""
+    """Make the folder this run's own, or see that it already is; returns the reason if it cannot."""
     path = run.folder / "recipe.json"
     if (run.folder / ENSEMBLE).is_file():
         return " holds an ensemble; name another folder, or go on with its folds (--folds, --resume)"

@@ -50,7 +50,7 @@ def fit_folds(
         device, seed, cache, quiet: as for `fit`.
         plan: how the recipe's keywords were decided, for every fold alike (`first_part`); kept in each run.
         resume: keep the folds that are trained, and go on with the others.
-        say: called with a line on the folds, and one before each.
+        `say`: called with a line on the folds, and one before each.
 
     Returns:
         the ensemble, as `load_run` opens it; calibrated if the recipe asks for that.

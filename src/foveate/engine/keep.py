@@ -101,7 +101,7 @@ def lowest(figure: str) -> Keep:
 
 
 def better(figure: str) -> Keep:
-    """Keep the weights that a metric named by the user finds better: the lowest of a loss or a Brier score, say."""
+    """Keep the weights that a metric named by the user finds better: the lowest of a loss or a Brier score."""
     return lowest(figure) if figure.partition("/")[0] in ("loss", *LESS_IS_BETTER) else best(figure)
 
 

@@ -1,4 +1,4 @@
-"""Where a network looked for the findings that are there: its activation maps held against cues and masks."""
+"""Where a network looked for the findings that are there: its activation maps compared with cues and masks."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def strength(outputs: Outputs, batch: Batch) -> Float[Tensor, "b c i j"] | None:
 
 
 def looked(outputs: Outputs, batch: Batch, *, groups: dict[str, str]) -> list[list[Table]]:
-    """For each image a table a finding (`metrics.localisation.look_rows`), of findings that are known to be there.
+    """For each image one table per finding (`metrics.localisation.look_rows`), of findings that are known to be there.
 
-    Held against the batch's cues where they are known, and the masks of the evidence where these are; in the network's
-    frame, where cues are drawn. What guides a map is a cue on its cells, and AIR is of the same cells (Son et al. 2018,
-    whose map and cue have one size): on pixels a map that lies within its cue to the letter would score less than 1,
-    for a cell's activation spreads over its neighbours when the map is enlarged.
+    Compared with the batch's cues and the masks of the evidence if they are known, in the network's frame, in which
+    cues are drawn. A map is guided by a cue on its cells, and AIR is of the same cells (Son et al. 2018,
+    whose map and cue have one size): on pixels a map that is entirely within its cue would score less than 1,
+    because a cell's activation spreads over its neighbours when the map is enlarged.
 
     Args:
         outputs: with activation maps; without them the tables are missing.

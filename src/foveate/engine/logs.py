@@ -1,4 +1,4 @@
-"""What a run says while it runs: a JSON-lines log (the same on every replay), TensorBoard, and the time left."""
+"""Output of a run while it runs: a JSON-lines log (the same on every replay), TensorBoard, and the time left."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Ledger:
             for name, value in entry[kind].items():
                 self.board.add_scalar(f"{kind}/{name}", value, entry["step"])
         self.board.add_scalar("lr", entry["lr"], entry["step"])
-        self.board.flush()  # a killed run has shown all that its log says
+        self.board.flush()  # a killed run has shown all that is in its log
 
     def __enter__(self) -> Ledger:
         return self

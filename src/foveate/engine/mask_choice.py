@@ -64,7 +64,7 @@ class Tried:
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen of a label, and what it rests on.
+    """The choice for a label, and its grounds.
 
     Args:
         label: of the schema.
@@ -108,7 +108,7 @@ def tried(
 ) -> list[Tried]:
     """Every label of an image whose truth is known there, under every threshold.
 
-    Labels of which the network tells the presence alone are passed over: they have no lesions.
+    Labels of which the network gives the presence alone are left out: they have no lesions.
 
     Args:
         prediction: in the image's own pixels.

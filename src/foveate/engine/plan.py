@@ -71,7 +71,7 @@ class Deciding:
 
 @dataclass(frozen=True)
 class Asked:
-    """What the user asks of a plan.
+    """A user's wishes for a plan.
 
     Args:
         keywords: of the recipe; they win over the rules.
@@ -92,7 +92,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a recipe will do and why.
+    """The decisions of a recipe and their reasons.
 
     Args:
         recipe: its name.

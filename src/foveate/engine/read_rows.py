@@ -36,8 +36,8 @@ class Read:
         row: of the manifest.
         root: folder of the manifest.
         schema: of the run.
-        graders: whose masks are the truth, or how they are merged.
-        geometry: how the frame lies in the image.
+        `graders`: the annotator whose masks are the ground truth, or how masks are merged.
+        geometry: place of the frame in the image.
         prediction: in the image's own pixels.
         answers: positions of the true answers, -1 unknown.
         looks: where findings were seen, a table each.

@@ -110,8 +110,8 @@ class Stage:
     def __post_init__(self) -> None:
         if self.size is not None and (self.reads or self.writes or self.patches or self.infer):
             raise ValueError(
-                f"stage {self.name!r}: size={self.size} is of a stage that sees whole images and hands no maps on; "
-                "leave out reads, writes, patches and infer, or size"
+                f"stage {self.name!r}: size={self.size} is of a stage that sees whole images and gives no maps to "
+                "others; leave out reads, writes, patches and infer, or size"
             )
 
 

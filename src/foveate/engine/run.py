@@ -1,4 +1,4 @@
-"""A run folder: what was asked, what was learnt, and the stages put together as one reader of images."""
+"""A run folder: its recipe, its weights, and the stages put together to read images."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Run:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What stands in ``recipe.json``."""
+        """The content of ``recipe.json``."""
         data: dict[str, Any] = json.loads((self.folder / "recipe.json").read_text(encoding="utf-8"))
         return data
 
@@ -81,7 +81,7 @@ class Run:
 
     @property
     def decisions(self) -> Decisions:
-        """What the run was calibrated to (``calibration.json``, see `calibrate`), else the gates of its recipe."""
+        """The decisions of the calibration (``calibration.json``, see `calibrate`), else the gates of its recipe."""
         path = self.folder / CALIBRATION
         if not path.is_file():
             return Decisions(gates=self.recipe.gates)
@@ -149,7 +149,7 @@ class StagePipeline:
             yield Pass(axes, self.steps(turned(batch, axes)))
 
     def steps(self, batch: Batch) -> tuple[Step, ...]:
-        """What each stage saw and answered, in order; every network is called once, and none sees the truth."""
+        """Input and output of each stage, in order; every network is called once, and none sees the truth."""
         batch = batch.blind()
         done: dict[str, Step] = {}
         maps: dict[str, Tensor] = {}
@@ -171,9 +171,9 @@ class StagePipeline:
         return tuple(done[stage.name] for stage in self.recipe.stages if stage.name in done)
 
     def _inside(self, stage: Stage, done: Mapping[str, Step]) -> bool:
-        """Whether a later stage has this one inside, and all that is asked is said."""
-        schema, said = self.recipe.schema, merged(done.values())
-        whole = (said.pixel is not None or not schema.labels) and (said.image is not None or not schema.questions)
+        """Whether a later stage has this one inside, and gives all that is asked."""
+        schema, given = self.recipe.schema, merged(done.values())
+        whole = (given.pixel is not None or not schema.labels) and (given.image is not None or not schema.questions)
         return whole and any(stage.name in step.stage.starts_from.values() for step in done.values())
 
 
@@ -192,7 +192,7 @@ def merged(steps: Iterable[Step]) -> Outputs:
 
 
 class Step(NamedTuple):
-    """One stage of a reader at work: its network, the batch as it saw it, and its logits."""
+    """A stage at work: its network, the batch as it saw it, and its logits."""
 
     stage: Stage
     network: nn.Module
@@ -312,7 +312,7 @@ def pick_device(name: str | torch.device) -> torch.device:
         return found or torch.device("cpu")
     device = torch.device(name)
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device={str(name)!r}: no CUDA device is there; say device='cpu' or 'auto'")
+        raise ValueError(f"device={str(name)!r}: no CUDA device is there; set device='cpu' or 'auto'")
     return device
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class History:
-    """What a schedule may look at.
+    """The past of a training, from which a schedule decides.
 
     Args:
         step: optimizer steps done.
@@ -85,7 +85,7 @@ class cosine:  # noqa: N801
         return self.low + (1 - self.low) * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
 
     def drops(self, history: History) -> int:
-        """A smooth fall is no drop."""
+        """A smooth fall has no drops."""
         return 0
 
 

@@ -16,25 +16,25 @@ COSTS = {
     "operations": "GMAC",
     "memory": "memory, MiB",
 }
-"""What a row may be said to cost: float32 parameters, time of training, time to read one image, multiply-adds of one
+"""Costs of a row: float32 parameters, time of training, time to read one image, multiply-adds of one
 image, and the largest memory of its tensors while it is read."""
 
 
 @dataclass(frozen=True)
 class StudyTable(Mapping[str, Recipe]):
-    """One table: row name -> recipe, and which figures it shows.
+    """One table: row name -> recipe, and which metrics it shows.
 
     Args:
         rows: in the order of the table.
         figures: columns, names of `metrics.summary` ("f1/quality", "dice", ...).
         paper: row -> figure or cost -> the value printed in the paper (figures as fractions, costs in our units).
-        reference: row that the others are held against, image by image, or several; None = no differences.
+        reference: row that the others are compared with, image by image, or several; None = no differences.
         compared: figures whose differences are shown; None = all.
         absent: what an image free of a label scores here, a name of `metrics.segmentation.ABSENT`.
         costs: columns of what a row costs, names of `COSTS`.
         stages: first and behind the last of the row's stages that the costs are of; (0, 1) is a cascade's classifier
             alone, (-1, None) its segmenter.
-        note: what a reader of the table must know.
+        note: shown below the table.
     """
 
     rows: Mapping[str, Recipe]
@@ -49,11 +49,11 @@ class StudyTable(Mapping[str, Recipe]):
 
     def __post_init__(self) -> None:
         if strange := set(self.costs) - set(COSTS):
-            raise ValueError(f"costs={sorted(strange)} are none of {list(COSTS)}")
+            raise ValueError(f"costs must be some of {list(COSTS)}, got {sorted(strange)}")
 
     @property
     def references(self) -> tuple[str, ...]:
-        """Rows that the others are held against."""
+        """Rows that the others are compared with."""
         return (self.reference,) if isinstance(self.reference, str) else self.reference or ()
 
     def only(self, rows: Collection[str]) -> StudyTable:
@@ -97,7 +97,7 @@ class Study(Mapping[str, StudyTable]):
 
         Args:
             tables: None = all.
-            rows: names of rows, in whatever table they stand; None = all.
+            rows: names of rows, in whatever table they are; None = all.
 
         Raises:
             ValueError: no such table, or a row that is in none of them.

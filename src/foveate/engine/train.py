@@ -53,7 +53,7 @@ class Trainer:
         stage: one of the recipe's.
         manifest: all rows, with splits.
         seed: of the run.
-        key: what `share.stage_key` says of the stage; stands in its ``done.json``.
+        key: from `stage_reuse.stage_key`; written in the stage's ``done.json``.
         processes: this one among its peers.
         cache: of prepared images.
         quiet: no progress on the terminal.
@@ -83,7 +83,7 @@ class Trainer:
         train, val = mine.where(split="train"), mine.where(split="val")
         for name, part in (("train", train), ("val", val)):
             if not len(part):
-                raise ValueError(f"stage {stage.name!r}: no row has split {name!r}; say `foveate split` first")
+                raise ValueError(f"stage {stage.name!r}: no row has split {name!r}; run `foveate split` first")
         self.train = self.dataset(
             train.with_rows(within_fraction(row, recipe.annotation_fraction, seed) for row in train), augmented=True
         )
@@ -154,7 +154,7 @@ class Trainer:
     # -- state -------------------------------------------------------------------------------------------------------
 
     def run_all(self, *, trained: Path | None = None) -> None:
-        """Train, keep, write maps, say done.
+        """Train, keep the best weights, write maps, write ``done.json``.
 
         Args:
             trained: folder of the same stage, trained in another run; it is taken over instead.
@@ -357,7 +357,7 @@ class Trainer:
         return self.processes.share(found)
 
     def _finish(self) -> None:
-        """Reload the best weights, write the maps of every row, and say that the stage is done."""
+        """Reload the best weights, write the maps of every row, and write that the stage is done."""
         self.processes.wait()  # the first process may still be writing the last weights
         load_weights(self.folder / "weights.safetensors", self.network)
         self.network.eval()

@@ -40,7 +40,7 @@ class SlidingWindow:
             raise ValueError(f"{self}: give a size and a batch from 1 on, and a stride from 1 to the size (no gaps)")
 
     def places(self, shape: tuple[int, int]) -> list[Place]:
-        """Where the windows lie in an image of (rows, cols), row by row."""
+        """Places of the windows in an image of (rows, cols), row by row."""
         down, across = (_starts(length, self.size, self.stride) for length in shape)
         return [(top, left) for top in down for left in across]
 

@@ -2,8 +2,8 @@
 
 One table per finding: Inception-v3, the paper's network without and with guidance. The paper trains one network per
 finding, and so do the rows; if there are several findings, "Together" has one network for all. "Forms" compares
-networks and losses that guide; "Labels" compares the worth of cues of each kind, at shares of the patients for whom they were
-drawn (`cost_curves`).
+networks and losses that guide; "Labels" compares the worth of cues of each kind, at shares of the patients for whom
+they were drawn (`cost_curves`).
 """
 
 from __future__ import annotations
