@@ -21,7 +21,7 @@ from foveate.engine.recipe import Recipe, Stage
 from foveate.engine.run import forward, with_maps, write_out
 from foveate.engine.schedule import constant
 from foveate.recipes import load_recipe
-from foveate.recipes._lookup import defaults
+from foveate.recipes._lookup import defaults, effective
 from foveate.studies._rows import row_recipe
 
 NARROW: dict[str, Any] = {"encoder": "resnet10t", "size": 64, "width": 4, "batch": 4, "epochs": 3}
@@ -37,12 +37,15 @@ def known(name: str) -> dict[str, Any]:
 def narrow(name: str, kind: str, **keywords: Any) -> Recipe:
     """A recipe on a drawn schema, as small as it goes."""
     small = {k: v for k, v in NARROW.items() if k in known(name)}
-    return load_recipe(name, synthetic.SCHEMAS[kind], **{**small, **keywords})
+    used = effective(name, {**small, **keywords})
+    return load_recipe(name, synthetic.SCHEMAS[kind], **{**{k: v for k, v in small.items() if k in used}, **keywords})
 
 
 def compared(name: str, kind: str, **keywords: Any) -> Recipe:
     """The method or its comparison, whichever the keywords belong to, as small as it goes; each has those it uses."""
-    return row_recipe(name, synthetic.SCHEMAS[kind], NARROW, **keywords)
+    either = {*known(name), *known(f"comparisons/{name}")}
+    small = {k: v for k, v in NARROW.items() if k in either}
+    return row_recipe(name, synthetic.SCHEMAS[kind], small, **keywords)
 
 
 @cache

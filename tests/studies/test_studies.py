@@ -250,7 +250,7 @@ def test_a_part_of_a_study() -> None:
 def test_a_manifest_that_is_not_split_is_refused(drawn: Manifest, tmp_path: Path) -> None:
     study = load_study("image_quality", ENFACE)
     whole = Manifest(LabelSchema.from_json(ENFACE.to_json()), tuple(drawn.where(split="train")), drawn.root)
-    with pytest.raises(ValueError, match=r"neither folds nor train, val, test; say `foveate split"):
+    with pytest.raises(ValueError, match=r"neither folds nor train, val, test; run `foveate split"):
         run_study(study, whole, out=tmp_path)
     with pytest.raises(ValueError, match=r"no study there \(study\.json is missing\)"):
         study_tables(tmp_path)

@@ -33,5 +33,5 @@ def refuse_unused(study: Study, common: Mapping[str, Any]) -> None:
     used = {name for table in study.values() for recipe in table.values() for name in recipe.keywords}
     if idle := sorted(set(common) - used):
         raise ValueError(
-            f"study {study.name!r}: {idle} has no effect on any row; leave it out. Rows use {sorted(used)}"
+            f"study {study.name!r}: keyword {idle} has no effect on any row; leave it out. Rows use {sorted(used)}"
         )
