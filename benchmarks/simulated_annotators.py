@@ -47,8 +47,8 @@ from foveate.data.agreement import cohen
 from foveate.data.split import split
 from foveate.engine.recipe import Recipe
 from foveate.engine.study import run_name
-from foveate.metrics import localisation
 from foveate.metrics.interval import value
+from foveate.metrics.measure import measure
 from foveate.report.study import comparison
 from foveate.report.table import Table
 from foveate.studies import pooled
@@ -322,10 +322,10 @@ def compare(original: Manifest, agreed: Manifest, out: Path, folds: int, setting
                 evaluate(run, original.fold(fold).where(split="test"), device=device, intervals=False)
             print(f"{row}, fold {fold}: {time.perf_counter() - begun:.0f} s", flush=True)
     counts = {row: pooled(out, name, [f"fold{fold}" for fold in range(folds)]) for row, (_, _, name) in jobs.items()}
-    figures = {"AUROC": f"auc/{question}", "AIR": f"air/{question}", "AIR, masks": f"air_mask/{question}"}
+    metrics = {"AUROC": f"image/auc/{question}", "AIR": f"map/air/{question}", "AIR, masks": f"map/air_mask/{question}"}
     title = f"region_guided on {question}: regions of the masks against regions of simulated annotators"
-    table = comparison(title, counts, figures, reference="Masks, with guidance")
-    chance = value(localisation.figures, counts["Masks, with guidance"])[f"cue_share/{question}"]
+    table = comparison(title, counts, metrics, reference="Masks, with guidance")
+    chance = value(measure, counts["Masks, with guidance"])[f"map/cue_share/{question}"]
     air = f"AIR: share of the activation in the regions that hold {question} by the masks; a map that ignores them has "
     masks = f"{chance:.3f}. AIR, masks: on the marked pixels. Every test image has its original answer and mask."
     return replace(table, note=(*table.note, air + masks))

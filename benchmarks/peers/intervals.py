@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from foveate.metrics import grading, segmentation
 from foveate.metrics.counts import Counts
 from foveate.metrics.interval import draws
-from foveate.metrics.weighted import Figures
+from foveate.metrics.measure import measure
+from foveate.metrics.weighted import Metrics
 
 REPEATS, LEVEL = 1000, 0.95
 
@@ -35,28 +35,27 @@ class Value:
     high: float
 
 
-def statistic(counts: Counts, weights: np.ndarray) -> Figures:
+def statistic(counts: Counts, weights: np.ndarray) -> Metrics:
     """The metrics of the tables; a statistic for `metrics.interval`.
 
     Names: ``present/<label>`` (Dice of the images that bear it), ``all/<label>`` (Dice of all images, a rightly empty
     mask being 1), ``found/<label>`` of ``bear/<label>`` images (a marked pixel lies on the truth), ``alarms/<label>``
     of ``free/<label>`` images (a pixel is marked), ``auc/<question>``, ``ap/<question>``.
     """
-    out: Figures = {}
-    pixels = segmentation.figures(counts, weights, absent="one")
+    out: Metrics = {}
+    metrics = measure(counts, weights, absent="one")
     for label, part in counts.labels.items():
         drawn, there = weights[:, part.image], part.truth > 0
         out |= {
-            f"present/{label}": pixels[f"dice_present/{label}"],
-            f"all/{label}": pixels[f"dice_all/{label}"],
+            f"present/{label}": metrics[f"pixel/dice_present/{label}"],
+            f"all/{label}": metrics[f"pixel/dice_all/{label}"],
             f"found/{label}": drawn @ (there & (part.tp > 0)),
             f"bear/{label}": drawn @ there,
             f"alarms/{label}": drawn @ (~there & (part.fp > 0)),
             f"free/{label}": drawn @ ~there,
         }
-    answers = grading.figures(counts, weights)
     for question in counts.schema.questions:
-        out |= {f"{name}/{question.name}": answers[f"{name}/{question.name}"] for name in ("auc", "ap")}
+        out |= {f"{name}/{question.name}": metrics[f"image/{name}/{question.name}"] for name in ("auc", "ap")}
     return out
 
 

@@ -51,7 +51,7 @@ def test_what_was_chosen_is_kept_and_used(desk: Path) -> None:
     say("evaluate", run, desk / "m.jsonl", "--split", "val", "-o", desk / "val", "--device", "cpu", "-q")
     held = json.loads((desk / "val" / "metrics.json").read_text())
     assert held["about"]["decisions"]["thresholds"] == {QUESTION: cut}
-    assert held["figures"][f"sensitivity/{QUESTION}/yes"]["value"] == 1
+    assert held["metrics"][f"image/sensitivity/{QUESTION}/yes"]["value"] == 1
 
 
 def test_predict_goes_by_the_file(desk: Path) -> None:

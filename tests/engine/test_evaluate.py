@@ -162,7 +162,7 @@ def test_what_was_evaluated_is_said(run: Run, rows: Manifest, hold: Callable[...
     assert about["seen in training"] == 2
     assert about["never given"] == list(never_given(counts))  # type: ignore[arg-type]
     assert "1000 repeats" in about["interval"]
-    dice = data["figures"]["dice"]
+    dice = data["metrics"]["pixel/dice"]
     assert set(dice) == {"value", "low", "high", "images", "groups", "undefined"}
     assert dice["low"] <= dice["value"] <= dice["high"]
     assert type(counts).read(run.folder, run.recipe.schema) == counts  # type: ignore[attr-defined]
@@ -215,7 +215,7 @@ def test_images_free_of_a_label_are_told(logit: float | None, run: Run, rows: Ma
         data = json.loads((run.folder / "metrics.json").read_text())
         assert data["about"]["absent"] == policy
         assert data["about"]["interval"] is None
-        assert data["figures"]["dice/blob"] == pytest.approx(np.mean(expected))
+        assert data["metrics"]["pixel/dice/blob"] == pytest.approx(np.mean(expected))
     with pytest.raises(ValueError, match="absent"):
         evaluate(run, rows, absent="ignore", **keywords)
 

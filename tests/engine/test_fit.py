@@ -23,7 +23,7 @@ from foveate.core.types import Outputs
 from foveate.data.loader import Dataset, batches
 from foveate.data.manifest import Manifest
 from foveate.engine.artifacts import read_map
-from foveate.engine.evaluate import evaluate
+from foveate.engine.evaluate import evaluate, read_metrics
 from foveate.engine.fit import fit
 from foveate.engine.keep import Keep, best
 from foveate.engine.optimise import averaged, fused
@@ -52,9 +52,9 @@ def test_it_learns_and_writes_what_it_says(rows: Manifest, tmp_path: Path) -> No
     assert json.loads((run.folder / "tiny/done.json").read_text())["best"] == kept["val"]["dice"]
     counts = evaluate(run, rows.where(split="test"), device="cpu", cache=tmp_path / "c", intervals=False)
     assert counts.labels["blob"].tp.sum() > 0
-    figures = json.loads((run.folder / "metrics.json").read_text())["figures"]
-    assert figures["dice"] > 0.6
-    assert figures["auc/blob_present"] > 0.7
+    metrics = read_metrics(run.folder)
+    assert metrics["dice"] > 0.6
+    assert metrics["auc/blob_present"] > 0.7
 
 
 def test_first_losses_do_not_change(rows: Manifest, tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_frozen_parts_stay(rows: Manifest, tmp_path: Path) -> None:
 
 def test_loss_changes_at_the_first_drop(rows: Manifest, tmp_path: Path) -> None:
     recipe = tiny_recipe(epochs=6)
-    stage = replace(recipe.stages[0], keep=replace(best("dice"), figure="loss"), after_drop=Weigh(later=(1.0, bce)))
+    stage = replace(recipe.stages[0], keep=replace(best("dice"), metric="loss"), after_drop=Weigh(later=(1.0, bce)))
     recipe = replace(recipe, stages=(stage,), schedule=divide_when_flat(patience=1))
     log = fit(recipe, rows, out=tmp_path / "run", device="cpu", quiet=True, cache=tmp_path / "c").log("tiny")
     names = [tuple(entry["train"]) for entry in log]

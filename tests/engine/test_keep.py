@@ -36,13 +36,13 @@ def _counter(**numbers: int) -> Counter[str]:
 def test_labels_and_answers_with_few_images_do_not_choose() -> None:
     """9 validation images, 4 of them "yes": the answer cannot choose; the cup, marked in all, can."""
     keep = trusted(SCHEMA)
-    assert keep.figure == "dice_pooled + skill"
+    assert keep.metric == "dice_pooled + skill"
     chosen = keep.within(support(9, 2, yes=4, no=5))
     assert chosen is not None
-    assert chosen.figure == "dice_pooled/ma"
+    assert chosen.metric == "dice_pooled/ma"
     whole = keep.within(support(9, 9, yes=5, no=30))
     assert whole is not None
-    assert whole.figure == "dice_pooled/ma, dice_pooled/he + skill/dr"
+    assert whole.metric == "dice_pooled/ma, dice_pooled/he + skill/dr"
     assert keep.within(support(4, 0, yes=4, no=90)) is None
     assert best("f1").within(support(0, 0, yes=0, no=1)) == best("f1")  # named by the user: it stays
 

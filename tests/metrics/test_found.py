@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 
 from foveate.core.labels import LabelSchema
-from foveate.metrics import segmentation
+from foveate.metrics import listing
 from foveate.metrics.counts import Counts
 from foveate.metrics.found import Found, found_of, total
 from foveate.metrics.interval import value
-from foveate.metrics.summary import LESS_IS_BETTER, summary
+from foveate.metrics.measure import measure
+from foveate.metrics.summary import summary
 
 TWO = LabelSchema(labels=("disc", "spot"))
 
@@ -40,18 +41,18 @@ EVERY = marks(
 def test_a_mark_elsewhere_in_the_image_does_not_find_the_label():
     assert found_of(EVERY.labels["disc"]) == Found(found=1, present=4, alarms=2, absent=3)
     assert found_of(EVERY.labels["spot"]) == Found(0, 0, 0, 0) == found_of(EVERY.take([]).labels["disc"])
-    figures = value(segmentation.figures, EVERY)
-    assert (figures["found/disc"], figures["false_alarms/disc"]) == (0.25, pytest.approx(2 / 3))
-    assert figures["presence_sensitivity/disc"] == 0.5  # any mark
-    assert np.isnan(figures["found/spot"])
-    assert figures["found"] == 0.25  # the mean over the labels that have one
+    metrics = value(measure, EVERY)
+    assert (metrics["found/disc"], metrics["false_alarms/disc"]) == (0.25, pytest.approx(2 / 3))
+    assert metrics["presence_sensitivity/disc"] == 0.5  # any mark
+    assert np.isnan(metrics["found/spot"])
+    assert metrics["found"] == 0.25  # the mean over the labels that have one
 
 
 def test_images_count_as_often_as_they_weigh():
     weights = np.array([[4.0, 1.0, 0.0, 0.0, 3.0, 0.0, 0.0], [0.0] * 4 + [1.0, 0.0, 0.0]])
-    figures = segmentation.figures(EVERY, weights)
-    np.testing.assert_array_equal(figures["found/disc"], [0.8, np.nan])
-    np.testing.assert_array_equal(figures["false_alarms/disc"], [0, 0])
+    metrics = measure(EVERY, weights)
+    np.testing.assert_array_equal(metrics["found/disc"], [0.8, np.nan])
+    np.testing.assert_array_equal(metrics["false_alarms/disc"], [0, 0])
 
 
 def test_the_total_is_over_labels(make_counts):
@@ -64,22 +65,22 @@ def test_the_total_is_over_labels(make_counts):
 def test_the_summary_has_them_for_logs_and_selection():
     found = summary(EVERY)
     assert (found["found/disc"], found["dice_present/disc"]) == (0.25, found["dice/disc"])
-    assert "false_alarms" in LESS_IS_BETTER
+    assert listing.every()["image/false_alarms"].better == "lower"
 
 
 @pytest.mark.parametrize("absent", ["one", "zero", "nan", "exclude"])
 def test_a_label_that_is_marked_nowhere_has_no_precision(absent):
     silent = marks("1100 0000 1111", "0000 0000 1111", "0000 0000 1111")
-    figures = value(lambda counts, weights: segmentation.figures(counts, weights, absent=absent), silent)
-    assert np.isnan(figures["precision/disc"])
-    assert np.isnan(figures["precision_marked/disc"])
-    fixed = {name: figures[f"{name}/disc"] for name in ("dice_present", "iou_present", "sensitivity_present", "found")}
+    metrics = value(lambda counts, weights: measure(counts, weights, absent=absent), silent)
+    assert np.isnan(metrics["precision/disc"])
+    assert np.isnan(metrics["precision_marked/disc"])
+    fixed = {name: metrics[f"{name}/disc"] for name in ("dice_present", "iou_present", "sensitivity_present", "found")}
     assert set(fixed.values()) == {0}
-    assert figures["dice_all/disc"] == pytest.approx(2 / 3)
+    assert metrics["dice_all/disc"] == pytest.approx(2 / 3)
 
 
 def test_precision_where_marked_has_false_alarms_and_no_empty_masks():
-    figures = value(lambda counts, weights: segmentation.figures(counts, weights, absent="one"), EVERY)
-    assert figures["precision_marked/disc"] == pytest.approx((0.5 + 0 + 0 + 0) / 4)
-    assert figures["precision/disc"] == pytest.approx((0.5 + 0 + 0 + 1 + 0) / 5)
-    assert figures["specificity_all/disc"] == pytest.approx((0.5 + 0 + 1 + 0.75 + 1 + 2 / 3 + 1) / 7)
+    metrics = value(lambda counts, weights: measure(counts, weights, absent="one"), EVERY)
+    assert metrics["precision_marked/disc"] == pytest.approx((0.5 + 0 + 0 + 0) / 4)
+    assert metrics["precision/disc"] == pytest.approx((0.5 + 0 + 0 + 1 + 0) / 5)
+    assert metrics["specificity_all/disc"] == pytest.approx((0.5 + 0 + 1 + 0.75 + 1 + 2 / 3 + 1) / 7)

@@ -20,8 +20,9 @@ from torchmetrics.functional.classification import multiclass_auroc, multiclass_
 
 from foveate.core.labels import LabelSchema, Question
 from foveate.metrics.counts import Counts
-from foveate.metrics.grading import LESS_IS_BETTER, confusion, figures, kappa, roc
+from foveate.metrics.grading import confusion, kappa, roc
 from foveate.metrics.interval import interval, value
+from foveate.metrics.measure import measure
 
 
 def counts_of(question, truth, probability, given=None):
@@ -39,13 +40,13 @@ def counts_of(question, truth, probability, given=None):
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000), k=st.integers(2, 5))
-def test_all_figures_equal_scikit_learn(seed, k):
+def test_all_metrics_equal_scikit_learn(seed, k):
     draw = np.random.default_rng(seed)
     names = tuple("abcde"[:k])
     truth = np.concatenate([np.arange(k), draw.integers(0, k, 25)])
     probability = draw.dirichlet(np.ones(k), len(truth)).round(2)
     given_ = np.concatenate([np.arange(k), probability.argmax(1)[k:]])
-    found = value(figures, counts_of(Question("q", names, ordered=True), truth, probability, given_))
+    found = value(measure, counts_of(Question("q", names, ordered=True), truth, probability, given_))
     hot = np.eye(k)[truth]
     answers = list(range(k))
     expected = {
@@ -71,10 +72,10 @@ def test_all_figures_equal_scikit_learn(seed, k):
         assert found[f"ap/q/{name}"] == pytest.approx(average_precision_score(hot[:, a], probability[:, a]))
 
 
-def test_all_figures_equal_torchmetrics():
+def test_all_metrics_equal_torchmetrics():
     draw = np.random.default_rng(3)
     truth, probability = np.arange(60) % 4, draw.dirichlet(np.ones(4), 60)
-    found = value(figures, counts_of(Question("q", tuple("abcd"), ordered=True), truth, probability))
+    found = value(measure, counts_of(Question("q", tuple("abcd"), ordered=True), truth, probability))
     p, t = torch.from_numpy(probability), torch.from_numpy(truth)
     assert found["auc/q"] == pytest.approx(multiclass_auroc(p, t, 4).item(), abs=1e-6)
     assert found["kappa/q"] == pytest.approx(multiclass_cohen_kappa(p, t, 4).item(), abs=1e-6)
@@ -91,7 +92,7 @@ def test_brier_score_and_likelihood_equal_scikit_learn(seed, k):
     probability[:3] = np.eye(k)[draw.integers(0, k, 3)]
     clipped, labels, weights = probability.clip(1e-7, 1.0), list(range(k)), draw.integers(0, 4, (3, 25)).astype(float)
     weights[:, 0] = 1
-    found = figures(counts_of(Question("q", names), truth, probability), weights)
+    found = measure(counts_of(Question("q", names), truth, probability), weights)
     for row, weight in enumerate(weights):
         about = {"labels": labels, "sample_weight": weight}
         brier = brier_score_loss(truth, probability, scale_by_half=False, **about)
@@ -99,10 +100,10 @@ def test_brier_score_and_likelihood_equal_scikit_learn(seed, k):
         right = -np.log(clipped[np.arange(25), truth])
         assert found["nll/q"][row] == pytest.approx(np.average(right, weights=weight))
     inside = probability[3:].clip(1e-3) / probability[3:].clip(1e-3).sum(1, keepdims=True)
-    sure = value(figures, counts_of(Question("q", names), truth[3:], inside))
+    sure = value(measure, counts_of(Question("q", names), truth[3:], inside))
     assert sure["nll/q"] == pytest.approx(log_loss(truth[3:], inside, labels=labels))
     yes, said = probability[:, 0], (truth == 0).astype(int)
-    told = figures(counts_of(Question("dme"), said, np.stack([1 - yes, yes], 1)), weights)
+    told = measure(counts_of(Question("dme"), said, np.stack([1 - yes, yes], 1)), weights)
     for row, weight in enumerate(weights):
         brier = brier_score_loss(said, yes, sample_weight=weight, labels=[0, 1], pos_label=1)
         assert told["brier/dme"][row] == pytest.approx(brier)
@@ -110,14 +111,14 @@ def test_brier_score_and_likelihood_equal_scikit_learn(seed, k):
 
 def test_brier_score_and_likelihood_by_hand():
     """A quarter and ln 2 where nothing is known; wrong and sure is 1 (2 where answers are summed) and ln 1e7."""
-    half = value(figures, counts_of(Question("dme"), [0, 1], [[0.5, 0.5], [0.5, 0.5]]))
+    half = value(measure, counts_of(Question("dme"), [0, 1], [[0.5, 0.5], [0.5, 0.5]]))
     assert half["skill/dme"] == pytest.approx(0.0)  # half of them are "yes": 0.5 knows no more
     assert (half["brier/dme"], half["nll/dme"]) == pytest.approx((0.25, np.log(2)))
-    wrong = value(figures, counts_of(Question("dme"), [0, 1], [[0.0, 1.0], [1.0, 0.0]]))
+    wrong = value(measure, counts_of(Question("dme"), [0, 1], [[0.0, 1.0], [1.0, 0.0]]))
     assert (wrong["brier/dme"], wrong["nll/dme"]) == pytest.approx((1.0, 7 * np.log(10)))
-    several = value(figures, counts_of(Question("q", ("a", "b")), [0, 1], [[0.0, 1.0], [1.0, 0.0]]))
+    several = value(measure, counts_of(Question("q", ("a", "b")), [0, 1], [[0.0, 1.0], [1.0, 0.0]]))
     assert several["brier/q"] == pytest.approx(2.0)
-    right = value(figures, counts_of(Question("dme"), [0, 1], [[1.0, 0.0], [0.0, 1.0]]))
+    right = value(measure, counts_of(Question("dme"), [0, 1], [[1.0, 0.0], [0.0, 1.0]]))
     assert right["brier/dme"] == right["nll/dme"] == 0.0
     assert right["skill/dme"] == 1.0
 
@@ -126,11 +127,11 @@ def test_brier_score_and_likelihood_leave_out_unknown_answers(make_counts):
     question, truth = Question("dme"), [0, -1, 1, 1]
     yes = np.array([0.2, 0.9, 0.6, 0.7])
     probability = np.stack([1 - yes, yes], 1)
-    found = value(figures, counts_of(question, truth, probability))
+    found = value(measure, counts_of(question, truth, probability))
     assert found["brier/dme"] == pytest.approx((0.04 + 0.16 + 0.09) / 3)
     assert found["nll/dme"] == pytest.approx(-np.log([0.8, 0.6, 0.7]).mean())
-    drawn = interval(figures, make_counts(30), repeats=50)
-    for name in LESS_IS_BETTER:
+    drawn = interval(measure, make_counts(30), repeats=50)
+    for name in ("brier", "nll"):
         assert drawn[f"{name}/dme"].low < drawn[f"{name}/dme"].value < drawn[f"{name}/dme"].high
 
 
@@ -138,7 +139,7 @@ def test_yes_is_the_figure_of_a_yes_no_question():
     draw = np.random.default_rng(1)
     truth, yes = draw.integers(0, 2, 40), draw.random(40).round(1)
     given_ = (yes >= 0.5).astype(int)
-    found = value(figures, counts_of(Question("dme"), truth, np.stack([1 - yes, yes], 1), given_))
+    found = value(measure, counts_of(Question("dme"), truth, np.stack([1 - yes, yes], 1), given_))
     assert found["f1/dme"] == found["f1/dme/yes"] == pytest.approx(f1_score(truth, given_))
     assert found["f1/dme"] != pytest.approx(found["f1/dme/no"])
     assert found["f1_macro/dme"] == pytest.approx(f1_score(truth, given_, average="macro"))
@@ -151,18 +152,18 @@ def test_yes_is_the_figure_of_a_yes_no_question():
 
 
 def test_what_one_class_cannot_tell_is_undefined_and_never_0():
-    no = value(figures, counts_of(Question("dme"), [0, 0], [[0.9, 0.1], [0.8, 0.2]]))
+    no = value(measure, counts_of(Question("dme"), [0, 0], [[0.9, 0.1], [0.8, 0.2]]))
     for name in ("auc", "ap", "sensitivity", "precision", "f1", "kappa", "qkappa"):
         assert np.isnan(no[f"{name}/dme"]), name
     assert no["accuracy/dme"] == no["specificity/dme"] == 1.0
-    nothing = value(figures, counts_of(Question("dme"), [-1], [[0.9, 0.1]]))
+    nothing = value(measure, counts_of(Question("dme"), [-1], [[0.9, 0.1]]))
     assert all(np.isnan(v) for v in nothing.values())
 
 
 def test_an_answer_that_never_occurs_is_left_out_of_the_mean():
     question = Question("q", ("a", "b", "c"), ordered=True)
     found = value(
-        figures, counts_of(question, [0, 0, 1, 1], [[0.8, 0.2, 0], [0.4, 0.6, 0], [0.1, 0.9, 0], [0.3, 0.7, 0]])
+        measure, counts_of(question, [0, 0, 1, 1], [[0.8, 0.2, 0], [0.4, 0.6, 0], [0.1, 0.9, 0], [0.3, 0.7, 0]])
     )
     assert np.isnan(found["auc/q/c"])
     assert np.isnan(found["f1/q/c"])
@@ -172,8 +173,8 @@ def test_an_answer_that_never_occurs_is_left_out_of_the_mean():
 
 def test_weighted_kappa_needs_an_order():
     p = np.eye(3)[[0, 1, 2, 2]]
-    assert np.isnan(value(figures, counts_of(Question("q", ("a", "b", "c")), [0, 1, 2, 1], p))["qkappa/q"])
-    ordered = value(figures, counts_of(Question("q", ("a", "b", "c"), ordered=True), [0, 1, 2, 1], p))
+    assert np.isnan(value(measure, counts_of(Question("q", ("a", "b", "c")), [0, 1, 2, 1], p))["qkappa/q"])
+    ordered = value(measure, counts_of(Question("q", ("a", "b", "c"), ordered=True), [0, 1, 2, 1], p))
     assert ordered["qkappa/q"] == pytest.approx(cohen_kappa_score([0, 1, 2, 1], [0, 1, 2, 2], weights="quadratic"))
 
 
@@ -197,7 +198,7 @@ def test_roc_of_one_answer(make_counts):
     counts = make_counts(30)
     curve = roc(counts, question="grade", answer="2")
     area = np.trapezoid(curve.true_positive_rate, curve.false_positive_rate)
-    assert area == pytest.approx(value(figures, counts)["auc/grade/2"])
+    assert area == pytest.approx(value(measure, counts)["auc/grade/2"])
     assert len(roc(counts, question="dme").threshold) > 2
     with pytest.raises(ValueError, match="'9'"):
         roc(counts, question="grade", answer="9")

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from foveate.core.labels import LabelSchema
-from foveate.metrics import grading, interval, segmentation, summary
+from foveate.metrics import interval, summary
 from foveate.metrics.counts import Counts
 from foveate.metrics.interval import Estimate, difference, draws, value
+from foveate.metrics.measure import measure
 from foveate.metrics.weighted import mean
 
 
@@ -24,9 +25,7 @@ def repeated(counts, weights):
     return Counts.join(parts)
 
 
-@pytest.mark.parametrize(
-    "statistic", [segmentation.figures, partial(segmentation.figures, absent="one"), grading.figures]
-)
+@pytest.mark.parametrize("statistic", [measure, partial(measure, absent="one"), measure])
 def test_the_fast_bootstrap_is_exactly_the_slow_one(make_counts, statistic):
     counts = make_counts(14)
     found = interval.interval(statistic, counts, repeats=25, seed=3)
@@ -140,7 +139,7 @@ def test_difference_of_methods_with_different_questions_is_of_what_both_have(mak
     fewer = schema.select(questions=["dme"])
     scores = {k: {"dme": arrays[k]["dme"]} for k in ("answer_probability", "given")}
     b = Counts.of(fewer, **arrays | scores | {"answers": arrays["answers"][:, 1:2]})
-    found = difference(summary.figures, Counts.of(schema, **arrays), b, repeats=10)
+    found = difference(summary.metrics, Counts.of(schema, **arrays), b, repeats=10)
     assert "auc/dme" in found
     assert "auc/grade" not in found
 
@@ -157,7 +156,7 @@ def test_difference_refuses_other_images_and_other_groups(make_counts):
 @pytest.mark.parametrize(("changed", "message"), [({"repeats": 0}, "repeats=0"), ({"level": 95.0}, "level=95")])
 def test_settings_out_of_range_are_refused(make_counts, changed, message):
     with pytest.raises(ValueError, match=message):
-        interval.interval(segmentation.figures, make_counts(4), **changed)
+        interval.interval(measure, make_counts(4), **changed)
 
 
 def test_a_thousand_repeats_of_200_images_take_seconds(make_counts):

@@ -15,9 +15,9 @@ from foveate.metrics.counts import Counts
 from foveate.metrics.interval import interval, value
 from foveate.metrics.lesions import (
     LESIONS,
-    figures,
     lesion_rows,
     mean_share,
+    metrics,
     read_lesions,
     sizes,
     write_lesions,
@@ -81,26 +81,26 @@ def test_each_lesion_has_a_row() -> None:
     assert TWO[1]["hit"].tolist() == [0]
 
 
-def test_figures_are_counted_by_size() -> None:
-    found = value(partial(figures, lesions=LESIONS_OF_TWO, edges=EDGES), counts("a", "b"))
+def test_metrics_are_counted_by_size() -> None:
+    found = value(partial(metrics, lesions=LESIONS_OF_TWO, edges=EDGES), counts("a", "b"))
     assert sizes(EDGES) == ("below 1 %", "1 to 5 %", "from 5 %")
-    assert found["lesion_f1/below 1 %/ma"] == pytest.approx(2 / (2 + 1 + 1))  # one found, one missed, one false alarm
-    assert found["lesion_sensitivity/below 1 %/ma"] == 0.5
-    assert found["lesion_precision/below 1 %/ma"] == 0.5
-    assert found["lesion_f1/1 to 5 %/ma"] == 1
-    assert np.isnan(found["lesion_f1/from 5 %/ma"])
-    assert found["lesion_f1/from 5 %/he"] == pytest.approx(2 / 3)  # found in a, false alarm in b
-    assert found["lesion_sensitivity/from 5 %/he"] == 1  # nothing was missed
-    assert found["lesion_precision/from 5 %/he"] == 0.5
-    assert np.isnan(found["lesion_f1/below 1 %/he"])  # a prediction that hits is of the size of what it hits
-    assert found["lesion_f1/below 1 %"] == found["lesion_f1/below 1 %/ma"]
+    assert found["lesion/f1/below 1 %/ma"] == pytest.approx(2 / (2 + 1 + 1))  # one found, one missed, one false alarm
+    assert found["lesion/recall/below 1 %/ma"] == 0.5
+    assert found["lesion/precision/below 1 %/ma"] == 0.5
+    assert found["lesion/f1/1 to 5 %/ma"] == 1
+    assert np.isnan(found["lesion/f1/from 5 %/ma"])
+    assert found["lesion/f1/from 5 %/he"] == pytest.approx(2 / 3)  # found in a, false alarm in b
+    assert found["lesion/recall/from 5 %/he"] == 1  # nothing was missed
+    assert found["lesion/precision/from 5 %/he"] == 0.5
+    assert np.isnan(found["lesion/f1/below 1 %/he"])  # a prediction that hits is of the size of what it hits
+    assert found["lesion/f1/below 1 %"] == found["lesion/f1/below 1 %/ma"]
 
 
 def test_intervals_draw_patients() -> None:
-    found = interval(partial(figures, lesions=LESIONS_OF_TWO, edges=EDGES), counts("a", "b"), repeats=200)
-    large = found["lesion_f1/from 5 %/he"]
+    found = interval(partial(metrics, lesions=LESIONS_OF_TWO, edges=EDGES), counts("a", "b"), repeats=200)
+    large = found["lesion/f1/from 5 %/he"]
     assert (large.low, large.high) == (0.0, 1.0)  # b alone, a alone
-    assert found["lesion_f1/1 to 5 %/ma"].undefined > 20
+    assert found["lesion/f1/1 to 5 %/ma"].undefined > 20
 
 
 @settings(max_examples=20, deadline=None)
@@ -136,4 +136,4 @@ def test_strange_settings_are_refused() -> None:
     with pytest.raises(ValueError, match=r"cover=1.0"):
         rows("a", {}, {}, cover=1.0)
     with pytest.raises(ValueError, match=r"images \['a'\] were not counted"):
-        value(partial(figures, lesions=LESIONS_OF_TWO), counts("b"))
+        value(partial(metrics, lesions=LESIONS_OF_TWO), counts("b"))

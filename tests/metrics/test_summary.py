@@ -4,34 +4,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foveate.core.labels import LabelSchema, Question
-from foveate.metrics import grading, segmentation
+from foveate.metrics import segmentation
 from foveate.metrics.counts import Counts
 from foveate.metrics.interval import value
+from foveate.metrics.measure import measure
 from foveate.metrics.segmentation import per_image
 from foveate.metrics.summary import estimates, summary
 
+OF_LABELS = (
+    "pixel/dice", "pixel/dice_all", "pixel/dice_present", "pixel/dice_pooled", "pixel/iou", "pixel/sensitivity",
+    "pixel/specificity", "pixel/precision", "image/found", "image/false_alarms", "image/presence_f1",
+)  # fmt: skip
+OF_QUESTIONS = ("auc", "ap", "accuracy", "f1", "kappa", "qkappa", "brier", "nll", "skill")
+
 
 def test_the_names_of_the_summary(make_counts):
-    assert list(summary(make_counts(8))) == [
-        "dice", "dice_all", "dice_present", "found", "false_alarms", "dice_pooled", "iou", "sensitivity", "specificity",
-        "precision", "presence_f1",
-        "accuracy", "auc", "ap", "f1", "kappa", "qkappa", "brier", "nll", "skill",
-        "dice/disc", "dice_all/disc", "dice_present/disc", "found/disc", "false_alarms/disc", "dice_pooled/disc",
-        "iou/disc", "sensitivity/disc", "specificity/disc", "precision/disc", "presence_f1/disc",
-        "dice/cup", "dice_all/cup", "dice_present/cup", "found/cup", "false_alarms/cup", "dice_pooled/cup",
-        "iou/cup", "sensitivity/cup", "specificity/cup", "precision/cup", "presence_f1/cup",
-        "accuracy/grade", "auc/grade", "ap/grade", "f1/grade", "kappa/grade", "qkappa/grade",
-        "brier/grade", "nll/grade", "skill/grade",
-        "sensitivity/grade/0", "specificity/grade/0", "sensitivity/grade/1", "specificity/grade/1",
-        "sensitivity/grade/2", "specificity/grade/2", "sensitivity/grade/3", "specificity/grade/3",
-        "accuracy/dme", "auc/dme", "ap/dme", "f1/dme", "kappa/dme", "qkappa/dme", "brier/dme", "nll/dme",
-        "skill/dme",
-        "sensitivity/dme/yes", "specificity/dme/yes",
-        "accuracy/kind", "auc/kind", "ap/kind", "f1/kind", "kappa/kind", "qkappa/kind", "brier/kind", "nll/kind",
-        "skill/kind",
-        "sensitivity/kind/a", "specificity/kind/a", "sensitivity/kind/b", "specificity/kind/b",
-        "sensitivity/kind/c", "specificity/kind/c",
-    ]  # fmt: skip
+    expected = [*OF_LABELS, *(f"image/{name}" for name in OF_QUESTIONS)]
+    expected += [f"{name}/{label}" for label in ("disc", "cup") for name in OF_LABELS]
+    for question, answers in (("grade", "0123"), ("dme", ["yes"]), ("kind", "abc")):
+        expected += [f"image/{name}/{question}" for name in OF_QUESTIONS]
+        expected += [f"image/{name}/{question}/{a}" for a in answers for name in ("sensitivity", "specificity")]
+    assert list(summary(make_counts(8))) == expected
 
 
 @pytest.mark.parametrize("absent", list(segmentation.ABSENT))
@@ -66,10 +59,13 @@ def test_joined_folds_are_pooled_image_by_image(make_counts, seed):
 def test_a_label_and_a_question_may_bear_the_same_name(make_counts):
     schema = LabelSchema((Question("cup"),), ("disc", "cup"))
     counts = make_counts(12, schema=schema)
-    found, ones = summary(counts), np.ones((1, 12))
-    assert found["sensitivity/cup"] == segmentation.figures(counts, ones)["sensitivity/cup"][0]
-    assert found["sensitivity/cup/yes"] == grading.figures(counts, ones)["sensitivity/cup"][0]
-    assert found["auc/cup"] == grading.figures(counts, ones)["auc/cup"][0]
+    found, every = summary(counts), value(measure, counts)
+    assert found["pixel/sensitivity/cup"] == every["pixel/sensitivity/cup"]
+    assert found["image/sensitivity/cup/yes"] == every["image/sensitivity/cup"]
+    assert found["sensitivity/cup/yes"] == every["image/sensitivity/cup"]
+    assert found["auc/cup"] == every["auc/cup"]
+    with pytest.raises(ValueError, match=r"must be one of \['pixel/sensitivity/cup', 'image/sensitivity/cup'\]: state"):
+        every["sensitivity/cup"]
 
 
 def test_names_follow_from_the_schema_and_what_is_not_known_is_nan(make_counts):
@@ -78,8 +74,8 @@ def test_names_follow_from_the_schema_and_what_is_not_known_is_nan(make_counts):
     assert list(none) == list(summary(counts))
     assert all(np.isnan(v) for v in none.values())
     alone = Counts(LabelSchema(labels=("disc", "cup")), counts.pixels, {k: v[:0] for k, v in counts.answers.items()})
-    assert not any("auc" in name or name == "accuracy" for name in summary(alone))
-    assert summary(alone)["dice"] == summary(counts)["dice"] == value(segmentation.figures, counts)["dice"]
+    assert not any("auc" in name or name == "image/accuracy" for name in summary(alone))
+    assert summary(alone)["dice"] == summary(counts)["dice"] == value(measure, counts)["dice"]
 
 
 def test_a_strange_policy_is_refused(make_counts):

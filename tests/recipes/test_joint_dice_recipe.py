@@ -1,6 +1,5 @@
 """The recipe of joint Dice: its variations, what they learn, and what contradicts itself."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from foveate.data.loader import Dataset, batches
 from foveate.data.manifest import Manifest
 from foveate.data.prepare import Prepare
 from foveate.engine.checkpoint import save_weights, write_json
-from foveate.engine.evaluate import evaluate
+from foveate.engine.evaluate import evaluate, read_metrics
 from foveate.engine.fit import fit
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import CALIBRATION, Run
@@ -90,15 +89,15 @@ def test_variations() -> None:
     alone = load_recipe("joint_dice", schema, neighbour=False)
     assert alone.schema.labels == ("atrophy",)
     assert alone.schema.pixel_channels == 2
-    assert alone.stages[0].keep.figure == "dice_all/atrophy"
+    assert alone.stages[0].keep.metric == "dice_all/atrophy"
     every = load_recipe("joint_dice", schema)
     assert set(every.schema.labels) == set(schema.labels)
     several = load_recipe("joint_dice", TWO)
     assert several.schema.labels == ("dot", "blot", "fluid", "disc")
     assert [q.name for q in several.schema.questions] == ["bleeding", "oedema"]
-    assert several.stages[0].keep.figure == "dice_all/dot + dice_all/blot + dice_all/fluid"
-    assert load_recipe("joint_dice", TWO, question="bleeding").stages[0].keep.figure == "dice_all/dot + dice_all/blot"
-    assert load_recipe("joint_dice", TWO, neighbour=False).stages[0].keep.figure == "dice_all"
+    assert several.stages[0].keep.metric == "dice_all/dot + dice_all/blot + dice_all/fluid"
+    assert load_recipe("joint_dice", TWO, question="bleeding").stages[0].keep.metric == "dice_all/dot + dice_all/blot"
+    assert load_recipe("joint_dice", TWO, neighbour=False).stages[0].keep.metric == "dice_all"
     one = load_recipe("joint_dice", TWO, question="oedema", neighbour=["disc", "blot"], gate=True)
     assert one.schema.labels == ("fluid", "disc", "blot")
     assert one.gates == (Gate("oedema", ("fluid",)),)
@@ -188,9 +187,9 @@ def test_two_steps_from_images_to_masks(tmp_path: Path) -> None:
         assert reading.masks.sum() == pixels
         assert reading.masks.any() == (reading.answers["atrophy_present"] == "yes")
     assert sorted(one.answers["atrophy_present"] for one in found.values()) == ["no", "no", "yes", "yes"]
-    figures = json.loads((run.folder / "metrics.json").read_text())["figures"]
-    assert 0 < figures["brier/atrophy_present"]["value"] < 1
-    assert figures["nll/atrophy_present"]["low"] <= figures["nll"]["value"]
+    metrics = read_metrics(run.folder)
+    assert 0 < metrics["brier/atrophy_present"]["value"] < 1
+    assert metrics["nll/atrophy_present"]["low"] <= metrics["nll"]["value"]
 
 
 def test_a_target_on_its_neighbour_is_the_target(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_the_papers_numbers() -> None:
     assert recipe.schedule.rate(History(0, 1, flat)) == pytest.approx(0.1)
     first, second = recipe.stages
     assert (second.starts_from, second.frozen) == ({"lesions": "lesion_net"}, ("lesions",))
-    assert (first.keep.figure, second.keep.figure) == ("dice_pooled", "qkappa/grade")
+    assert (first.keep.metric, second.keep.metric) == ("dice_pooled", "qkappa/grade")
 
 
 def test_dice_first_then_dual(drawn: Manifest) -> None:
@@ -121,7 +121,7 @@ def test_every_lesion_network_trains(network: str, drawn: Manifest) -> None:
     assert sum(float(p.grad.abs().sum()) for p in net.parameters() if p.grad is not None) > 0
     if network == "classifier":
         assert float(terms["lesions"].detach()) == float(presence_dice(outputs, batch).detach())
-        assert stage.keep.figure == "presence_f1"
+        assert stage.keep.metric == "presence_f1"
     if network in ("abn", "danet"):
         assert len(outputs.aux) == {"abn": 1, "danet": 2}[network]
 
@@ -225,7 +225,7 @@ def test_what_is_learnt() -> None:
     recipe = made(labels=["haemorrhage", "disc"], question="atrophy_present")
     assert recipe.schema.labels == ("haemorrhage", "disc")
     assert [q.name for q in recipe.schema.questions] == ["atrophy_present"]
-    assert recipe.stages[1].keep.figure == "accuracy/atrophy_present"
+    assert recipe.stages[1].keep.metric == "accuracy/atrophy_present"
     assert made(balance=True).balance == "grade"
 
 
@@ -301,4 +301,4 @@ def test_a_schema_without_questions_is_for_lesions_alone() -> None:
         load_recipe("lesion_net", schema)
     assert len(load_recipe("lesion_net", schema, grade=False).stages) == 1
     first = LabelSchema((Question("dr"),), ("exudate",))
-    assert load_recipe("lesion_net", first).stages[1].keep.figure == "accuracy/dr"
+    assert load_recipe("lesion_net", first).stages[1].keep.metric == "accuracy/dr"

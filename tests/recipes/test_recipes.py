@@ -266,7 +266,7 @@ def test_image_quality_parts() -> None:
     outputs = segmenter.stages[0].network()(image)
     assert outputs.image is None
     assert outputs.pixel.shape == (2, 5, 64, 64)
-    assert segmenter.stages[0].keep.figure == "dice_pooled"
+    assert segmenter.stages[0].keep.metric == "dice_pooled"
     for keep, highest in (("loss", False), ("brier", False), ("dice", True)):
         assert narrow("image_quality", "enface", keep=keep).stages[0].keep.highest is highest
     sizes = [

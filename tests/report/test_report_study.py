@@ -1,8 +1,9 @@
 import pytest
 
 from foveate import report
-from foveate.metrics import grading, interval
+from foveate.metrics import interval
 from foveate.metrics.interval import Estimate
+from foveate.metrics.measure import measure
 from foveate.metrics.summary import estimates_difference
 from foveate.report.study import measured
 
@@ -110,8 +111,8 @@ def test_answers_get_a_line_each_and_costs_a_column(counts):
     ]
     every = summary_of(counts)
     for row, answer in zip(table.rows, answers, strict=False):
-        assert row[2].value == pytest.approx(every[f"auc/grade/{answer}"], nan_ok=True)
-        assert row[4].value == pytest.approx(every[f"accuracy/grade/{answer}"], nan_ok=True)
+        assert row[2].value == pytest.approx(every[f"image/auc/grade/{answer}"], nan_ok=True)
+        assert row[4].value == pytest.approx(every[f"image/accuracy/grade/{answer}"], nan_ok=True)
     assert table.rows[1][3] == 0.98
     assert [row[5] is None for row in table.rows[: len(answers)]] == [False, True, True]
     assert table.rows[0][-3:] == (0.9, 60.623, 60.63)
@@ -119,11 +120,11 @@ def test_answers_get_a_line_each_and_costs_a_column(counts):
 
 
 def summary_of(counts):
-    return interval.value(grading.figures, counts)
+    return interval.value(measure, counts)
 
 
 def test_two_questions_cannot_share_lines(counts):
-    with pytest.raises(ValueError, match="cannot stand in one table"):
+    with pytest.raises(ValueError, match="cannot share a table"):
         report.comparison("", {"a": counts}, ["auc/grade/*", "auc/other/*"], repeats=2)
 
 

@@ -38,7 +38,7 @@ def guided(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = split(drawn, ratios=(0.4, 0.2, 0.4), seed=0).write(folder / "fundus.jsonl")
     whole = load_study("region_guided", rows.schema, shares=[1.0], **SMALL)
     table = whole["Labels"]
-    few = type(table)({row: table[row] for row in ROWS}, table.figures, reference=table.reference)
+    few = type(table)({row: table[row] for row in ROWS}, table.metrics, reference=table.reference)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FOVEATE_CACHE", str(folder / "cache"))
         run_study(Study("region_guided", {"Labels": few}), rows, out=folder / "study", device="cpu", quiet=True,

@@ -71,7 +71,7 @@ def test_two_classes_have_the_tables_of_the_second_set() -> None:
     assert study["Table 9"].paper["Cross-stitch"]["accuracy/oedema"] == 0.9250
     assert study["Table 6"].paper == {}
     other = load_study("dual_guidance", LabelSchema((Question("set", ("healthy", "ill")),), ("fluid",)))
-    assert "auc/set/ill" in other["Table 7"].figures
+    assert "auc/set/ill" in other["Table 7"].metrics
     with pytest.raises(ValueError, match="need a question and labels"):
         load_study("dual_guidance", OCT.select(labels=()))
 

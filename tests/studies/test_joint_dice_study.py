@@ -1,4 +1,4 @@
-"""The tables of joint Dice: rows that are shared, the paper's figures, and that its columns agree with each other."""
+"""The tables of joint Dice: rows that are shared, the published values, and that its columns agree with each other."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,6 @@ from foveate.data import synthetic
 from foveate.engine.study import run_name
 from foveate.metrics import table
 from foveate.metrics.counts import Counts
-from foveate.metrics.segmentation import figures
 from foveate.metrics.tally import ANSWERS, PIXELS
 from foveate.studies import load_study
 from foveate.studies.joint_dice import COLUMNS, TABLE1, TABLE2, TABLE3
@@ -21,7 +20,7 @@ TWO = LabelSchema(
 
 
 def rebuilt(excluded: float, sensitivity: float, specificity: float) -> dict[str, float]:
-    """Our figures of 70 images with the target and 16 without, all that are marked having the same Dice.
+    """Our metrics of 70 images with the target and 16 without, all that are marked having the same Dice.
 
     Dice of the positives is ``excluded`` on their mean; a mark in one of the 16 is a false alarm.
     """
@@ -37,7 +36,7 @@ def rebuilt(excluded: float, sensitivity: float, specificity: float) -> dict[str
     }  # fmt: skip
     schema = LabelSchema((), ("atrophy",))
     counts = Counts(schema, table.build(PIXELS, pixels), table.build(ANSWERS, dict.fromkeys(ANSWERS, ())))
-    return {name: float(values[0]) for name, values in figures(counts, np.ones((1, 86))).items()}
+    return {name: float(values[0]) for name, values in measure(counts, np.ones((1, 86))).items()}
 
 
 @pytest.mark.parametrize("row", [*TABLE1, *list(TABLE2)[1:-1]])
@@ -70,7 +69,7 @@ def test_tables_share_their_rows() -> None:
     assert names["Table 1", "TransUNet"] == names["Table 3", "TransUNet"]
     assert all(study[title].reference == "Ours" for title in printed)
     for table_ in study.values():
-        assert table_.figures == tuple(f"{name}/atrophy" for name in COLUMNS)
+        assert table_.metrics == tuple(f"{name}/atrophy" for name in COLUMNS)
 
 
 def test_rows_are_what_they_say() -> None:
@@ -102,15 +101,15 @@ def test_rows_may_be_smaller_than_the_others() -> None:
         load_study("joint_dice", FUNDUS, each={"VNet": {}})
 
 
-def test_a_target_of_several_labels_has_the_figures_of_each() -> None:
+def test_a_target_of_several_labels_has_the_metrics_of_each() -> None:
     study = load_study("joint_dice", TWO)
     for table_ in study.values():
-        assert table_.figures == tuple(f"{name}/{label}" for label in ("dot", "blot") for name in COLUMNS)
+        assert table_.metrics == tuple(f"{name}/{label}" for label in ("dot", "blot") for name in COLUMNS)
         assert not table_.paper
-        assert "Targets: dot, blot, each with figures of its own" in table_.note
-    assert study["Table 1"]["Ours"].stages[0].keep.figure == "dice_all/dot + dice_all/blot"
+        assert "Targets: dot, blot, each with metrics of its own" in table_.note
+    assert study["Table 1"]["Ours"].stages[0].keep.metric == "dice_all/dot + dice_all/blot"
     one = load_study("joint_dice", TWO, question="oedema")
-    assert one["Table 2"].figures == tuple(f"{name}/fluid" for name in COLUMNS)
+    assert one["Table 2"].metrics == tuple(f"{name}/fluid" for name in COLUMNS)
     assert one["Table 2"].paper["Ours"]["dice_all/fluid"] == 0.8854
     assert one["Table 2"].note == "Target: fluid. Presence is read from the mask: any pixel given the target."
     none = load_study("joint_dice", TWO, question=None)

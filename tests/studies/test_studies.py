@@ -45,7 +45,7 @@ def test_every_study_serves_a_drawn_schema(name: str) -> None:
             assert set(table.references) <= set(table)
             for row, values in table.paper.items():
                 figures = set(values) - set(table.costs)
-                shown = {f.removesuffix("*") for f in table.figures}
+                shown = {f.removesuffix("*") for f in table.metrics}
                 assert all(f in shown or f.rpartition("/")[0] + "/" in shown for f in figures), (title, row)
                 assert all(0 <= values[f] <= 1 for f in figures)
 

@@ -39,7 +39,7 @@ def test_tables_of_the_paper() -> None:
     marked = study["Table II segmentation"]
     assert marked.paper["Lesion-Net-8s"]["dice_pooled"] == 0.603
     assert marked.paper["Lesion-Net-8s"]["dice_pooled/preretinal_haemorrhage"] == 0.616
-    assert "dice_pooled/disc" not in marked.figures
+    assert "dice_pooled/disc" not in marked.metrics
     assert study["Table III"].paper[OURS] == {"qkappa/grade": 0.803}
     assert study["Table IV"].paper[OURS] == {
         "dice_pooled": 0.591, "presence_f1": 0.801, "qkappa/grade": 0.803, "memory": 1536,
@@ -71,7 +71,7 @@ def test_what_the_schema_lacks_is_left_out() -> None:
     study = load_study("lesion_net", lesions, labels=["haemorrhage"])
     assert list(study) == ["Table II segmentation", "Table II classification", "Path", "Loss"]
     table = study["Table II segmentation"]
-    assert table.figures == ("dice_pooled", "dice_pooled/haemorrhage")
+    assert table.metrics == ("dice_pooled", "dice_pooled/haemorrhage")
     assert table.paper["FCN-8s"] == {"dice_pooled/haemorrhage": 0.609}
     three = LabelSchema((Question("risk", ("0", "1", "2"), ordered=True),), ("exudate",))
     assert load_study("lesion_net", three)["Table III"].paper == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from foveate.engine.recipe import Loss, Recipe
 from foveate.engine.run import CALMER, DivergedError, Run, forward
 from foveate.metrics.counts import Counts
 from foveate.metrics.lesions import write_lesions
+from foveate.metrics.listing import Named, upgraded
 from foveate.metrics.never_given import never_given
 from foveate.metrics.summary import estimates, summary
 from foveate.metrics.table import Table
@@ -32,7 +34,7 @@ from foveate.metrics.table import Table
 def validate(
     network: nn.Module, data: Dataset, *, loss: Loss, recipe: Recipe, device: torch.device, threads: int = 2
 ) -> dict[str, float]:
-    """Figures of `metrics.summary` and the mean loss, in the network's frame (no undo), for choosing weights.
+    """Metrics of `metrics.summary` and the mean loss, in the network's frame (no undo), for choosing weights.
 
     Raises:
         DivergedError: the loss is not a number.
@@ -45,7 +47,7 @@ def validate(
 def count_validation(
     network: nn.Module, data: Dataset, *, loss: Loss, recipe: Recipe, device: torch.device, threads: int = 2
 ) -> tuple[float, Counts]:
-    """The mean loss and the counts that `validate` makes its figures of; `metrics.never_given` reads the counts.
+    """The mean loss and the counts that `validate` makes its metrics of; `metrics.never_given` reads the counts.
 
     Raises:
         DivergedError: the loss is not a number.
@@ -127,9 +129,9 @@ def evaluate(
     folder = Path(out) if out is not None else run.folder
     counts.write(folder)
     write_lesions(folder / "lesions.csv", lesions)
-    figures: Mapping[str, Any] = summary(counts, absent=absent)
+    metrics: Mapping[str, Any] = summary(counts, absent=absent)
     if intervals:
-        figures = {name: _plain(e) for name, e in estimates(counts, absent=absent).items()}
+        metrics = {name: _plain(e) for name, e in estimates(counts, absent=absent).items()}
     about = {
         "manifest": str(rows.path.resolve()) if rows.path else None,
         "images": len(rows),
@@ -141,11 +143,24 @@ def evaluate(
         "absent": absent,
         "decisions": [p.decisions.to_json() for p, _ in parts] if len(parts) > 1 else parts[0][0].decisions.to_json(),
         "never given": list(never_given(counts)),
-        "averaging": "per-image figures averaged over images, then over labels; answers pooled over images",
+        "averaging": "per-image metrics averaged over images, then over labels; answers pooled over images",
         "interval": "95 % percentile bootstrap over patients, 1000 repeats" if intervals else None,
     }
-    write_json(folder / "metrics.json", {"about": about, "figures": figures})
+    write_json(folder / "metrics.json", {"about": about, "metrics": metrics})
     return counts
+
+
+def read_metrics(folder: str | Path) -> Named[Any]:
+    """The metrics of ``metrics.json``: name -> value, or value with its interval as `evaluate` wrote it.
+
+    Files of earlier versions, whose names had no levels, read the same.
+
+    Args:
+        folder: of an evaluated run.
+    """
+    data = json.loads((Path(folder) / "metrics.json").read_text(encoding="utf-8"))
+    found: Named[Any] = upgraded(data["metrics"] if "metrics" in data else data["figures"])
+    return found
 
 
 def _in_order(parts: Sequence[Counts], rows: Manifest) -> Counts:

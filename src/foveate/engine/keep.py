@@ -11,7 +11,7 @@ import numpy as np
 
 from foveate.core.labels import LabelSchema
 from foveate.core.types import Batch
-from foveate.metrics.summary import LESS_IS_BETTER, OF_LABELS, OF_QUESTIONS
+from foveate.metrics import listing
 
 LEAST = 5
 """Validation images that a label or an answer needs before it counts: one image of five moves a mean by a fifth."""
@@ -25,31 +25,37 @@ class Keep:
     """Which validation metric chooses the weights.
 
     Args:
-        figure: a name of `metrics.summary`, or "loss"; several, joined by " + ", by the mean of those defined. A part
-            may itself be a mean, of names joined by ", ".
+        metric: a name of `metrics.summary`, with or without its level, or "loss"; several, joined by " + ", by the mean
+            of those defined. A part may itself be a mean, of names joined by ", ".
         highest: or lowest.
         smooth: average of this many validations, the last ones, is compared; 1 = each by itself.
         least: validation images that a label, or an answer and its opposite, must have before its metric counts; 0 =
             each metric counts. If nothing counts, the last weights are kept (`within`).
     """
 
-    figure: str
+    metric: str
     highest: bool = True
     smooth: int = 1
     least: int = 0
 
-    def of(self, figures: Mapping[str, float]) -> float:
+    def __repr__(self) -> str:
+        # the text of a recipe names a run's folder and finds stages that are trained: it stays that of earlier versions
+        return f"Keep(figure={self.metric!r}, highest={self.highest}, smooth={self.smooth}, least={self.least})"
+
+    def of(self, metrics: Mapping[str, float]) -> float:
         """The value of a validation, turned so that more is better: the mean of the parts that are defined there.
 
         nan if none is, as for a label that no validation image knows.
 
         Raises:
-            ValueError: a name is not a metric.
+            ValueError: a name is not a metric, or lacks the level that would decide between two.
         """
-        parts = [[name for name in part.split(", ") if name] for part in self.figure.split(" + ")]
-        if strange := [name for part in parts for name in part if name not in figures]:
-            raise ValueError(f"keep={strange[0]!r} must be one of {sorted(figures)}")
-        means = [_mean([figures[name] for name in part]) for part in parts]
+        named = listing.Named(metrics)
+        parts = [[name for name in part.split(", ") if name] for part in self.metric.split(" + ")]
+        try:
+            means = [_mean([named[name] for name in part]) for part in parts]
+        except ValueError as error:
+            raise ValueError(f"keep={self.metric!r}: {error}") from None
         return self.turned(_mean(means))
 
     def turned(self, value: float) -> float:
@@ -77,11 +83,26 @@ class Keep:
         if not self.least:
             return self
         parts = []
-        for name in self.figure.split(" + "):
-            counted = support.counted(self.least, labels=name in OF_LABELS)
-            names = [f"{name}/{part}" for part in counted] if name in (*OF_LABELS, *OF_QUESTIONS) else [name]
+        for name in self.metric.split(" + "):
+            kind = _kind(name, support)
+            names = [f"{name}/{part}" for part in support.counted(self.least, labels=kind == "label")]
+            names = names if kind in ("label", "question") else [name]
             parts += [", ".join(names)] if names else []
-        return replace(self, figure=" + ".join(parts)) if parts else None
+        return replace(self, metric=" + ".join(parts)) if parts else None
+
+
+def _kind(name: str, support: Support) -> str:
+    """Of which part of the counts a mean over labels or questions is ("label", "question"); empty for any other name.
+
+    Raises:
+        ValueError: the name is not a metric, or lacks the level that would decide between two.
+    """
+    if name == "loss" or ", " in name:
+        return ""
+    found = listing.full(name, labels=support.bearing, questions=support.answers)
+    metric = listing.entry(found)
+    bare = found.count("/") == 1
+    return metric.of if metric is not None and bare and metric.logged == "whole" else ""
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -90,19 +111,32 @@ def _mean(values: Sequence[float]) -> float:
     return sum(defined) / len(defined) if defined else math.nan
 
 
-def best(*figures: str) -> Keep:
-    """Keep the weights with the highest metric ("dice", "auc/grade", ...), or the highest mean of several."""
-    return Keep(" + ".join(figures))
+def best(*metrics: str) -> Keep:
+    """Keep the weights with the highest metric ("pixel/dice", "image/auc/grade", ...), or the highest mean of several.
+
+    >>> best("pixel/dice", "image/auc").of({"pixel/dice": 0.5, "image/auc": 0.75})
+    0.625
+    """
+    return Keep(" + ".join(metrics))
 
 
-def lowest(figure: str) -> Keep:
-    """Keep the weights with the lowest metric ("loss")."""
-    return Keep(figure, highest=False)
+def lowest(metric: str) -> Keep:
+    """Keep the weights with the lowest metric ("loss").
+
+    >>> lowest("loss").of({"loss": 0.5})
+    -0.5
+    """
+    return Keep(metric, highest=False)
 
 
-def better(figure: str) -> Keep:
-    """Keep the weights that a metric named by the user finds better: the lowest of a loss or a Brier score."""
-    return lowest(figure) if figure.partition("/")[0] in ("loss", *LESS_IS_BETTER) else best(figure)
+def better(metric: str) -> Keep:
+    """Keep the weights that a metric named by the user finds better: its entry has the direction; a loss is the lowest.
+
+    >>> better("loss").highest, better("brier/dr").highest, better("pixel/dice").highest
+    (False, False, True)
+    """
+    named = [m for m in listing.every().values() if f"{metric}/".startswith((f"{m.name}/", f"{m.short}/"))]
+    return lowest(metric) if metric == "loss" or any(m.better == "lower" for m in named) else best(metric)
 
 
 def trusted(schema: LabelSchema) -> Keep:
@@ -117,8 +151,8 @@ def trusted(schema: LabelSchema) -> Keep:
     Args:
         schema: what is learnt.
     """
-    figures = [*(["dice_pooled"] if schema.labels else []), *(["skill"] if schema.questions else [])]
-    return Keep(" + ".join(figures), smooth=SMOOTH, least=LEAST)
+    metrics = [*(["dice_pooled"] if schema.labels else []), *(["skill"] if schema.questions else [])]
+    return Keep(" + ".join(metrics), smooth=SMOOTH, least=LEAST)
 
 
 @dataclass

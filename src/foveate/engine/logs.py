@@ -97,10 +97,10 @@ class Watch:
         self.console.print(f"{self.stage}: {line}", highlight=False, markup=False, style="yellow" if warning else None)
 
     def unchosen(self, keep: str) -> None:
-        """The figure that chooses the weights was never defined."""
+        """The metric that chooses the weights was never defined."""
         self.console.print(
             f"{self.stage}: {keep} was not defined on any validation, so the last weights are kept; have images that "
-            "know it among those that validate, or choose the weights by another figure",
+            "know it among those that validate, or choose the weights by another metric",
             highlight=False,
         )
 

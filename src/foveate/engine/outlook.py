@@ -20,7 +20,7 @@ def outlook(recipe: Recipe, stage: Stage, *, steps: int, every: int, support: Su
     """
     lines = [f"{support}; {steps} steps"]
     if stage.keep.least:
-        chosen = "the last weights are kept" if keep is None else f"weights are chosen by {keep.figure}"
+        chosen = "the last weights are kept" if keep is None else f"weights are chosen by {keep.metric}"
         lines.append(f"{chosen}: a label or an answer counts from {stage.keep.least} validation images on")
     validations = -(-steps // every)
     if validations == 1:

@@ -25,6 +25,7 @@ from foveate.engine.checkpoint import load_weights
 from foveate.engine.recipe import PRECISIONS, Recipe, Stage
 from foveate.engine.views import VIEWS, turned, turned_back
 from foveate.engine.window import SlidingWindow
+from foveate.metrics.listing import Named, renamed
 
 LIBRARIES = (
     "foveate",
@@ -75,9 +76,15 @@ class Run:
         return data
 
     def log(self, stage: str) -> list[dict[str, Any]]:
-        """One dict a validation: stage, epoch, step, lr, train terms, validation figures, best."""
+        """One dict a validation: stage, epoch, step, lr, train terms, validation metrics, best.
+
+        A validation has its metrics by their names with levels; without a level they are found too.
+        """
         path = self.stage_folder(stage) / "log.jsonl"
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        entries: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        names = renamed(name for entry in entries for name in entry["val"])
+        return [entry | {"val": Named({names[k]: v for k, v in entry["val"].items()})} for entry in entries]
 
     @property
     def decisions(self) -> Decisions:

@@ -15,7 +15,7 @@ class History:
     Args:
         step: optimizer steps done.
         steps: optimizer steps planned.
-        values: the kept validation figure after each validation, turned so that more is better.
+        values: the kept validation metric after each validation, turned so that more is better.
     """
 
     step: int
@@ -36,7 +36,7 @@ class Schedule(Protocol):
 
 
 def flat(values: Sequence[float], patience: int) -> list[int]:
-    """Validations (from 1) at which the figure had not risen for ``patience`` in a row; counting restarts at each."""
+    """Validations (from 1) at which the metric had not risen for ``patience`` in a row; counting restarts at each."""
     found, best, waited = [], -math.inf, 0
     for number, value in enumerate(values, 1):
         if value > best:
@@ -107,7 +107,7 @@ class steps:  # noqa: N801
 
 @dataclass(frozen=True)
 class divide_when_flat:  # noqa: N801
-    """Divided by ``by`` whenever the kept figure has not risen for ``patience`` validations."""
+    """Divided by ``by`` whenever the kept metric has not risen for ``patience`` validations."""
 
     by: float = 10.0
     patience: int = 4

@@ -26,10 +26,10 @@ class StudyTable(Mapping[str, Recipe]):
 
     Args:
         rows: in the order of the table.
-        figures: columns, names of `metrics.summary` ("f1/quality", "dice", ...).
-        paper: row -> figure or cost -> the value printed in the paper (figures as fractions, costs in our units).
+        metrics: columns, names of `metrics.summary` ("f1/quality", "dice", ...).
+        paper: row -> metric or cost -> the value printed in the paper (metrics as fractions, costs in our units).
         reference: row that the others are compared with, image by image, or several; None = no differences.
-        compared: figures whose differences are shown; None = all.
+        compared: metrics whose differences are shown; None = all.
         absent: what an image free of a label scores here, a name of `metrics.segmentation.ABSENT`.
         costs: columns of what a row costs, names of `COSTS`.
         stages: first and behind the last of the row's stages that the costs are of; (0, 1) is a cascade's classifier
@@ -38,7 +38,7 @@ class StudyTable(Mapping[str, Recipe]):
     """
 
     rows: Mapping[str, Recipe]
-    figures: tuple[str, ...]
+    metrics: tuple[str, ...]
     paper: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     reference: str | tuple[str, ...] | None = None
     note: str = ""

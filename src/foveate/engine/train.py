@@ -170,7 +170,7 @@ class Trainer:
                 while self.step < self.steps and not stopped(self.values, self.recipe.patience):
                     self._period()
                 if self.processes.first and max(self.values, default=0.0) == float("-inf"):
-                    self.watch.unchosen(self.stage.keep.figure)
+                    self.watch.unchosen(self.stage.keep.metric)
                 for line in self.never if self.processes.first else ():
                     self.watch.note(f"warning: on the validation images, {line}")
         self._finish()
@@ -233,10 +233,10 @@ class Trainer:
     def _period(self) -> None:
         """Train up to the next validation, validate, log, keep, write the state."""
         train_terms = self._train(until=min(self.step + self.every - self.step % self.every, self.steps))
-        figures, never = self._validate()
+        metrics, never = self._validate()
         keep = self.keep or self.stage.keep
         try:
-            value = keep.of(figures)
+            value = keep.of(metrics)
         except ValueError as error:
             raise ValueError(f"stage {self.stage.name!r}: {error}") from None
         self.values.append(value if value == value else float("-inf"))  # a metric that is not defined on val never wins
@@ -246,7 +246,7 @@ class Trainer:
                 self.never = never
                 save_weights(self.folder / "weights.safetensors", self.kept)
             epoch, lr = -(-self.step // self.steps_an_epoch), self.optimizer.param_groups[0]["lr"]
-            done = self.ledger.write(epoch=epoch, step=self.step, lr=lr, train=train_terms, val=figures, best=is_best)
+            done = self.ledger.write(epoch=epoch, step=self.step, lr=lr, train=train_terms, val=metrics, best=is_best)
             save_state(
                 self.folder / "state.pt",
                 {
@@ -260,7 +260,7 @@ class Trainer:
                     "log_bytes": done,
                 },
             )
-            self.watch.say(epoch, train_terms, keep=self.stage.keep.figure, value=keep.turned(value), best=is_best)
+            self.watch.say(epoch, train_terms, keep=self.stage.keep.metric, value=keep.turned(value), best=is_best)
 
     @property
     def kept(self) -> nn.Module:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +31,7 @@ class LabelCounts(NamedTuple):
     tn: Int[np.ndarray, " m"]
     probability: Float[np.ndarray, " m"]
     truth: Int[np.ndarray, " m"]
+    more: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 class QuestionScores(NamedTuple):
@@ -49,7 +51,7 @@ class Counts:
         schema: names the labels and questions.
         pixels: a row for each image and label of which at least one pixel is known: image, group (patient), label,
             tp, fp, fn, tn (known pixels), probability (highest in a known pixel: the score of presence), truth (1 if
-            a known pixel bears the label).
+            a known pixel bears the label); then any columns of numbers (float), which a metric may ask for.
         answers: a row for each answer of each image and question whose truth is known: image, group, question,
             answer, probability, truth (1 = it is true), given (1 = it was given).
         looks: a row for each image and finding that is there and where a cue or a mask is known: image, group,
@@ -69,7 +71,7 @@ class Counts:
     looks: table.Table = field(default_factory=lambda: table.build(LOOKS, dict.fromkeys(LOOKS, ())))
 
     def __post_init__(self) -> None:
-        table.check(self.pixels, PIXELS, name="pixels")
+        table.check(self.pixels, table.extended(self.pixels, PIXELS), name="pixels")
         table.check(self.answers, ANSWERS, name="answers")
         table.check(self.looks, LOOKS, name="looks")
         for name, rows in (("pixels", self.pixels), ("answers", self.answers)):
@@ -212,7 +214,9 @@ class Counts:
         out = {}
         for label in self.schema.labels:
             at = np.flatnonzero(self.pixels["label"] == label)
-            out[label] = LabelCounts(self._pixel_image[at], *(self.pixels[c][at] for c in LabelCounts._fields[1:]))
+            more = {name: values[at] for name, values in self.pixels.items() if name not in PIXELS}
+            usual = (self.pixels[name][at] for name in LabelCounts._fields[1:-1])
+            out[label] = LabelCounts(self._pixel_image[at], *usual, more)
         return out
 
     @cached_property
@@ -259,7 +263,8 @@ class Counts:
         """Inverse of `write`, equal to the last digit; ValueError where a file is damaged or of another schema."""
         looks = [table.read(path, LOOKS) for path in [folder / "looks.csv"] if path.is_file()]
         empty = table.build(LOOKS, dict.fromkeys(LOOKS, ()))
-        pixels, answers = table.read(folder / "counts.csv", PIXELS), table.read(folder / "scores.csv", ANSWERS)
+        pixels = table.read(folder / "counts.csv", PIXELS, more=True)
+        answers = table.read(folder / "scores.csv", ANSWERS)
         return cls(schema, pixels, answers, table.stack([empty, *looks]))
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-from jaxtyping import Float
-
 from foveate.metrics.counts import Counts, LabelCounts
-from foveate.metrics.weighted import Figures, ratio
+from foveate.metrics.parts import Part, Values
+from foveate.metrics.weighted import ratio
 
 
 class Found(NamedTuple):
@@ -24,7 +22,7 @@ def found_of(counts: LabelCounts) -> Found:
     """Count the images in which one label was found, and those with a false alarm.
 
     An image has the label if a known pixel bears it. It is *found* if at least one of its true pixels was marked: a
-    mark elsewhere in the image does not count (``presence_sensitivity`` of `segmentation.figures` counts any mark). A
+    mark elsewhere in the image does not count (``image/presence_sensitivity`` counts any mark). A
     *false alarm* is an image without the label in which any known pixel was marked.
 
     Args:
@@ -41,19 +39,23 @@ def total(counts: Counts) -> Found:
     return Found(*(sum(column) for column in zip(*every, strict=True))) if every else Found(0, 0, 0, 0)
 
 
-def figures(counts: LabelCounts, weights: Float[np.ndarray, "r n"]) -> Figures:
-    """The shares of `found_of`: ``found`` (of the images with the label), ``false_alarms`` (of those without it).
+def found(part: Part) -> Values:
+    """Images in which the label was found / images with the label (`found_of`).
 
-    Args:
-        counts: ``Counts.labels[label]``.
-        weights: how often each of all n images counts.
-
-    Returns:
-        name -> one value per weighting; nan if no image with the label (or none without it) counts.
+    >>> from foveate.metrics.parts import part_of
+    >>> found(part_of(truth=[1, 1, 0], tp=[5, 0, 0], fp=[0, 3, 2]))
+    array([0.5])
     """
-    drawn, there = weights[:, counts.image], counts.truth > 0
+    there = part["truth"] > 0
+    return ratio(part.number((part["tp"] > 0) & there), part.number(there))
 
-    def share(hit: np.ndarray, of: np.ndarray) -> np.ndarray:
-        return ratio(drawn @ (hit & of).astype(np.float64), drawn @ of.astype(np.float64))
 
-    return {"found": share(counts.tp > 0, there), "false_alarms": share(counts.fp > 0, ~there)}
+def false_alarms(part: Part) -> Values:
+    """Images with a false alarm / images without the label (`found_of`).
+
+    >>> from foveate.metrics.parts import part_of
+    >>> false_alarms(part_of(truth=[1, 0, 0], tp=[5, 0, 0], fp=[0, 3, 0]))
+    array([0.5])
+    """
+    free = part["truth"] == 0
+    return ratio(part.number((part["fp"] > 0) & free), part.number(free))

@@ -1,7 +1,7 @@
-"""Figures of the answers: AUC, AP, accuracy, sensitivity, F1, kappa, Brier score, likelihood, confusion matrix, ROC.
+"""Metrics of the answers: accuracy, kappa, F1, Brier score, likelihood, confusion matrix, ROC.
 
-Of a yes/no question the headline figure is that of "yes"; of any other the mean over its answers, one against the
-rest. What is undefined (one class only) is nan, never 0, and means leave it out.
+A yes/no question has the value of "yes"; any other the mean over its answers, one against the rest. What is undefined
+(one class only) is nan, never 0, and means leave it out.
 """
 
 from __future__ import annotations
@@ -9,18 +9,13 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from foveate.core.labels import Question
 from foveate.metrics.counts import Counts, QuestionScores
-from foveate.metrics.ranking import Roc, auc, average_precision
+from foveate.metrics.parts import QuestionPart, Values
+from foveate.metrics.ranking import Roc
 from foveate.metrics.ranking import roc as roc_of
-from foveate.metrics.segmentation import accuracy, dice, precision, sensitivity, specificity
-from foveate.metrics.weighted import Figures, mean, over, ratio, with_means
+from foveate.metrics.segmentation import dice
+from foveate.metrics.weighted import mean, over, ratio
 
-RATES = {
-    "sensitivity": sensitivity, "specificity": specificity, "precision": precision, "f1": dice, "accuracy": accuracy,
-}  # fmt: skip
-LESS_IS_BETTER = ("brier", "nll")
-"""Figures of the answers that are the better the lower they are."""
 LEAST = 1e-7
 """Probability of the true answer below which its logarithm is not taken."""
 
@@ -53,98 +48,141 @@ def kappa(matrix: Float[np.ndarray, "r k k"], *, power: int = 0) -> Float[np.nda
     return 1 - ratio((weight * matrix).sum((-2, -1)) * total, (weight * expected).sum((-2, -1)))
 
 
-def per_answer(scores: QuestionScores, weights: Float[np.ndarray, "r n"]) -> dict[str, Float[np.ndarray, "r k"]]:
-    """AUC, AP, sensitivity, specificity, precision, F1 and accuracy of each answer against the rest."""
-    drawn, matrix = weights[:, scores.image], confusion(scores, weights)
-    tp = np.diagonal(matrix, axis1=1, axis2=2)
-    fp, fn = matrix.sum(1) - tp, matrix.sum(2) - tp
-    tn = matrix.sum((1, 2))[:, None] - tp - fp - fn
-    out = {name: rate(tp, fp, fn, tn) for name, rate in RATES.items()}
-    for name, figure in (("auc", auc), ("ap", average_precision)):
-        columns = enumerate(scores.probability.T)
-        out[name] = np.stack([figure(column, (scores.truth == k).astype(np.int64), drawn) for k, column in columns], 1)
-    return out
+def plain_kappa(part: QuestionPart) -> Values:
+    """Cohen's kappa of the answers given and the true ones.
 
-
-def proper_scores(
-    question: Question, scores: QuestionScores, weights: Float[np.ndarray, "r n"]
-) -> dict[str, Float[np.ndarray, " r"]]:
-    """Brier score, negative log-likelihood and Brier skill: how far the probabilities are from the truth.
-
-    ``brier`` (Brier 1950), mean over images of ``(p - y)^2`` for a yes/no question, with p the probability of "yes" and
-    y = 1 where that is true, so 0.25 for p = 0.5; of ``sum_k (p_k - y_k)^2`` over all answers for any other, up to 2.
-    ``nll``, mean over images of ``-ln p`` of the true answer, in nats, p being clipped at 1e-7: up to 16.1.
-    ``skill`` = 1 - brier / brier of the constant forecast by the shares of the answers among these images (Brier skill
-    score, Murphy 1973): 1 = perfect, 0 = no better than knowing how common each answer is. More is better.
-
-    Args:
-        question: says which Brier score it is.
-        scores: its probabilities and truth.
-        weights: how often each of all n images counts; those whose answer is unknown do not.
-
-    Returns:
-        figure -> one value a weighting; nan where no image counts.
+    >>> from foveate.core.labels import Question
+    >>> from foveate.metrics.parts import question_of
+    >>> plain_kappa(question_of(Question("dr"), [[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]], [0, 0, 1, 1]))
+    array([0.5])
     """
-    gaps = (scores.probability - np.eye(len(question.answers))[scores.truth]) ** 2
-    right = scores.probability[np.arange(len(scores.truth)), scores.truth]
-    each = {
-        "brier": gaps[:, 1] if question.yes_no else gaps.sum(1),
-        "nll": -np.log(right.clip(LEAST, 1.0)),
-    }
-    drawn = weights[:, scores.image]
-    out = {name: mean(values[:, None], drawn)[:, 0] for name, values in each.items()}
-    shares = mean(np.eye(len(question.answers))[scores.truth], drawn)
-    spread = shares[:, 1] * shares[:, 0] if question.yes_no else (shares * (1 - shares)).sum(1)
-    return out | {"skill": 1 - ratio(out["brier"], spread)}
+    return kappa(part.matrix)
 
 
-def headline(
-    question: Question, matrix: Float[np.ndarray, "r k k"], answers: dict[str, Float[np.ndarray, "r k"]]
-) -> Figures:
-    """One question's figures: those of "yes" or the mean over answers, and those of the whole matrix.
+def quadratic_kappa(part: QuestionPart) -> Values:
+    """Cohen's kappa with quadratic weights; nan for three or more answers without an order (two always have one).
 
-    ``f1_macro`` and ``f1_weighted`` (by the number of true images) are means over answers for every question.
-    ``qkappa`` needs an order: nan for three or more answers without one (two always have one).
-
-    Args:
-        question: says which figure is the headline.
-        matrix: its confusion matrices.
-        answers: what `per_answer` gave.
+    >>> from foveate.core.labels import Question
+    >>> from foveate.metrics.parts import question_of
+    >>> grade = Question("grade", ("0", "1", "2"), ordered=True)
+    >>> quadratic_kappa(question_of(grade, [[0.9, 0.1, 0], [0, 0.8, 0.2], [0, 0.6, 0.4]], [0, 1, 2])).round(3)
+    array([0.667])
     """
-    support = matrix.sum(2)
-    ranked = question.ordered or len(question.answers) == 2
-    return {name: values[:, 1] if question.yes_no else over(values) for name, values in answers.items()} | {
-        "accuracy": ratio(np.trace(matrix, axis1=1, axis2=2), matrix.sum((1, 2))),
-        "f1_macro": over(answers["f1"]),
-        "f1_weighted": ratio(np.nansum(support * answers["f1"], 1), support.sum(1)),
-        "kappa": kappa(matrix),
-        "qkappa": kappa(matrix, power=2) if ranked else np.full(len(matrix), np.nan),
-    }
+    ordered = part.question.ordered or len(part.question.answers) == 2
+    return kappa(part.matrix, power=2) if ordered else np.full(len(part.matrix), np.nan)
 
 
-def figures(counts: Counts, weights: Float[np.ndarray, "r n"]) -> Figures:
-    """All figures of the answers; a statistic for `interval`.
+def overall_accuracy(part: QuestionPart) -> Values:
+    """Share of images that are answered rightly.
 
-    Names: ``auc/<question>`` (of "yes", or the mean over answers), ``auc/<question>/<answer>``, and ``auc``, the mean
-    over the questions that have one; so for ap, sensitivity, specificity, precision, f1, accuracy (of the question:
-    the share of images answered rightly; of an answer: against the rest); without answers for f1_macro, f1_weighted,
-    kappa, qkappa, brier, nll, skill.
-
-    Args:
-        counts: of the images.
-        weights: how often each image of ``counts.images`` counts.
+    >>> from foveate.core.labels import Question
+    >>> from foveate.metrics.parts import question_of
+    >>> overall_accuracy(question_of(Question("dr"), [[0.9, 0.1], [0.4, 0.6]], [0, 0]))
+    array([0.5])
     """
-    parts, answers = {}, {}
-    for q in counts.schema.questions:
-        scores = counts.questions[q.name]
-        answers[q.name] = per_answer(scores, weights)
-        parts[q.name] = headline(q, confusion(scores, weights), answers[q.name]) | proper_scores(q, scores, weights)
-    return with_means(parts) | {
-        f"{name}/{q.name}/{answer}": values[:, k]
-        for q in counts.schema.questions
-        for name, values in answers[q.name].items()
-        for k, answer in enumerate(q.answers)
-    }
+    return ratio(np.trace(part.matrix, axis1=1, axis2=2), part.matrix.sum((1, 2)))
+
+
+def f1_macro(part: QuestionPart) -> Values:
+    """F1 of each answer against the rest, its mean over the answers.
+
+    >>> from foveate.core.labels import Question
+    >>> from foveate.metrics.parts import question_of
+    >>> f1_macro(question_of(Question("dr"), [[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]], [0, 0, 1])).round(3)
+    array([0.667])
+    """
+    return over(dice(*part.cells))
+
+
+def f1_weighted(part: QuestionPart) -> Values:
+    """F1 of each answer against the rest, its mean by the number of images with that answer.
+
+    >>> from foveate.core.labels import Question
+    >>> from foveate.metrics.parts import question_of
+    >>> f1_weighted(question_of(Question("dr"), [[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]], [0, 0, 1])).round(3)
+    array([0.667])
+    """
+    support = part.matrix.sum(2)
+    return ratio(np.nansum(support * dice(*part.cells), 1), support.sum(1))
+
+
+def brier(part: QuestionPart) -> Values:
+    """Brier score (Brier 1950): mean squared distance of the probabilities from the truth.
+
+    Mean over images of ``(p - y)^2`` for a yes/no question, with p the probability of "yes" and y = 1 if that is true,
+    so 0.25 for p = 0.5; of ``sum_k (p_k - y_k)^2`` over all answers for any other, up to 2. nan if no image counts.
+
+    >>> from foveate.core.labels import Question
+    >>> from foveate.metrics.parts import question_of
+    >>> brier(question_of(Question("dr"), [[0.5, 0.5], [0.0, 1.0]], [0, 1]))
+    array([0.125])
+    """
+    gaps = (part["probability"] - np.eye(len(part.question.answers))[part["truth"]]) ** 2
+    return part.mean(gaps[:, 1] if part.question.yes_no else gaps.sum(1))
+
+
+def likelihood(part: QuestionPart) -> Values:
+    """Negative log-likelihood: mean of ``-ln p`` of the true answer, in nats.
+
+    p is clipped at 1e-7, so at most 16.1.
+
+    >>> from foveate.core.labels import Question
+    >>> from foveate.metrics.parts import question_of
+    >>> likelihood(question_of(Question("dr"), [[0.5, 0.5], [0.0, 1.0]], [0, 1])).round(4)
+    array([0.3466])
+    """
+    right = part["probability"][np.arange(len(part["truth"])), part["truth"]]
+    return part.mean(-np.log(right.clip(LEAST, 1.0)))
+
+
+def skill(part: QuestionPart) -> Values:
+    """Brier skill score (Murphy 1973): 1 - brier / brier of the constant forecast by the shares of the answers.
+
+    1 = perfect, 0 = no better than knowing how common each answer is among these images.
+
+    >>> from foveate.core.labels import Question
+    >>> from foveate.metrics.parts import question_of
+    >>> skill(question_of(Question("dr"), [[0.5, 0.5], [0.0, 1.0]], [0, 1]))
+    array([0.5])
+    """
+    shares = mean(np.eye(len(part.question.answers))[part["truth"]], part.weights)
+    spread = shares[:, 1] * shares[:, 0] if part.question.yes_no else (shares * (1 - shares)).sum(1)
+    return 1 - ratio(brier(part), spread)
+
+
+def best_harmonic(part: QuestionPart) -> Values | None:
+    """Best harmonic mean of sensitivity and specificity over all thresholds; None unless the question is yes/no.
+
+    The point is chosen anew on every draw, on the images that it is reported on, as papers do; it flatters small sets.
+
+    >>> from foveate.core.labels import Question
+    >>> from foveate.metrics.parts import question_of
+    >>> best_harmonic(question_of(Question("dr"), [[0.9, 0.1], [0.8, 0.2], [0.7, 0.3]], [0, 0, 1]))
+    array([1.])
+    """
+    return part.best[0] if part.question.yes_no else None
+
+
+def best_sensitivity(part: QuestionPart) -> Values | None:
+    """Sensitivity at the threshold of `best_harmonic`.
+
+    >>> from foveate.core.labels import Question
+    >>> from foveate.metrics.parts import question_of
+    >>> best_sensitivity(question_of(Question("dr"), [[0.9, 0.1], [0.8, 0.2], [0.7, 0.3]], [0, 0, 1]))
+    array([1.])
+    """
+    return part.best[1] if part.question.yes_no else None
+
+
+def best_specificity(part: QuestionPart) -> Values | None:
+    """Specificity at the threshold of `best_harmonic`.
+
+    >>> from foveate.core.labels import Question
+    >>> from foveate.metrics.parts import question_of
+    >>> best_specificity(question_of(Question("dr"), [[0.9, 0.1], [0.7, 0.3], [0.8, 0.2]], [0, 0, 1]))
+    array([0.5])
+    """
+    return part.best[2] if part.question.yes_no else None
 
 
 def roc(counts: Counts, *, question: str, answer: str = "yes") -> Roc:

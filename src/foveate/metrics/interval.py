@@ -1,4 +1,4 @@
-"""Intervals: whole patients are drawn again with replacement, and every figure is computed on each draw.
+"""Intervals: whole patients are drawn again with replacement, and every metric is computed on each draw.
 
 Two eyes, or two visits, of one patient are alike; drawing images one by one would make the interval too narrow. So the
 group is drawn, with all its images. Ref.: Field and Welsh, "Bootstrapping clustered data", JRSS B 69 (2007).
@@ -13,10 +13,11 @@ import numpy as np
 from jaxtyping import Float
 
 from foveate.metrics.counts import Counts
-from foveate.metrics.weighted import Figures
+from foveate.metrics.listing import Named
+from foveate.metrics.weighted import Metrics
 
-Statistic = Callable[[Counts, Float[np.ndarray, "r n"]], Figures]
-"""(counts, how often each image counts) -> figures; many weightings are computed at once."""
+Statistic = Callable[[Counts, Float[np.ndarray, "r n"]], Metrics]
+"""(counts, how often each image counts) -> metrics; many weightings are computed at once."""
 
 AT_ONCE = 1_000_000
 """Weights held at a time (8 MB): 1000 repeats of the summary of 5000 images, 5 labels and 2 questions took 4.8 s and
@@ -25,15 +26,15 @@ AT_ONCE = 1_000_000
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its interval.
+    """A metric with its interval.
 
     Args:
-        value: the figure itself; nan where it is undefined.
+        value: the metric itself; nan where it is undefined.
         low: lower end of the interval; nan with fewer than two groups.
         high: upper end.
         images: images counted.
         groups: groups (patients) drawn from.
-        undefined: draws on which the figure was nan (such as an AUC without positives); they are left out.
+        undefined: draws on which the metric was nan (such as an AUC without positives); they are left out.
     """
 
     value: float
@@ -44,7 +45,7 @@ class Estimate:
     undefined: int = 0
 
     def __str__(self) -> str:
-        """The figure as it stands in a table.
+        """The value as a table prints it.
 
         >>> str(Estimate(0.8123, 0.77, 0.8502, 200, 120)), str(Estimate(-0.01, -0.04, 0.02, 200, 120))
         ('0.812 (0.770-0.850)', '-0.010 (-0.040 to 0.020)')
@@ -52,9 +53,10 @@ class Estimate:
         return f"{self.value:.3f} ({self.low:.3f}{' to ' if self.low < 0 else '-'}{self.high:.3f})"
 
 
-def value(statistic: Statistic, counts: Counts) -> dict[str, float]:
-    """The figures themselves: every image counts once."""
-    return {name: float(values[0]) for name, values in statistic(counts, np.ones((1, len(counts)))).items()}
+def value(statistic: Statistic, counts: Counts) -> Named[float]:
+    """The metrics themselves: every image counts once."""
+    found = statistic(counts, np.ones((1, len(counts))))
+    return Named({name: float(values[0]) for name, values in found.items()})
 
 
 def draws(counts: Counts, *, repeats: int, seed: int) -> Iterator[Float[np.ndarray, "r n"]]:
@@ -73,13 +75,13 @@ def draws(counts: Counts, *, repeats: int, seed: int) -> Iterator[Float[np.ndarr
 
 def interval(
     statistic: Statistic, counts: Counts, *, repeats: int = 1000, level: float = 0.95, seed: int = 0
-) -> dict[str, Estimate]:
-    """Percentile bootstrap intervals of all figures of a statistic, from the same draws.
+) -> Named[Estimate]:
+    """Percentile bootstrap intervals of all metrics of a statistic, from the same draws.
 
-    The figure comes from all images pooled, not from a mean over folds: `Counts.join` the folds first.
+    The value comes from all images pooled, not from a mean over folds: `Counts.join` the folds first.
 
     Args:
-        statistic: such as ``segmentation.figures``, ``grading.figures``, ``partial(summary.figures, absent="one")``.
+        statistic: such as ``measure.measure`` or ``partial(summary.metrics, absent="one")``.
         counts: of the images; their groups are drawn.
         repeats: number of draws.
         level: share of the draws inside the interval, between 0 and 1.
@@ -94,24 +96,24 @@ def interval(
         raise ValueError(f"level={level}; give a share between 0 and 1, such as 0.95")
     values, groups = value(statistic, counts), len(set(counts.groups.values()))
     if groups < 2:
-        return {name: Estimate(figure, np.nan, np.nan, len(counts), groups) for name, figure in values.items()}
+        return Named({name: Estimate(one, np.nan, np.nan, len(counts), groups) for name, one in values.items()})
     parts = [statistic(counts, weights) for weights in draws(counts, repeats=repeats, seed=seed)]
-    out = {}
-    for name, figure in values.items():
+    out: Named[Estimate] = Named()
+    for name, one in values.items():
         drawn = np.concatenate([part[name] for part in parts])
         defined = drawn[~np.isnan(drawn)]
         tails = [(1 - level) / 2, (1 + level) / 2]
         low, high = np.quantile(defined, tails).tolist() if defined.size else (np.nan, np.nan)
-        out[name] = Estimate(figure, low, high, len(counts), groups, repeats - defined.size)
+        out[name] = Estimate(one, low, high, len(counts), groups, repeats - defined.size)
     return out
 
 
 def difference(
     statistic: Statistic, a: Counts, b: Counts, *, repeats: int = 1000, level: float = 0.95, seed: int = 0
-) -> dict[str, Estimate]:
+) -> Named[Estimate]:
     """Intervals of ``a - b`` on the same images: each draw is given to both, so what the images share cancels.
 
-    Figures that only one of the two has (a question that the other was not asked) are left out.
+    Metrics that only one of the two has (a question that the other was not asked) are left out.
 
     Args:
         statistic: as for `interval`.
@@ -133,7 +135,7 @@ def difference(
     position = {image: at for at, image in enumerate(a.images)}
     order = np.array([position[image] for image in b.images], np.int64)
 
-    def minus(counts: Counts, weights: Float[np.ndarray, "r n"]) -> Figures:
+    def minus(counts: Counts, weights: Float[np.ndarray, "r n"]) -> Metrics:
         ours, theirs = statistic(counts, weights), statistic(b, weights[:, order])
         return {name: ours[name] - theirs[name] for name in ours if name in theirs}
 

@@ -14,10 +14,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from foveate.core.components import Components, components
-from foveate.metrics import table
+from foveate.metrics import listing, table
 from foveate.metrics.counts import Counts
-from foveate.metrics.segmentation import dice, precision, sensitivity
-from foveate.metrics.weighted import Figures, over, with_means
+from foveate.metrics.parts import Part
+from foveate.metrics.weighted import Metrics, over, with_means
 
 LESIONS: table.Columns = {"image": str, "label": str, "drawn": int, "share": float, "hit": int}
 """A row for each lesion: drawn (1 = by the truth, 0 = by the prediction), share (of the image's pixels, in [0, 1]), hit
@@ -25,8 +25,6 @@ LESIONS: table.Columns = {"image": str, "label": str, "drawn": int, "share": flo
 
 EDGES = (1e-4, 1e-3, 1e-2)
 """Shares of the image between the classes of size; of 896 x 896 pixels they are 80, 803 and 8028."""
-
-NAMES = {"lesion_f1": dice, "lesion_sensitivity": sensitivity, "lesion_precision": precision}
 
 
 def lesion_rows(
@@ -68,17 +66,17 @@ def lesion_rows(
     return table.stack(parts)
 
 
-def figures(
+def metrics(
     counts: Counts,
     weights: Float[np.ndarray, "r n"],
     *,
     lesions: table.Table,
     edges: Sequence[float] = EDGES,
-) -> Figures:
-    """F1, sensitivity and precision of lesions of each size; with `functools.partial` a statistic for `interval`.
+) -> Metrics:
+    """The metrics of lesions of each size (`entries.lesion`); with `functools.partial` a statistic for `interval`.
 
     A class of size holds the drawn lesions of that size, found or missed, and the false alarms of that size:
-    F1 = 2 found / (2 found + false alarms + missed). Names: ``lesion_f1/<size>/<label>``, and ``lesion_f1/<size>``, the
+    F1 = 2 found / (2 found + false alarms + missed). Names: ``lesion/f1/<size>/<label>``, and ``lesion/f1/<size>``, the
     mean over the labels that have one; sizes as of `sizes`. nan where nothing was drawn and nothing predicted.
 
     Args:
@@ -97,17 +95,18 @@ def figures(
     image = np.array([position[name] for name in lesions["image"].tolist()], np.int64)
     drawn, hit = lesions["drawn"] == 1, lesions["hit"] == 1
     kind = np.digitize(lesions["share"], edges)
-    parts: dict[str, Figures] = {}
+    parts: dict[str, Metrics] = {}
     for label in counts.schema.labels:
         parts[label] = {}
         for at, size in enumerate(named):
             here = (kind == at) & (lesions["label"] == label)
-            tp, fp, fn = (
-                weights @ np.bincount(image[here & some], minlength=len(position)).astype(np.float64)
-                for some in (drawn & hit, ~drawn & ~hit, drawn & ~hit)
-            )
-            for name, score in NAMES.items():
-                parts[label][f"{name}/{size}"] = score(tp, fp, fn, np.zeros_like(tp))
+            sides = {"tp": drawn & hit, "fp": ~drawn & ~hit, "fn": drawn & ~hit}
+            columns = {
+                name: np.bincount(image[here & some], minlength=len(position)).astype(np.float64)
+                for name, some in sides.items()
+            }
+            part = Part(columns, weights)
+            parts[label] |= {f"{metric.name}/{size}": metric(part) for metric in listing.of("lesions")}
     return with_means(parts)
 
 

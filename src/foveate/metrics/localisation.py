@@ -9,16 +9,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.ndimage import distance_transform_edt
 
-from foveate.metrics import operating, table
+from foveate.metrics import table
 from foveate.metrics.counts import Counts
 from foveate.metrics.tally import LOOKS
-from foveate.metrics.weighted import Figures, mean, with_means
-
-OF_LOOKS = (
-    "air", "air_tp", "air_fn", "harmonic_air_tp", "harmonic_air_fn",
-    "cue_share", "air_mask", "pointing", "activation_dice",
-)  # fmt: skip
-"""Figures of where findings were seen."""
 
 
 def air(activation: Float[np.ndarray, "h w"], cue: Bool[np.ndarray, "h w"]) -> float:
@@ -128,42 +121,3 @@ def findings(counts: Counts) -> list[str]:
     """Questions that activation maps were held against something for, in the schema's order."""
     there = set(counts.looks["question"].tolist())
     return [q.name for q in counts.schema.questions if q.name in there]
-
-
-def figures(counts: Counts, weights: Float[np.ndarray, "r n"]) -> Figures:
-    """Where findings that are there were seen: means over images; a statistic for `interval`.
-
-    Names: ``air/<question>``; among the images answered "yes" and "no", ``air_tp`` and ``air_fn``, and among those from
-    the best operating point on and below it (`operating.called`, as in Son et al. 2018), ``harmonic_air_tp`` and
-    ``harmonic_air_fn``; ``cue_share``, what a map that ignores the cue scores; ``pointing``, whether the map's highest
-    cell holds some of a mask; ``air_mask``, ``activation_dice`` on a mask's pixels. The bare name is the mean over
-    findings.
-
-    Args:
-        counts: with looks.
-        weights: how often each image of ``counts.images`` counts.
-    """
-    at = {image: i for i, image in enumerate(counts.images)}
-    parts: dict[str, Figures] = {}
-    for name in findings(counts):
-        rows = table.rows(counts.looks, np.flatnonzero(counts.looks["question"] == name))
-        image = np.array([at[one] for one in rows["image"].tolist()], np.int64)
-        scores, drawn = counts.questions[name], weights[:, image]
-        given = np.full(len(counts), -1)
-        given[scores.image] = scores.given
-        called = np.zeros(weights.shape)
-        called[:, scores.image] = operating.called(scores, weights)
-        columns = {
-            "air": rows["cue"],
-            "air_tp": np.where(given[image] == 1, rows["cue"], np.nan),
-            "air_fn": np.where(given[image] == 0, rows["cue"], np.nan),
-            "cue_share": rows["share"],
-            "air_mask": rows["mask"],
-            "pointing": rows["hit"],
-            "activation_dice": rows["dice"],
-        }
-        means = mean(np.stack(list(columns.values()), 1), drawn)
-        parts[name] = {figure: means[:, k] for k, figure in enumerate(columns)}
-        for figure, part in (("harmonic_air_tp", called[:, image]), ("harmonic_air_fn", 1 - called[:, image])):
-            parts[name][figure] = mean(rows["cue"][:, None], drawn * part)[:, 0]
-    return with_means(parts)

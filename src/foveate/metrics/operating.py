@@ -1,6 +1,6 @@
 """The threshold of a yes/no question: where sensitivity and specificity are best together, by a rule.
 
-Chosen on the very images that it is reported on (`figures`) it flatters; `best_point` serves to choose it on others.
+Chosen on the very images that it is reported on (``image/harmonic``) it flatters; `best_point` chooses it on others.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from foveate.metrics.counts import Counts, QuestionScores
 from foveate.metrics.ranking import sweep
-from foveate.metrics.weighted import Figures, ratio, with_means
+from foveate.metrics.weighted import ratio
 
 Curve = Float[np.ndarray, "r t"]
 
@@ -34,8 +34,6 @@ RULES: dict[str, Callable[[Curve, Curve], Curve]] = {"harmonic": harmonic, "youd
 
 LEAST = ("sensitivity", "specificity")
 """Rules with a number, as "sensitivity=0.95": the best of the other that keeps this one at least so high."""
-
-NAMES = ("harmonic", "harmonic_sensitivity", "harmonic_specificity")
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,9 @@ def best_point(counts: Counts, question: str, *, rule: str = "harmonic") -> Poin
     scores = counts.questions[question]
     if len(np.unique(scores.truth)) < 2:
         return None
-    sensitivity, specificity, threshold = _curves(scores, np.ones((1, len(counts))))
+    sensitivity, specificity, threshold = _curves(
+        scores.probability[:, 1], scores.truth, np.ones((1, len(scores.truth)))
+    )
     worth = judge(sensitivity, specificity)[0]
     if np.isnan(worth).all():  # the surest answer is wrong already: nothing is "yes"
         return Point(float((threshold[0] + 1) / 2), 0.0, 1.0)
@@ -105,30 +105,6 @@ def judged(rule: str) -> Callable[[Curve, Curve], Curve]:
     return worth
 
 
-def figures(counts: Counts, weights: Float[np.ndarray, "r n"]) -> Figures:
-    """Best harmonic mean of each yes/no question, sensitivity and specificity there; a statistic for `interval`.
-
-    The point is chosen anew on every draw, on the images it is reported on, as papers do; it flatters small sets.
-
-    Args:
-        counts: of the images.
-        weights: how often each image of ``counts.images`` counts.
-    """
-    parts: dict[str, Figures] = {}
-    rows = np.arange(len(weights))
-    for q in counts.schema.questions:
-        scores = counts.questions[q.name]
-        if not q.yes_no:
-            continue
-        if not len(scores.truth):
-            parts[q.name] = {name: np.full(len(weights), np.nan) for name in NAMES}
-            continue
-        mean, sensitivity, specificity, _, at = _swept(scores, weights)
-        found = (mean, sensitivity, specificity)
-        parts[q.name] = {name: values[rows, at] for name, values in zip(NAMES, found, strict=True)}
-    return with_means(parts)
-
-
 def called(scores: QuestionScores, weights: Float[np.ndarray, "r n"]) -> Bool[np.ndarray, "r m"]:
     """Which images score "yes" at the best point of each weighting.
 
@@ -138,20 +114,30 @@ def called(scores: QuestionScores, weights: Float[np.ndarray, "r n"]) -> Bool[np
     """
     if not len(scores.truth):
         return np.zeros((len(weights), 0), bool)
-    _, _, _, threshold, at = _swept(scores, weights)
+    _, _, _, threshold, at = swept(scores.probability[:, 1], scores.truth, weights[:, scores.image])
     return np.asarray(scores.probability[:, 1] >= threshold[at][:, None])
 
 
-def _swept(scores: QuestionScores, weights: Float[np.ndarray, "r n"]) -> tuple[np.ndarray, ...]:
-    """Harmonic mean, sensitivity and specificity ``(r, t)``, the thresholds ``(t,)`` and where the mean is best."""
-    sensitivity, specificity, threshold = _curves(scores, weights)
+def swept(
+    yes: Float[np.ndarray, " m"], truth: Int[np.ndarray, " m"], weights: Float[np.ndarray, "r m"]
+) -> tuple[np.ndarray, ...]:
+    """Harmonic mean, sensitivity and specificity ``(r, t)``, the thresholds ``(t,)`` and where it is best ``(r,)``.
+
+    Args:
+        yes: probability of "yes" in m images, at least one.
+        truth: 1 = yes.
+        weights: how often each of these images counts.
+    """
+    sensitivity, specificity, threshold = _curves(yes, truth, weights)
     mean = harmonic(sensitivity, specificity)
     return mean, sensitivity, specificity, threshold, np.where(np.isnan(mean), -1.0, mean).argmax(1)
 
 
-def _curves(scores: QuestionScores, weights: Float[np.ndarray, "r n"]) -> tuple[np.ndarray, ...]:
+def _curves(
+    yes: Float[np.ndarray, " m"], truth: Int[np.ndarray, " m"], weights: Float[np.ndarray, "r m"]
+) -> tuple[np.ndarray, ...]:
     """Sensitivity and specificity ``(r, t)`` and the thresholds ``(t,)``, the highest first."""
-    hits, alarms, threshold = sweep(scores.probability[:, 1], scores.truth, weights[:, scores.image])
+    hits, alarms, threshold = sweep(yes, truth, weights)
     sensitivity = ratio(hits, np.broadcast_to(hits[:, -1:], hits.shape))
     specificity = 1 - ratio(alarms, np.broadcast_to(alarms[:, -1:], alarms.shape))
     return sensitivity, specificity, threshold

@@ -1,13 +1,17 @@
-"""Figures of a score that ranks images: ROC curve, area under it, average precision; for weighted images."""
+"""Metrics of a score that ranks images: ROC curve, area under it, average precision; for weighted images."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from foveate.metrics.weighted import ratio
+
+Ranked = Callable[[Float[np.ndarray, " n"], Int[np.ndarray, " n"], Float[np.ndarray, "r n"]], Float[np.ndarray, " r"]]
+"""(score, truth, how often each image counts) -> values."""
 
 
 class Roc(NamedTuple):

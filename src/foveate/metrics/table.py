@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,15 @@ def check(table: Table, columns: Columns, *, name: str) -> None:
             raise ValueError(f"{name}: column {column!r} is {table[column].dtype}; make it {kind.__name__}")
     if len({values.shape for values in table.values()}) > 1:
         raise ValueError(f"{name}: columns differ in length: { {c: v.shape for c, v in table.items()} }")
+
+
+def extended(names: Iterable[str], columns: Columns) -> Columns:
+    """The columns, and behind them those of the names that they lack, as numbers (float).
+
+    >>> extended(["image", "hd95"], {"image": str})
+    {'image': <class 'str'>, 'hd95': <class 'float'>}
+    """
+    return {**columns, **{name: float for name in names if name not in columns}}
 
 
 def build(columns: Columns, values: Mapping[str, Sequence[object] | np.ndarray]) -> dict[str, np.ndarray]:
@@ -72,8 +81,13 @@ def write(files: Mapping[Path, Table]) -> None:
             path.unlink(missing_ok=True)
 
 
-def read(path: Path, columns: Columns) -> dict[str, np.ndarray]:
+def read(path: Path, columns: Columns, *, more: bool = False) -> dict[str, np.ndarray]:
     """Inverse of `write` for one file.
+
+    Args:
+        path: of the file.
+        columns: that it has.
+        more: it may have further columns of numbers behind them.
 
     Raises:
         ValueError: the header is not the columns, or a row has too many or too few fields or one that is no number.
@@ -81,6 +95,7 @@ def read(path: Path, columns: Columns) -> dict[str, np.ndarray]:
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.reader(file)
         header = next(reader, [])
+        columns = extended(header, columns) if more else columns
         if header != list(columns):
             raise ValueError(f"{path} has the columns {header}; it should have {list(columns)}: evaluate again")
         lines = list(reader)

@@ -1,7 +1,7 @@
 """Means, spreads and ratios over weighted images, for many weightings at once.
 
 Weights are ``(r, n)``: r weightings of n images. A bootstrap resample is one row, how often each image was drawn; all
-ones is the figure itself. So a statistic is written once and its interval costs a matrix product.
+ones is the metric itself. So a statistic is written once and its interval costs a matrix product.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float, Num
 
-Figures = dict[str, np.ndarray]
-"""Name of a figure -> ``(r,)`` values, one a weighting; nan where it is not defined."""
+Metrics = dict[str, np.ndarray]
+"""Name of a metric -> ``(r,)`` values, one per weighting; nan where it is not defined."""
 
 
 def ratio(above: Num[np.ndarray, "*s"], below: Num[np.ndarray, "*s"]) -> Float[np.ndarray, "*s"]:
@@ -44,7 +44,7 @@ def std(values: Float[np.ndarray, "n k"], weights: Float[np.ndarray, "r n"]) -> 
     array([[1.41421356]])
     """
     defined = ~np.isnan(values)
-    # Centred first: sums of squares of figures near 1 with a spread of 1e-6 would cancel
+    # Centred first: sums of squares of values near 1 with a spread of 1e-6 would cancel
     centred = np.where(defined, values - mean(values, np.ones((1, len(values)))), 0.0)
     count = weights @ defined.astype(np.float64)
     spread = weights @ centred**2 - ratio((weights @ centred) ** 2, count)
@@ -62,12 +62,12 @@ def over(values: Float[np.ndarray, "*r k"]) -> Float[np.ndarray, "*r"]:
     return ratio(np.where(defined, values, 0.0).sum(-1), defined.sum(-1))
 
 
-def with_means(parts: Mapping[str, Figures]) -> Figures:
-    """Figures of several parts (labels, questions) as ``figure/part``, and as ``figure`` the mean over those with one.
+def with_means(parts: Mapping[str, Metrics]) -> Metrics:
+    """Metrics of several parts (labels, questions) as ``metric/part``, and as ``metric`` the mean over those with one.
 
     >>> with_means({"disc": {"dice": np.array([0.5])}, "cup": {"dice": np.array([1.0])}})
     {'dice': array([0.75]), 'dice/disc': array([0.5]), 'dice/cup': array([1.])}
     """
-    names = list(dict.fromkeys(name for figures in parts.values() for name in figures))
-    out = {name: over(np.stack([figures[name] for figures in parts.values() if name in figures], -1)) for name in names}
-    return out | {f"{name}/{part}": values for part, figures in parts.items() for name, values in figures.items()}
+    names = list(dict.fromkeys(name for found in parts.values() for name in found))
+    out = {name: over(np.stack([found[name] for found in parts.values() if name in found], -1)) for name in names}
+    return out | {f"{name}/{part}": values for part, found in parts.items() for name, values in found.items()}

@@ -1,4 +1,4 @@
-"""What labels cost and what they bring: figures against the hours that readers spent."""
+"""Cost and benefit of labels: metrics against the hours that annotators spent."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from foveate.metrics import grading, localisation
 from foveate.metrics.counts import Counts
 from foveate.metrics.interval import Estimate, interval
-from foveate.metrics.weighted import Figures
+from foveate.metrics.listing import full
+from foveate.metrics.measure import measure
 from foveate.report import canvas, colours
+from foveate.report.tables import heading
 
 SECONDS: Mapping[str, float] = {"image": 10.0, "regions": 10.0, "boxes": 25.0, "ellipses": 60.0, "masks": 300.0}
 """Assumed seconds of one label: the answer of an image, and what is drawn in addition where the finding is there.
@@ -22,7 +22,8 @@ SECONDS: Mapping[str, float] = {"image": 10.0, "regions": 10.0, "boxes": 25.0, "
 Assumptions, to be replaced by a reading centre's own times; only their order is certain.
 """
 
-SAID = {"auc": "AUROC", "air": "AIR within regions", "air_mask": "AIR within masks", "pointing": "pointing game"}
+AXES = {"image/auc": "AUROC", "map/air": "AIR within regions", "map/air_mask": "AIR within masks"}
+"""Axes that need more words than the table's heading."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,11 @@ def cost_curves(
     *,
     labelled: Mapping[str, Sequence[Labelled]],
     question: str,
-    figures: Sequence[str] = ("auc", "air", "air_mask"),
+    metrics: Sequence[str] = ("image/auc", "map/air", "map/air_mask"),
     seconds: Mapping[str, float] = SECONDS,
     repeats: int = 1000,
 ) -> Figure:
-    """A panel a figure: its value with its interval against the hours of labelling, a line a kind of label.
+    """One panel per metric: its value with its interval against the hours of labelling, one line per kind of label.
 
     The hours are those of the images that a training was given, not of those that it was tested on: of several folds
     their mean.
@@ -104,7 +105,7 @@ def cost_curves(
             images were drawn in says ``labelled``.
         labelled: row -> what was labelled for it, one a fold.
         question: the finding.
-        figures: of `metrics.grading` and `metrics.localisation`, without the finding's name.
+        metrics: names of `metrics.entries`, without the finding's name.
         seconds: of one label of each kind.
         repeats: bootstrap draws.
 
@@ -116,16 +117,18 @@ def cost_curves(
         raise ValueError(f"labels={list(labels)} name none of the rows {list(counts)}")
     if lost := [row for row in rows if not labelled.get(row)]:
         raise ValueError(f"labelled={list(labelled)} lacks {lost}; say what was labelled for each fold of these rows")
-    names = [f"{name}/{question}" for name in figures]
-    found = {row: interval(partial(_figures, names=names), counts[row], repeats=repeats) for row in rows}
+    kinds = [full(name, questions=[question]) for name in metrics]
+    names = [f"{name}/{question}" for name in kinds]
+    found = {row: interval(partial(measure, names=names), counts[row], repeats=repeats) for row in rows}
     spent = {row: _spent(labels[row].kind, labelled[row], seconds=seconds) for row in rows}
-    figure, panels = canvas.panels(len(figures))
-    for axes, short, name in zip(panels, figures, names, strict=True):
-        canvas.name(axes, SAID.get(short, short), x="hours of labelling", y=SAID.get(short, short))
-        for number, kind in enumerate(dict.fromkeys(labels[row].kind for row in rows)):
-            some = sorted((row for row in rows if labels[row].kind == kind), key=lambda row: spent[row])
+    figure, panels = canvas.panels(len(kinds))
+    for axes, kind, name in zip(panels, kinds, names, strict=True):
+        title = AXES.get(kind, heading(kind))
+        canvas.name(axes, title, x="hours of labelling", y=title)
+        for number, label in enumerate(dict.fromkeys(labels[row].kind for row in rows)):
+            some = sorted((row for row in rows if labels[row].kind == label), key=lambda row: spent[row])
             points = [(spent[row], found[row][name]) for row in some if name in found[row]]
-            _line(axes, kind, points, number)
+            _line(axes, label, points, number)
         canvas.log_axis(axes)
         axes.grid(True, axis="y", color="#e4e6ea")
     canvas.legend_below(figure, panels[0], columns=len(SECONDS))
@@ -149,8 +152,3 @@ def _line(axes: canvas.Axes, kind: str, points: Sequence[tuple[float, Estimate]]
         x, y, yerr=np.nan_to_num(reach).clip(0), color=colour, linestyle=dash, marker="o", markersize=4, capsize=2,
         linewidth=1.3, label=kind,
     )  # fmt: skip
-
-
-def _figures(counts: Counts, weights: Float[np.ndarray, "r n"], *, names: Sequence[str]) -> Figures:
-    every = grading.figures(counts, weights) | localisation.figures(counts, weights)
-    return {name: every[name] for name in names if name in every}

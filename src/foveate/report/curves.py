@@ -10,16 +10,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from foveate.metrics.listing import upgraded
 from foveate.report import canvas, colours
-from foveate.report.tables import NAMES
+from foveate.report.tables import heading
 
 Record = Mapping[str, Any]
 
-HEADLINES = ("dice_present", "dice", "iou", "auc", "accuracy", "f1", "kappa", "qkappa")
-"""Validation figures that are drawn if there are too many to tell apart."""
-OF_LABELS = ("dice_present/", "dice/")
-"""How the Dice of a label begins; logs without ``dice_present`` have it as ``dice``, for validation leaves images
-without the label out."""
+DICE = "pixel/dice_present"
+
+HEADLINES = (
+    DICE, "pixel/dice", "pixel/iou", "image/auc", "image/accuracy", "image/f1", "image/kappa", "image/qkappa",
+)  # fmt: skip
+"""Validation metrics that are drawn if there are too many to tell apart."""
+OF_LABELS = (f"{DICE}/", "pixel/dice/")
+"""How the Dice of a label begins; logs without it have it as ``pixel/dice``, for validation leaves out images
+without the label."""
 
 
 def stages(log: Sequence[Record]) -> dict[str, list[Record]]:
@@ -31,13 +36,13 @@ def stages(log: Sequence[Record]) -> dict[str, list[Record]]:
 
 
 def curves(log: Sequence[Record], *, stage: str | None = None) -> Figure:
-    """Loss terms, validation figures and learning rate of one stage against the epoch; the kept epoch is marked.
+    """Loss terms, validation metrics and learning rate of one stage against the epoch; the kept epoch is marked.
 
-    Of many validation figures the `HEADLINES` are drawn, and if the log has a Dice of single labels, a panel with the
+    Of many validation metrics the `HEADLINES` are drawn, and if the log has a Dice of single labels, a panel with the
     Dice where present of each; the log has them all.
 
     Args:
-        log: records ``{"stage", "epoch", "step", "lr", "train": {term: value}, "val": {figure: value}, "best"}``;
+        log: records ``{"stage", "epoch", "step", "lr", "train": {term: value}, "val": {metric: value}, "best"}``;
             what a record lacks is left out of its curve, and a value that is not finite is a gap.
         stage: whose records; None = the first stage's.
 
@@ -49,19 +54,19 @@ def curves(log: Sequence[Record], *, stage: str | None = None) -> Figure:
     if log and name not in parts:
         raise ValueError(f"stage={stage!r} is none of the log's {list(parts)}")
     records = parts.get(name, [])
-    train, val = _series(records, "train"), _series(records, "val")
+    train, val = _series(records, "train"), dict(upgraded(_series(records, "val")))
     labels = _of_labels(val)
-    # Drawn in its own panel; and "dice" is the same figure, for validation leaves images without the label out
-    val = {k: v for k, v in val.items() if not k.startswith(OF_LABELS) and (k != "dice" or "dice_present" not in val)}
+    # Drawn in its own panel; and "pixel/dice" is the same metric, for validation leaves out images without the label
+    val = {k: v for k, v in val.items() if not k.startswith(OF_LABELS) and (k != "pixel/dice" or DICE not in val)}
     if len(val) > len(HEADLINES) + 1:
         val = {key: points for key, points in val.items() if key in ("loss", *HEADLINES)}
-    # A validation figure outside [-1, 1] is a loss and would flatten the others: it belongs to the loss terms.
+    # A validation metric outside [-1, 1] is a loss and would flatten the others: it belongs to the loss terms.
     like_loss = {key for key, points in val.items() if key in train or any(abs(y) > 1 for _, y in points)}
     kept = [_epoch(i, r) for i, r in enumerate(records) if r.get("best")]
     figure, (left, middle, *more, right) = canvas.panels(4 if labels else 3, width=3.6, columns=2 if labels else 3)
     _draw(left, "Loss terms", train | {f"{key} (validation)": val[key] for key in val if key in like_loss}, kept[-1:])
-    shown = {NAMES[k] if k == "dice_present" else k: points for k, points in val.items() if k not in like_loss}
-    _draw(middle, "Validation figures", shown, kept[-1:])
+    shown = {heading(k): points for k, points in val.items() if k not in like_loss}
+    _draw(middle, "Validation metrics", shown, kept[-1:])
     for axes in more:
         _draw(axes, "Validation, Dice where present", labels, kept[-1:])
         axes.set_ylim(-0.02, 1.02)

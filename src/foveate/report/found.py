@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from foveate.metrics import segmentation
+from foveate.metrics import listing
 from foveate.metrics.counts import Counts
 from foveate.metrics.found import found_of, total
 from foveate.metrics.interval import Estimate
@@ -16,15 +16,10 @@ FOUND = (
     "Found: images with the label in which at least one of its true pixels was marked. False alarms: images without "
     "the label in which any pixel was marked."
 )
-SUMMED = "Over labels, found and false alarms are sums; a mean leaves out labels that lack the figure."
-OVERLAP = ("dice", "dice_all", "dice_present", "dice_pooled", "iou")
-"""Figures of masks beside which found and false alarms are shown."""
-DICE = ("dice_present", "dice")
-REWARD = ("dice_all", "specificity", "specificity_all", "pixel_accuracy", "false_alarms", "presence_accuracy",
-          "presence_specificity")  # fmt: skip
-"""Figures of masks that are the better the more rarely a label is marked, even if it is marked in no image."""
-REWARD_ONE = ("dice", "iou", "sensitivity", "precision")
-"""Figures that are so under the policy "one"."""
+SUMMED = "Over labels, found and false alarms are sums; a mean leaves out labels that lack the metric."
+OVERLAP = ("pixel/dice", "pixel/dice_all", "pixel/dice_present", "pixel/dice_pooled", "pixel/iou")
+"""Metrics of masks beside which found and false alarms are shown."""
+DICE = ("pixel/dice_present", "pixel/dice")
 
 
 def found_cells(counts: Counts, label: str = "") -> tuple[Share, Share]:
@@ -54,38 +49,39 @@ def warnings(rows: Mapping[str, Counts], *, never: Callable[[Counts], Sequence[s
     return [line + (f" ({'; '.join(methods)})." if any(methods) else ".") for line, methods in found.items()]
 
 
-def flattered(figure: str, counts: Counts, *, absent: str) -> bool:
-    """Whether a method is not ranked by a figure of masks, because it never marks a label that images have.
+def flattered(metric: str, counts: Counts, *, absent: str) -> bool:
+    """Whether a method is not ranked by a metric of masks, because it never marks a label that images have.
 
-    By no figure of that label; by none of the means over labels that such a label raises; by no mean over labels if it
-    marks none of them.
+    By no metric of that label; by none of the means over labels that such a label raises (`Metric.silent`, and the
+    policy "one"); by no mean over labels if it marks none of them.
 
     Args:
-        figure: "dice", "dice_all/cup", ...
+        metric: "pixel/dice", "pixel/dice_all/cup", ...
         counts: of the method.
         absent: policy of the table.
     """
-    kind, _, label = figure.partition("/")
-    silent = unmarked(counts)
-    if not silent or not _of_masks(kind):
+    entry, silent = listing.entry(metric), unmarked(counts)
+    if not silent or entry is None or entry.of != "label" or entry.name != _base(metric):
         return False
-    if label or kind in (*REWARD, *(REWARD_ONE if absent == "one" else ())):
-        return label in silent if label else True
+    if label := "/".join(metric.split("/")[2:]):
+        return label in silent
+    if entry.silent or (entry.per_image and (entry.absent or absent) == "one"):
+        return True
     return silent == {label for label, part in counts.labels.items() if part.truth.any()}
 
 
-def _of_masks(kind: str) -> bool:
-    scores = (*segmentation.SCORES, *segmentation.FIXED, "found", "false_alarms")
-    return kind.removesuffix("_pooled") in scores or kind.startswith("presence_")
+def _base(metric: str) -> str:
+    """Level and name, without label or question."""
+    return "/".join(metric.split("/")[:2])
 
 
 def parts(names: Sequence[str]) -> list[str]:
-    """Of which masks figures are asked for: "/cup" of a label, "" of the mean over labels; each once."""
-    return list(dict.fromkeys(name.removeprefix(kind) for name in names if (kind := name.partition("/")[0]) in OVERLAP))
+    """Of which masks metrics are asked for: "/cup" of a label, "" of the mean over labels; each once."""
+    return list(dict.fromkeys(name.removeprefix(kind) for name in names if (kind := _base(name)) in OVERLAP))
 
 
 def first(names: Sequence[str], part: str) -> str:
-    """The first figure of masks that is asked for of a part: found and false alarms are beside it."""
+    """The first metric of masks that is asked for of a part: found and false alarms are beside it."""
     return next(name for name in names if name in {f"{kind}{part}" for kind in OVERLAP})
 
 
@@ -103,24 +99,24 @@ def columns(
     asked: Sequence[str],
     absent: str,
 ) -> list[tuple[str, str, dict[str, dict[str, Cell]]]]:
-    """The columns beside the Dice of one part, as heading, figure, and method -> figure -> cell.
+    """The columns beside the Dice of one part, as heading, metric, and method -> metric -> cell.
 
     Args:
         part: one of `parts`.
         rows: method -> counts.
-        found: method -> figure -> estimate.
-        asked: figures that the table has anyway: they get no second column.
+        found: method -> metric -> estimate.
+        asked: metrics that the table has anyway: they get no second column.
         absent: policy of the table.
     """
     label = part.removeprefix("/")
     tail = f", {label}" if label else ""
     shares = {method: found_cells(counts, label) for method, counts in rows.items()}
     out: list[tuple[str, str, dict[str, dict[str, Cell]]]] = []
-    name = f"dice_present{part}"
-    if name not in asked and not (absent == "exclude" and f"dice{part}" in asked):
+    name = f"{DICE[0]}{part}"
+    if name not in asked and not (absent == "exclude" and f"{DICE[1]}{part}" in asked):
         present: dict[str, dict[str, Cell]] = {m: {name: v[name]} for m, v in found.items() if name in v}
         out.append((f"Dice where present{tail}", name, {m: present.get(m, {}) for m in rows}))
-    for at, (heading, kind) in enumerate((("found", "found"), ("false alarms", "false_alarms"))):
+    for at, (heading, kind) in enumerate((("found", "image/found"), ("false alarms", "image/false_alarms"))):
         name = f"{kind}{part}"
         if name not in asked:
             out.append((f"{heading}{tail}", name, {m: {name: cells[at]} for m, cells in shares.items()}))
@@ -141,8 +137,8 @@ def below(
         title: of the table that it belongs to.
         rows: method -> counts.
         labels: those that it shows; a method has no line for one that it does not know.
-        found: method -> figure -> estimate.
-        absent: policy of the figure "dice".
+        found: method -> metric -> estimate.
+        absent: policy of the metric "pixel/dice".
     """
     mean = mean_heading(absent)
     heads = ["method", "label", "found", "false alarms", "Dice where present", *([mean] if mean else [])]

@@ -124,8 +124,8 @@ def _values(
     found = gallery.maps(cases, most=each)
     absences = {
         "Training curves: no log was handed over.": not log,
-        f"Figures of masks. {no_masks}": not masks,
-        f"Figures of answers. {no_answers}": not answers,
+        f"Metrics of masks. {no_masks}": not masks,
+        f"Metrics of answers. {no_answers}": not answers,
         "Cases: none were handed over.": not cases,
         "Activation maps: no case carries any.": bool(cases) and not found,
         "Data summary: none was handed over.": not summary,
@@ -140,7 +140,7 @@ def _values(
             (key, words) for key, words in CONTENTS.items() if (key in OF_STUDIES if study else key != "tables" or more)
         ],
         "facts": sections.facts(run),
-        "key_figures": sections.tiles(
+        "key_metrics": sections.tiles(
             evaluated, estimates=estimates(evaluated, absent=absent, repeats=repeats), absent=absent
         )
         if evaluated

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from foveate.core.labels import Question
-from foveate.metrics import grading
+from foveate.metrics import grading, listing
 from foveate.metrics.counts import Counts
 from foveate.metrics.interval import Estimate, interval
+from foveate.metrics.measure import measure
 from foveate.report import answers
 from foveate.report.curves import Record, curves, stages
 from foveate.report.embed import chart
 from foveate.report.found import mean_heading
 from foveate.report.table import Column, Table
 from foveate.report.table_cells import Cell, say, span
-from foveate.report.tables import NAMES
+from foveate.report.tables import heading
 
 
 def facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -68,10 +70,10 @@ def training(log: Sequence[Record]) -> list[dict[str, Any]]:
         if last.get("step") is not None:
             words += f" (step {last['step']})"
         if kept is not None:
-            val = kept.get("val") or {}
+            val = dict(listing.upgraded(kept.get("val") or {}))
             # Neither Dice over all images nor, beside it, a second name of Dice where present
-            shown = [k for k in val if k != "dice_all" and (k != "dice" or "dice_present" not in val)]
-            values = ", ".join(f"{NAMES.get(k, k)} {val[k]:.3f}" for k in shown[:6] if isinstance(val[k], (int, float)))
+            shown = [k for k in val if k != "pixel/dice_all" and (k != "pixel/dice" or "pixel/dice_present" not in val)]
+            values = ", ".join(f"{heading(k)} {val[k]:.3f}" for k in shown[:6] if isinstance(val[k], (int, float)))
             words += f". Kept: epoch {kept.get('epoch')}" + (f" ({values})" if values else "")
         picture = chart(curves(log, stage=name), alt=f"Training curves of stage {name}")
         out.append({"name": name, "words": words + ".", "chart": picture})
@@ -79,13 +81,15 @@ def training(log: Sequence[Record]) -> list[dict[str, Any]]:
 
 
 def tiles(counts: Counts, *, estimates: Mapping[str, Estimate], absent: str) -> list[dict[str, str]]:
-    """The few figures that a reader looks for first: Dice where present and over all images, with its policy; AUC and
+    """The few metrics that a reader looks for first: Dice where present and over all images, with its policy; AUC and
     accuracy (or quadratic kappa) per question.
     """
     mean = mean_heading(absent)
-    wanted = [("Dice where present", "dice_present"), *([(mean, "dice")] if mean else [])] * bool(counts.schema.labels)
+    dice = [("Dice where present", "pixel/dice_present"), *([(mean, "pixel/dice")] if mean else [])]
+    wanted = dice * bool(counts.schema.labels)
     for q in counts.schema.questions:
-        wanted += [(f"{NAMES[n]}, {q.name}", f"{n}/{q.name}") for n in ("auc", "qkappa" if q.ordered else "accuracy")]
+        names = [f"image/{n}/{q.name}" for n in ("auc", "qkappa" if q.ordered else "accuracy")]
+        wanted += [(heading(name), name) for name in names]
     return [
         {"name": words, "value": say(estimates[key], digits=3), "range": span(estimates[key], digits=3)}
         for words, key in wanted
@@ -95,7 +99,12 @@ def tiles(counts: Counts, *, estimates: Mapping[str, Estimate], absent: str) -> 
 
 def questions(counts: Counts, *, repeats: int) -> list[dict[str, Any]]:
     """Confusion matrix, ROC and reliability of each question."""
-    found = interval(grading.figures, counts, repeats=repeats)
+    names = [
+        f"image/auc/{q.name}/{answer}"
+        for q in counts.schema.questions
+        for answer in (("yes",) if q.yes_no else q.answers)
+    ]
+    found = interval(partial(measure, names=names), counts, repeats=repeats)
     return [_question(q, counts, found) for q in counts.schema.questions]
 
 
@@ -110,7 +119,7 @@ def _question(q: Question, counts: Counts, found: Mapping[str, Estimate]) -> dic
     matrix = grading.confusion(scores, np.ones((1, len(counts))))[0].astype(int)
     curve, lost = {}, []
     for answer in ("yes",) if q.yes_no else q.answers:
-        estimate = found[f"auc/{q.name}/{answer}"]
+        estimate = found[f"image/auc/{q.name}/{answer}"]
         if math.isnan(estimate.value):
             lost.append(answer)
             continue

@@ -1,4 +1,4 @@
-"""Figures against the size of lesions, with their intervals: one line a method or a label (Wei et al. 2020, Fig. 5)."""
+"""Metrics against the size of lesions, with their intervals: one line a method or a label (Wei et al. 2020, Fig. 5)."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def against_size(
     """A line for each name over classes of size, or over labels sorted by their mean size; whiskers are the intervals.
 
     Args:
-        series: name (a method, a label) -> class of size, or label -> the figure; a class that is left out or
+        series: name (a method, a label) -> class of size, or label -> the metric; a class that is left out or
             undefined is a gap.
         order: classes from small to large, such as ``lesions.sizes()`` or the keys of ``lesions.mean_share(...)``.
         title: of the chart.
         x: name of the axis.
-        y: name of the figure.
+        y: name of the metric.
 
     Raises:
         ValueError: a class of the series is none of ``order``.

@@ -1,4 +1,4 @@
-"""The table of a study: methods side by side, beside the published figures, and held against one of them."""
+"""The table of a study: methods side by side, beside the published values, and compared with one of them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from foveate.metrics import grading, localisation, operating, segmentation
+from foveate.metrics import listing
 from foveate.metrics.counts import Counts
 from foveate.metrics.interval import Estimate, difference, interval
-from foveate.metrics.summary import LESS_IS_BETTER
-from foveate.metrics.weighted import Figures
+from foveate.metrics.measure import measure
 from foveate.report import found
 from foveate.report.table import Column, Table
 from foveate.report.table_cells import Cell
@@ -41,7 +39,7 @@ class Chart:
 def comparison(
     title: str,
     rows: Mapping[str, Counts],
-    figures: Sequence[str] | Mapping[str, str],
+    metrics: Sequence[str] | Mapping[str, str],
     *,
     paper: Mapping[str, Mapping[str, float]] | None = None,
     reference: str | Sequence[str] | None = None,
@@ -52,23 +50,23 @@ def comparison(
     level: float = 0.95,
     seed: int = 0,
 ) -> Table:
-    """Methods side by side: each figure with its interval, the published one beside it, and the paired difference.
+    """Methods side by side: each metric with its interval, the published one beside it, and the paired difference.
 
     Beside the Dice or IoU of one label (or of the mean over labels) the table has Dice where present, found and false
-    alarms, whether they are asked for or not; figures of several labels have them in a table below, a line per method
+    alarms, whether they are asked for or not; metrics of several labels have them in a table below, a line per method
     and label. A value that is high because a label was never marked is not ranked.
 
     Args:
         title: of the table.
         rows: method -> counts of its test images.
-        figures: names as in ``metrics.segmentation.figures`` and ``metrics.grading.figures`` ("dice",
-            "dice_pooled/cup", "auc/grade"), or heading -> name. One that a method does not have is a dash.
-            "auc/grade/*" gives every answer of the question a line of its own.
-        paper: method -> figure ("auc/grade/2" of a line of its own), or heading -> published value; methods that were
-            not run get a row too.
+        metrics: names of `metrics.entries` ("pixel/dice", "pixel/dice_pooled/cup", "image/auc/grade"), or heading ->
+            name. One that a method does not have is a dash. "image/auc/grade/*" gives every answer of the question a
+            line of its own. The level may be left out where that leaves one metric.
+        paper: method -> metric ("image/auc/grade/2" of a line of its own), or heading -> published value; methods that
+            were not run get a row too.
         reference: method that the others are held against, on the same draws of the same images; of several each has
             its own columns.
-        compared: figures, as called in ``figures``, whose differences are shown; None = all.
+        compared: metrics, as called in ``metrics``, whose differences are shown; None = all.
         costs: heading -> method -> value; less is better.
         absent: what an image free of a label scores.
         repeats: bootstrap draws.
@@ -76,24 +74,26 @@ def comparison(
         seed: of the draws.
 
     Raises:
-        ValueError: a reference is no row; a figure, or a published one, is not known; with a reference: a method has no
-            image in common with it.
+        ValueError: a reference is no row; a metric, or a published one, is not known or lacks its level; with a
+            reference: a method has no image in common with it.
     """
     references = [reference] if isinstance(reference, str) else list(reference or ())
     if strange := [name for name in references if name not in rows]:
         raise ValueError(f"reference={strange[0]!r} is none of the rows {list(rows)}")
-    headings = dict(figures) if isinstance(figures, Mapping) else {_heading(f): f for f in figures}
-    called = dict(zip(figures, headings, strict=True))
+    asked = {name: _full(name, rows) for name in (metrics.values() if isinstance(metrics, Mapping) else metrics)}
+    headings = {h: asked[n] for h, n in metrics.items()} if isinstance(metrics, Mapping) else {}
+    headings = headings or {_heading(name): name for name in asked.values()}
+    called = dict(zip(metrics, headings, strict=True))
     answers = _answers(headings.values(), rows)
     names = list(dict.fromkeys(name.replace("*", a) for name in headings.values() for a in answers))
     parts = found.parts(names)
     labels = found.labels_of(parts, rows) if len(parts) > 1 else []
     beside = [f"{kind}{part}" for part in (*parts, *(f"/{label}" for label in labels)) for kind in found.DICE]
-    statistic = partial(_figures, names=list(dict.fromkeys([*names, *beside])), absent=absent)
+    statistic = partial(measure, names=list(dict.fromkeys([*names, *beside])), absent=absent)
     ours = {m: interval(statistic, c, repeats=repeats, level=level, seed=seed) for m, c in rows.items()}
     if lost := [n for n in names if rows and not any(n in values for values in ours.values())]:
         raise ValueError(
-            f"figures={lost} are not among the figures of any row; see metrics.segmentation and metrics.grading"
+            f"metrics={lost} are of labels or questions that no row has; `foveate list metrics` lists the metrics"
         )
     gaps = {
         name: {
@@ -104,17 +104,17 @@ def comparison(
         for name in references
     }
     costs = costs or {}
-    printed = _published(paper or {}, {**called, **{h: h for h in costs}}, headings, names)
+    printed = _published(paper or {}, {**called, **{h: h for h in costs}}, headings, names, rows)
     shown = set(called) if compared is None else set(compared)
 
     columns: list[tuple[Column, Callable[[str, str], Cell]]] = []
     columns.append((Column("method"), lambda m, a: m if a == answers[0] else ""))
     if answers != [""]:
         columns.append((Column("class"), lambda _, a: a))
-    measured: dict[int, str] = {}  # column -> figure of ours
+    measured: dict[int, str] = {}  # column -> metric of ours
 
     def add(column: Column, values: Mapping[str, Mapping[str, Cell]], name: str, missing: Cell = None) -> None:
-        """A column of one figure; what is not of an answer is on the method's first line alone."""
+        """A column of one metric; what is not of an answer is on the method's first line alone."""
 
         def cell(method: str, answer: str) -> Cell:
             if "*" not in name and answer != answers[0]:
@@ -123,19 +123,19 @@ def comparison(
 
         columns.append((column, cell))
 
-    for figure, head in called.items():
+    for metric, head in called.items():
         name = headings[head]
-        better = _better(name.partition("/")[0])
+        better = _better(name)
         measured[len(columns)] = name
         add(Column(head, better), ours, name, missing=np.nan)
         if any(name.replace("*", a) in values for values in printed.values() for a in answers):
             add(Column(f"{head}, paper", better), printed, name)
-        for against, gap in gaps.items() if figure in shown else ():
+        for against, gap in gaps.items() if metric in shown else ():
             add(Column(f"Δ {head}" + f" (minus {against})" * (len(gaps) > 1)), gap, name)
         if len(parts) == 1 and name == found.first(names, parts[0]):
             for more, kind, cells in found.columns(parts[0], rows, ours, asked=names, absent=absent):
                 measured[len(columns)] = kind
-                add(Column(more, _better(kind.partition("/")[0])), cells, kind, missing=np.nan)
+                add(Column(more, _better(kind)), cells, kind, missing=np.nan)
     for head, values in costs.items():
         add(Column(head, min, digits=2), {m: {head: v} for m, v in values.items()}, head)
         if any(head in values for values in printed.values()):
@@ -163,11 +163,22 @@ def comparison(
     return Table(title, tuple(column for column, _ in columns), tuple(lines), tuple(note), unranked, under)
 
 
-def _better(figure: str) -> Callable[[Iterable[float]], float] | None:
-    """Which end of a figure's column is marked; None for a spread, which has no better end."""
-    if figure.endswith("_std"):
+def _better(name: str) -> Callable[[Iterable[float]], float] | None:
+    """Which end of a metric's column is marked; None for a spread, or a metric without a better end."""
+    metric = listing.entry(name)
+    if metric is None or metric.name != "/".join(name.split("/")[:2]):
         return None
-    return min if figure in LESS_IS_BETTER else max
+    return {"lower": min, "higher": max}.get(metric.better)
+
+
+def _full(name: str, rows: Mapping[str, Counts]) -> str:
+    """A metric's name with its level, as the labels and questions of the methods decide it.
+
+    Raises:
+        ValueError: there is no such metric, or several without a level.
+    """
+    labels = {label for counts in rows.values() for label in counts.schema.labels}
+    return listing.full(name, labels=labels, questions={q.name for c in rows.values() for q in c.schema.questions})
 
 
 def _in_common(method: str, counts: Counts, reference: Counts) -> tuple[Counts, Counts]:
@@ -184,56 +195,55 @@ def _in_common(method: str, counts: Counts, reference: Counts) -> tuple[Counts, 
 
 
 def _heading(name: str) -> str:
-    """A figure in words; "auc/grade/*" is "AUC, each grade"."""
-    figure, star, _ = name.partition("/*")
-    kind, _, question = figure.partition("/")
-    return f"{heading(kind)}, each {question}" if star else heading(figure)
+    """A metric in words; "image/auc/grade/*" is "AUC, each grade"."""
+    metric, star, _ = name.partition("/*")
+    kind, _, question = metric.rpartition("/")
+    return f"{heading(kind)}, each {question}" if star else heading(metric)
 
 
 def _answers(names: Iterable[str], rows: Mapping[str, Counts]) -> list[str]:
-    """Answers that get a line each; one empty name where no figure asks for them."""
-    asked = {name.split("/")[1] for name in names if name.endswith("/*")}
+    """Answers that get a line each; one empty name where no metric asks for them."""
+    asked = {name.split("/")[-2] for name in names if name.endswith("/*")}
     if len(asked) > 1:
-        raise ValueError(f"figures: the answers of {sorted(asked)} cannot stand in one table; take one question")
+        raise ValueError(f"metrics: the answers of {sorted(asked)} cannot share a table; take one question")
     known = {q.name: q.answers for counts in rows.values() for q in counts.schema.questions}
     return [a for question in asked for a in known.get(question, ())] or [""]
 
 
-def measured(figures: Iterable[str], rows: Mapping[str, Counts], *, absent: str = "one") -> tuple[str, ...]:
-    """Those of the figures that some method has: what a table shows while rows of it are still to be trained.
+def measured(metrics: Iterable[str], rows: Mapping[str, Counts], *, absent: str = "one") -> tuple[str, ...]:
+    """Those of the metrics that some method has: what a table shows while rows of it are still to be trained.
 
     Args:
-        figures: as for `comparison`.
+        metrics: as for `comparison`.
         rows: method -> counts of its test images.
         absent: as for `comparison`.
     """
-    asked = tuple(figures)
-    answers = _answers(asked, rows)
-    names = [name.replace("*", answer) for name in asked for answer in answers]
+    full = {name: _full(name, rows) for name in metrics}
+    answers = _answers(full.values(), rows)
+    names = [name.replace("*", answer) for name in full.values() for answer in answers]
     there: set[str] = set()
     for counts in rows.values():
-        there |= set(_figures(counts, np.ones((1, len(counts.images))), names=names, absent=absent))
-    return tuple(name for name in asked if any(name.replace("*", answer) in there for answer in answers))
-
-
-def _figures(counts: Counts, weights: Float[np.ndarray, "r n"], *, names: Sequence[str], absent: str) -> Figures:
-    """The named figures that these counts have; of a name that masks and answers share, the masks'."""
-    every = grading.figures(counts, weights) | segmentation.figures(counts, weights, absent=absent)
-    every |= operating.figures(counts, weights) | localisation.figures(counts, weights)
-    return {name: every[name] for name in names if name in every}
+        there |= set(measure(counts, np.ones((1, len(counts.images))), names=names, absent=absent))
+    return tuple(n for n, name in full.items() if any(name.replace("*", answer) in there for answer in answers))
 
 
 def _published(
-    paper: Mapping[str, Mapping[str, float]], called: Mapping[str, str], headings: Mapping[str, str], names: list[str]
+    paper: Mapping[str, Mapping[str, float]],
+    called: Mapping[str, str],
+    headings: Mapping[str, str],
+    names: Sequence[str],
+    rows: Mapping[str, Counts],
 ) -> dict[str, dict[str, float]]:
-    """Method -> name of a figure, or heading of a cost -> value; figures may be called by their heading too."""
-    known = {figure: headings.get(head, head) for figure, head in called.items()}
+    """Method -> name of a metric, or heading of a cost -> value; metrics may be called by their heading too."""
+    known = {metric: headings.get(head, head) for metric, head in called.items()}
     known |= {**headings, **{name: name for name in names}}
-    if strange := {figure for values in paper.values() for figure in values} - set(known):
-        raise ValueError(f"paper: figures {sorted(strange)} are none of {list(called)}")
-    return {
-        method: {known[figure]: float(value) for figure, value in values.items()} for method, values in paper.items()
-    }
+    given = {name for values in paper.values() for name in values}
+    for name in given - set(known):
+        if (metric := _full(name, rows)) in names:
+            known[name] = metric
+    if strange := given - set(known):
+        raise ValueError(f"paper: metrics must be of {list(called)}, got {sorted(strange)}")
+    return {method: {known[name]: float(value) for name, value in values.items()} for method, values in paper.items()}
 
 
 def _notes(

@@ -1,4 +1,4 @@
-"""A table of figures with intervals, as text, CSV, LaTeX, HTML and Markdown."""
+"""A table of metrics with intervals, as text, CSV, LaTeX, HTML and Markdown."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from foveate.metrics.interval import Estimate
 from foveate.report.table_cells import UNDEFINED, Cell, Share, joined, number, pipe, say, span, tex
 
 WHY = "no image counts for it (there is none of the kind, or none was marked) or all images are of one kind"
-"""Why a figure may be undefined."""
+"""Why a metric may be undefined."""
 
 
 @dataclass(frozen=True)

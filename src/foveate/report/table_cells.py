@@ -51,7 +51,7 @@ def number(cell: Cell) -> float:
 
 
 def say(cell: Cell, *, digits: int) -> str:
-    """A cell without its interval; a dash if the figure is not defined, empty for None."""
+    """A cell without its interval; a dash if the metric is not defined, empty for None."""
     if cell is None:
         return ""
     if isinstance(cell, (str, int)):

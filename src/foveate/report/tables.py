@@ -1,39 +1,23 @@
-"""The tables of a run: figures with intervals by patient, and all that must be said to read them."""
+"""The tables of a run: metrics with intervals by patient, and the notes that a reader needs.
+
+Each entry of `metrics/entries` with ``table`` has a column; its heading is the entry's title.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
 
-from foveate.metrics import grading as answers
+from foveate.metrics import listing
 from foveate.metrics import segmentation as pixels
 from foveate.metrics.counts import Counts
 from foveate.metrics.interval import Estimate, interval
+from foveate.metrics.measure import lacking, measure
+from foveate.metrics.metric import Metric
 from foveate.metrics.never_given import never_answered, never_marked
 from foveate.report.found import FOUND, SUMMED, found_cells, mean_heading, warnings
 from foveate.report.table import Column, Table
 from foveate.report.table_cells import Cell
-
-NAMES = {
-    "dice": "Dice", "iou": "IoU", "sensitivity": "sensitivity", "specificity": "specificity", "precision": "precision",
-    "dice_all": "Dice of all images", "dice_present": "Dice where present", "found": "found",
-    "false_alarms": "false alarms", "iou_present": "IoU where present",
-    "sensitivity_present": "sensitivity where present", "precision_marked": "precision where marked",
-    "specificity_all": "specificity of all images",
-    "pixel_accuracy": "pixel accuracy", "accuracy": "accuracy", "auc": "AUC", "ap": "AP", "f1": "F1",
-    "f1_macro": "macro F1", "f1_weighted": "weighted F1", "kappa": "κ", "qkappa": "quadratic κ",
-    "harmonic": "best harmonic mean", "harmonic_sensitivity": "sensitivity at best harmonic mean",
-    "harmonic_specificity": "specificity at best harmonic mean", "air": "AIR", "air_tp": "AIR of TP",
-    "air_fn": "AIR of FN", "harmonic_air_tp": "AIR of TP", "harmonic_air_fn": "AIR of FN", "cue_share": "cue's share",
-    "air_mask": "AIR within mask", "pointing": "pointing game", "activation_dice": "Dice of activation",
-    "brier": "Brier score", "nll": "negative log-likelihood", "skill": "Brier skill",
-}  # fmt: skip
-OF_LABELS = {
-    "Dice, pooled": "dice_pooled", "IoU where present": "iou_present", "sensitivity where present":
-    "sensitivity_present", "precision where marked": "precision_marked", "specificity": "specificity_all",
-}  # fmt: skip
-"""Column -> figure: none of them gives a point for an empty mask, but specificity, which is of all images."""
-OF_QUESTIONS = ("auc", "ap", "accuracy", "sensitivity", "specificity", "f1", "kappa", "qkappa")
 
 POLICIES = {
     "one": "a rightly empty mask scores 1, any mark scores 0",
@@ -42,12 +26,13 @@ POLICIES = {
     "exclude": "they are left out of the label's scores",
 }
 KNOWN = "Only pixels whose truth is known are counted."
+DICE, SPREAD = "pixel/dice_present", "pixel/dice_present_std"
 
 
 def segmentation(
     counts: Counts, *, absent: str = "one", repeats: int = 1000, level: float = 0.95, seed: int = 0
 ) -> Table:
-    """How well the masks fit: a line per label, and the mean over the labels that have a figure.
+    """How well the masks fit: a line per label, and the mean over the labels that have a value.
 
     Dice over all images has a policy for images without the label; a label that was never marked scores well under
     "one". So Dice where present, the images in which it was found and the false alarms are beside it, and no other
@@ -66,16 +51,18 @@ def segmentation(
     if not counts.schema.labels:
         raise ValueError("counts: the schema has no labels; a table of masks needs at least one")
     said, mean = said_of_absent(absent), mean_heading(absent)
-    found = interval(partial(pixels.figures, absent=absent), counts, repeats=repeats, level=level, seed=seed)
-    heads = ["label", "found", "false alarms", "Dice where present", "SD", *([mean] if mean else []), *OF_LABELS]
+    metrics = tabled("label", counts)
+    names = [DICE, SPREAD, *(["pixel/dice"] if mean else []), *(m.name for m in metrics)]
+    every = [f"{name}{end}" for name in names for end in ("", *(f"/{label}" for label in counts.labels))]
+    statistic = partial(measure, names=every, absent=absent)
+    found = interval(statistic, counts, repeats=repeats, level=level, seed=seed)
+    heads = ["label", "found", "false alarms", "Dice where present", "SD", *([mean] if mean else [])]
 
     def line(name: str, label: str) -> tuple[Cell, ...]:
         end = f"/{label}" if label else ""
-        kinds = (*(["dice"] if mean else []), *OF_LABELS.values())
-        spread = found[f"dice_present_std{end}"].value if label else None
-        return (
-            name, *found_cells(counts, label), found[f"dice_present{end}"], spread, *(found[f"{k}{end}"] for k in kinds)
-        )  # fmt: skip
+        dice, _, *others = (found[f"{one}{end}"] for one in names)
+        spread = found[f"{SPREAD}{end}"].value if label else None
+        return name, *found_cells(counts, label), dice, spread, *others
 
     rows = [line(label, label) for label in counts.labels]
     if len(rows) > 1:
@@ -89,11 +76,12 @@ def segmentation(
         *([said] if mean else []),
         said_of_draws(counts, found.values(), repeats=repeats, level=level),
     )
-    return Table("Pixel labels", tuple(Column(head) for head in heads), tuple(rows), note)
+    columns = (*(Column(head) for head in heads), *(Column(m.title) for m in metrics))
+    return Table("Pixel labels", columns, tuple(rows), note)
 
 
 def grading(counts: Counts, *, repeats: int = 1000, level: float = 0.95, seed: int = 0) -> Table:
-    """How right the answers are: a row a question, and below it a row an answer where there are more than yes and no.
+    """How right the answers are: one row per question, and below it one per answer unless they are yes and no.
 
     Args:
         counts: of the images; those whose answer is unknown do not count for its question.
@@ -106,37 +94,51 @@ def grading(counts: Counts, *, repeats: int = 1000, level: float = 0.95, seed: i
     """
     if not counts.schema.questions:
         raise ValueError("counts: the schema has no questions; a table of answers needs at least one")
-    found = interval(answers.figures, counts, repeats=repeats, level=level, seed=seed)
+    metrics = tabled("question", counts)
+    each = {f"/{q.name}": ["", *(f"/{answer}" for answer in q.answers)] for q in counts.schema.questions}
+    names = [f"{m.name}{part}{end}" for m in metrics for part, ends in each.items() for end in ends]
+    found = interval(partial(measure, names=names), counts, repeats=repeats, level=level, seed=seed)
     rows: list[tuple[Cell, ...]] = []
     for q in counts.schema.questions:
         truth = counts.questions[q.name].truth
         positive = int((truth == 1).sum()) if q.yes_no else None
-        rows.append((q.name, len(truth), positive, *(found[f"{n}/{q.name}"] for n in OF_QUESTIONS)))
+        rows.append((q.name, len(truth), positive, *(found.get(f"{m.name}/{q.name}") for m in metrics)))
         for k, answer in enumerate(() if q.yes_no else q.answers):
-            cells = [found.get(f"{n}/{q.name}/{answer}") for n in OF_QUESTIONS]
+            cells = [found.get(f"{m.name}/{q.name}/{answer}") for m in metrics]
             rows.append((f"{q.name} = {answer}", None, int((truth == k).sum()), *cells))
     note = [
         *(f"Warning: {line}" for line in warnings({"": counts}, never=never_answered)),
-        'Yes/no questions: the figures are those of "yes". Others: mean over the answers, each against the rest; '
+        'Yes/no questions: the values are those of "yes". Others: mean over the answers, each against the rest; '
         "accuracy and κ are of the question as a whole. Images whose answer is unknown are not counted.",
         said_of_draws(counts, found.values(), repeats=repeats, level=level),
     ]
-    columns = (Column("question"), Column("images"), Column("positive"), *(Column(NAMES[n]) for n in OF_QUESTIONS))
+    columns = (Column("question"), Column("images"), Column("positive"), *(Column(m.title) for m in metrics))
     return Table("Image-level answers", columns, tuple(rows), tuple(note))
 
 
+def tabled(kind: str, counts: Counts) -> list[Metric]:
+    """The metrics that have a column in the table of labels or questions.
+
+    Args:
+        kind: "label" or "question".
+        counts: those that need a column that they lack are left out.
+    """
+    return [m for m in listing.of(kind) if m.table and not lacking(m, counts)]
+
+
 def heading(name: str) -> str:
-    """A figure's name in words: "dice_pooled/cup" is "Dice pooled, cup"."""
-    figure, _, rest = name.partition("/")
-    head = "presence " if figure.startswith("presence_") else ""
-    figure = figure.removeprefix("presence_")
-    tail = next((ending for ending in ("_pooled", "_std") if figure.endswith(ending)), "")
-    words = (
-        head
-        + NAMES.get(figure.removesuffix(tail), figure.removesuffix(tail))
-        + {"_std": " SD"}.get(tail, tail.replace("_", " "))
-    )
-    return ", ".join([words, *rest.split("/")] if rest else [words])
+    """A metric's name in words; of a name that is not a metric's the name itself.
+
+    >>> heading("pixel/dice_pooled/cup"), heading("pixel/iou_std"), heading("image/auc/grade/2"), heading("loss")
+    ('Dice pooled, cup', 'IoU SD', 'AUC, grade, 2', 'loss')
+    """
+    name = listing.renamed([name])[name]
+    metric = listing.entry(name)
+    if metric is None:
+        return name
+    base, *rest = name.removeprefix(f"{metric.level}/").split("/")
+    spread = " SD" if f"{metric.level}/{base}" != metric.name else ""
+    return ", ".join([metric.title + spread, *rest])
 
 
 def said_of_absent(absent: str) -> str:
@@ -158,5 +160,5 @@ def said_of_draws(counts: Counts, found: Iterable[Estimate], *, repeats: int, le
         return f"{images} images of one group: no interval, which needs two."
     text = f"{images} images; {level:.0%} intervals: percentile bootstrap, {repeats} draws of {unit}."
     if lost := max((e.undefined for e in found if e.value == e.value), default=0):
-        text += f" Draws that leave a figure undefined do not count for it (at most {lost})."
+        text += f" Draws that leave a metric undefined do not count for it (at most {lost})."
     return text

@@ -33,8 +33,8 @@ def fold_tables(run: Ensemble, counts: Counts, *, absent: str) -> list[Table]:
     parts = {", ".join(names[i] for i in free): counts.take(found) for free, found in sorted(images.items())}
     parts["all images"] = counts
     schema = counts.schema
-    wanted = [f"dice_present/{label}" for label in schema.labels]
-    wanted += [f"{'qkappa' if q.ordered else 'auc'}/{q.name}" for q in schema.questions]
+    wanted = [f"pixel/dice_present/{label}" for label in schema.labels]
+    wanted += [f"image/{'qkappa' if q.ordered else 'auc'}/{q.name}" for q in schema.questions]
     table = comparison("Folds", parts, measured(wanted, parts, absent=absent), absent=absent)
     sizes = Column("images", digits=0)
     rows = tuple((row[0], len(part), *row[1:]) for row, part in zip(table.rows, parts.values(), strict=True))

@@ -15,13 +15,13 @@ from foveate.inference.predictor import Predictor
 from foveate.metrics.counts import Counts
 from foveate.metrics.interval import difference, interval
 from foveate.metrics.localisation import air, pointing
-from foveate.metrics.weighted import Figures, mean
+from foveate.metrics.weighted import Metrics, mean
 from foveate.recipes import load_run
 from foveate.report.table import Column, Table
 from foveate.report.table_cells import Cell
 from foveate.report.tables import said_of_draws
 
-FIGURES = ("AIR", "pointing")
+METRICS = ("AIR", "pointing")
 
 
 def cam_table(
@@ -59,15 +59,15 @@ def cam_table(
     if len(counts) < 2 or all(np.isnan(v).all() for v in values.values()):
         return None
 
-    def statistic(found: Counts, weights: Float[np.ndarray, "r n"]) -> Figures:
-        return dict(zip(FIGURES, mean(values[id(found)][:, :2], weights).T, strict=True))
+    def statistic(found: Counts, weights: Float[np.ndarray, "r n"]) -> Metrics:
+        return dict(zip(METRICS, mean(values[id(found)][:, :2], weights).T, strict=True))
 
     reference = next((name for name in table["references"] if name in counts), next(iter(counts)))
     lines: list[tuple[Cell, ...]] = []
     for row, found in counts.items():
         own = interval(statistic, found, repeats=repeats)
         gaps = difference(statistic, found, counts[reference], repeats=repeats) if row != reference else {}
-        lines.append((row, *(cell for name in FIGURES for cell in (own[name], gaps.get(name)))))
+        lines.append((row, *(cell for name in METRICS for cell in (own[name], gaps.get(name)))))
     every = next(iter(counts.values()))
     share = np.nanmean(next(iter(values.values()))[:, 2])
     note = (
@@ -77,7 +77,7 @@ def cam_table(
         said_of_draws(every, (), repeats=repeats, level=0.95),
         f"Δ: minus {reference}, paired: the same draws of the same images.",
     )
-    columns = [Column("method"), *(c for n in FIGURES for c in (Column(n, max), Column(f"Δ {n}")))]
+    columns = [Column("method"), *(c for n in METRICS for c in (Column(n, max), Column(f"Δ {n}")))]
     return Table(f"{record['name']}, {title}: where the answer was seen", tuple(columns), tuple(lines), note)
 
 

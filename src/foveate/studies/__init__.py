@@ -19,12 +19,16 @@ from foveate.engine.recipe import Recipe
 from foveate.engine.run import DivergedError
 from foveate.engine.study import COSTS, Study, StudyTable
 from foveate.metrics.counts import Counts
+from foveate.metrics.listing import renamed
 from foveate.recipes import load_run
 from foveate.report.study import Chart, comparison, measured
 from foveate.report.table import Table
 from foveate.studies._costs import row_costs, stage_costs
 from foveate.studies._training import Job, in_one_precision, run_jobs
 from foveate.studies._rows import refuse_unused
+
+SHARED = ("sensitivity", "specificity", "precision")
+"""Short names that a metric of labels and one of answers share."""
 
 NOTE_ON_SEED = "Every network was trained once: how much another seed would change is not in the intervals."
 NOTE_ON_COSTS = (
@@ -141,18 +145,18 @@ def study_tables(folder: str | Path, *, graders: str | None = None, absent: str 
         counts = {row: pooled(folder, name, record["folds"], graders=graders) for row, name in table["rows"].items()}
         policy = absent or table["absent"]
         costs = _costs(folder, table, record["folds"])
-        figures, paper = tuple(table["figures"]), table["paper"]
+        metrics, paper = tuple(table["metrics"]), table["paper"]
         if table["partial"]:
-            figures = measured(figures, counts, absent=policy)
-            shown = {*figures, *table["costs"]}
+            metrics = measured(metrics, counts, absent=policy)
+            shown = {*metrics, *table["costs"]}
             paper = {row: {k: v for k, v in values.items() if k in shown} for row, values in paper.items()}
         found = comparison(
             f"{record['name']}, {title}",
             counts,
-            figures=figures,
+            metrics=metrics,
             paper={row: {COSTS.get(k, k): v for k, v in values.items()} for row, values in paper.items()},
             reference=table["references"],
-            compared=None if table["compared"] is None else [name for name in table["compared"] if name in figures],
+            compared=None if table["compared"] is None else [name for name in table["compared"] if name in metrics],
             costs=costs,
             absent=policy,
         )
@@ -203,7 +207,22 @@ def study_record(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{folder}: no study there (study.json is missing); name the folder of `foveate study -o`")
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return record
+    return record | {"tables": {title: _with_levels(table) for title, table in record["tables"].items()}}
+
+
+def _with_levels(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A table of ``study.json``; earlier versions called its metrics "figures".
+
+    They had no levels either: there the mean of a metric that labels and answers share was that over labels.
+    """
+    metrics = table["metrics"] if "metrics" in table else table["figures"]
+    full = {name: name for name in metrics} | renamed(name for name in SHARED if name in metrics)
+    return {
+        **{key: value for key, value in table.items() if key != "figures"},
+        "metrics": [full[name] for name in metrics],
+        "paper": {row: {full.get(k, k): v for k, v in values.items()} for row, values in table["paper"].items()},
+        "compared": None if table["compared"] is None else [full.get(name, name) for name in table["compared"]],
+    }
 
 
 def pooled(folder: Path, name: str, folds: Sequence[str], *, graders: str | None = None) -> Counts:
@@ -249,7 +268,7 @@ def _record(
         "tables": {
             title: {
                 "rows": {row: runs[title][row] for row in table},
-                "figures": list(table.figures),
+                "metrics": list(table.metrics),
                 "paper": {row: dict(values) for row, values in table.paper.items()},
                 "references": list(table.references),
                 "compared": None if table.compared is None else list(table.compared),

@@ -40,7 +40,7 @@ METHODS: dict[str, dict[str, Any]] = {
 OURS = "CM-CNN + CAM-UNet"
 SHARES = (1.0, 0.5, 0.25, 0.1)
 
-MASKS = ("dice", "iou", "sensitivity", "specificity", "pixel_accuracy")
+MASKS = ("dice", "iou", "pixel/sensitivity", "pixel/specificity", "pixel/accuracy")
 COSTS = ("size", "training", "test", "operations")
 
 # Tables 2 and 5 of the paper: AUC, sensitivity, specificity and accuracy of each class, then accuracy and kappa
@@ -180,27 +180,27 @@ def study(
 
 
 def _answers(rows: Mapping[str, Recipe], asked: Question, *, note: str = "") -> StudyTable:
-    """Tables 2, 5 and 7: every class against the rest, or the figures of "yes"."""
+    """Tables 2, 5 and 7: every class against the rest, or the metrics of "yes"."""
     q = asked.name
-    figures: tuple[str, ...]
+    metrics: tuple[str, ...]
     paper: dict[str, dict[str, float]] = {}
     costs = COSTS if "VGG16" in rows else ()
     if len(asked.answers) == 2:
         ill = asked.answers[0 if asked.healthy == asked.answers[1] else 1]
         yes = f"/{q}" if asked.yes_no else f"/{q}/{ill}"
-        figures = (f"auc{yes}", f"sensitivity{yes}", f"specificity{yes}", f"accuracy/{q}", f"kappa/{q}")
-        paper = printed(figures, {name: TWO_CLASSES[name] for name in rows if costs})
+        metrics = (f"auc{yes}", f"sensitivity{yes}", f"specificity{yes}", f"accuracy/{q}", f"kappa/{q}")
+        paper = printed(metrics, {name: TWO_CLASSES[name] for name in rows if costs})
     else:
         kinds = ("auc", "sensitivity", "specificity", "accuracy")
-        figures = (*(f"{kind}/{q}/*" for kind in kinds), f"accuracy/{q}", f"kappa/{q}")
+        metrics = (*(f"{kind}/{q}/*" for kind in kinds), f"accuracy/{q}", f"kappa/{q}")
         if {a.lower() for a in asked.answers} == set(ANSWERS):
             spelt = {a.lower(): a for a in asked.answers}
             each = [f"{kind}/{q}/{spelt[answer]}" for answer in ANSWERS for kind in kinds]
             values = {name: (*OVERALL[name], *chain.from_iterable(ONE_AGAINST_REST[name])) for name in rows}
-            paper = printed([*figures[4:], *each], values)
+            paper = printed([*metrics[4:], *each], values)
     return StudyTable(
         rows,
-        figures,
+        metrics,
         paper=_priced(rows, paper, costs),
         reference="CM-CNN",
         compared=(f"accuracy/{q}", f"kappa/{q}"),
@@ -232,12 +232,12 @@ def _segmenters(row: Callable[..., Recipe], cascade: Recipe, *, two: bool, note:
 
 def _together(row: Callable[..., Recipe], cascade: Recipe, asked: Question, *, two: bool, note: str) -> StudyTable:
     """Tables 4 and 9: networks that answer and mark at once."""
-    figures = (f"accuracy/{asked.name}", f"kappa/{asked.name}", "dice", "iou")
+    metrics = (f"accuracy/{asked.name}", f"kappa/{asked.name}", "dice", "iou")
     rows = {**{name: row(**k) for name, k in TOGETHER.items()}, OURS: cascade}
     return StudyTable(
         rows,
-        figures,
-        paper=_priced(rows, printed(figures, {name: JOINTLY[name][two] for name in rows}), COSTS),
+        metrics,
+        paper=_priced(rows, printed(metrics, {name: JOINTLY[name][two] for name in rows}), COSTS),
         reference=OURS,
         absent="exclude",
         costs=COSTS,
@@ -272,7 +272,7 @@ def _maps(row: Callable[..., Recipe], cascade: Recipe, *, note: str) -> StudyTab
             "Finer map": row(stride=8),
             "CAM-UNet": cascade,
         },
-        ("dice", "iou", "sensitivity", "specificity"),
+        ("dice", "iou", "pixel/sensitivity", "pixel/specificity"),
         reference="Blank map",
         compared=("dice", "iou"),
         absent="exclude",

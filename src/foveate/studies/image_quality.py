@@ -83,7 +83,7 @@ def _classes(
                 paper |= {name: {f"f1/{asked.name}": PAPER[number][method]}} if method in PAPER.get(number, {}) else {}
     return StudyTable(
         rows,
-        (*(f"{figure}/{asked.name}" for figure in ("f1", "accuracy", "qkappa", "auc")), "dice"),
+        (*(f"{metric}/{asked.name}" for metric in ("f1", "accuracy", "qkappa", "auc")), "dice"),
         paper=paper,
         reference="Classifier" if whole else None,
         note="F1 is the mean over classes (the paper does not state which mean it prints).",
@@ -98,11 +98,11 @@ def _tasks(schema: LabelSchema, common: Mapping[str, Any]) -> StudyTable:
     if settings.get("weights", "none") != "none":
         variants["Joint, random start"] = {"weights": "none"}
     rows = {name: row_recipe("image_quality", schema, settings, **v) for name, v in variants.items()}
-    figures = [f"{figure}/{q.name}" for q in schema.questions for figure in ("auc", "f1")]
-    figures += [f"dice/{label}" for label in schema.labels]
+    metrics = [f"{metric}/{q.name}" for q in schema.questions for metric in ("auc", "f1")]
+    metrics += [f"dice/{label}" for label in schema.labels]
     return StudyTable(
         rows,
-        tuple(figures),
+        tuple(metrics),
         reference="Joint",
         note="The weights of each row are those of its lowest validation loss.",
     )

@@ -80,7 +80,7 @@ TABLE3: Printed = {
     TWO_STEPS: (0.8719, 0.2245, None, None, 0.9419, 0.9714, 0.8125),
     "Ours": (0.8854, 0.1860, None, None, 0.9651, 1.0, 0.8125),
 }
-"""Figures as printed. R50 UNet's Dice looks transposed: (70 * 0.8473 + 16 * 0.375) / 86 = 0.7594, not 0.7959."""
+"""Values as printed. R50 UNet's Dice looks transposed: (70 * 0.8473 + 16 * 0.375) / 86 = 0.7594, not 0.7959."""
 
 
 def study(
@@ -126,17 +126,17 @@ def study(
         "Table 3": ({"TransUNet": plain["TransUNet"], TWO_STEPS: steps} | ours, TABLE3),
     }
     tables["Gate"] = ({name: row(name, **keywords) for name, keywords in GATES.items()}, {})
-    figures = tuple(f"{name}/{label}" for label in labels for name in COLUMNS)
+    metrics = tuple(f"{name}/{label}" for label in labels for name in COLUMNS)
     one = len(labels) == 1
     return Study(
         "joint_dice",
         {
             title: StudyTable(
                 rows,
-                figures,
-                paper=printed(figures, paper) if one else {},
+                metrics,
+                paper=printed(metrics, paper) if one else {},
                 reference="Ours" if "Ours" in rows else "Dice",
-                compared=tuple(f for f in figures if "_std" not in f),
+                compared=tuple(m for m in metrics if "_std" not in f),
                 costs=("size", "training", "test"),
                 note=(_said_of_one(labels[0]) if one else _said_of_several(labels)) + _gated(rows) + _unfilled(rows),
             )
@@ -163,8 +163,8 @@ def _said_of_one(label: str) -> str:
 
 def _said_of_several(labels: tuple[str, ...]) -> str:
     return (
-        f"Targets: {', '.join(labels)}, each with figures of its own. Presence is read from its mask: any pixel given "
-        "it. The paper's figures are of a single target and left out."
+        f"Targets: {', '.join(labels)}, each with metrics of its own. Presence is read from its mask: any pixel given "
+        "it. The paper's values are of a single target and left out."
     )
 
 

@@ -20,11 +20,11 @@ from foveate.engine.recipe import Recipe
 from foveate.engine.study import Study, StudyTable
 from foveate.metrics.counts import Counts
 from foveate.metrics.interval import Estimate, interval
-from foveate.metrics.lesions import figures as lesion_figures
+from foveate.metrics.lesions import metrics as lesion_metrics
 from foveate.metrics.lesions import read_lesions, sizes
-from foveate.metrics.segmentation import pooled as pixels_of
+from foveate.metrics.measure import measure
 from foveate.metrics.table import stack
-from foveate.metrics.weighted import Figures
+from foveate.metrics.weighted import Metrics
 from foveate.report.sizes import against_size
 from foveate.report.study import Chart
 from foveate.studies import pooled, study_record
@@ -225,20 +225,20 @@ def _two(
     reference: str | tuple[str, ...],
     note: str,
 ) -> StudyTable:
-    """Both figures of some lesion networks, compared with one or more of them."""
-    figures = ("dice_pooled", "presence_f1")
+    """Both metrics of some lesion networks, compared with one or more of them."""
+    metrics = ("dice_pooled", "presence_f1")
     means = {name: (MARKED[name][0], PRESENT[name][0]) for name in variants if name in MARKED}
     return StudyTable(
         {name: row(grader=None, **keywords) for name, keywords in variants.items()},
-        figures,
-        paper=printed(figures, means) if set(NAMES) <= set(labels) else {},
+        metrics,
+        paper=printed(metrics, means) if set(NAMES) <= set(labels) else {},
         reference=reference,
         note=NOTE + note,
     )
 
 
 def _of_lesions(printed: Sequence[float], figure: str, labels: Sequence[str]) -> dict[str, float]:
-    """A printed line under the names of our figures: the mean where all eight lesions are learnt, and each of them."""
+    """A printed line under the names of our metrics: the mean where all eight lesions are learnt, and each of them."""
     found = {f"{figure}/{label}": printed[1 + NAMES.index(label)] for label in labels if label in NAMES}
     return ({figure: printed[0]} if len(found) == len(NAMES) else {}) | found
 
@@ -348,8 +348,8 @@ def by_class_of_size(
         files = [Path(folder) / "runs" / name / fold / "lesions.csv" for fold in record["folds"]]
         if all(file.is_file() for file in files):
             every = stack([read_lesions(file) for file in files])
-            estimates = interval(partial(lesion_figures, lesions=every), counts, repeats=repeats)
-            found[row] = {size: estimates[f"lesion_f1/{size}"] for size in sizes()}
+            estimates = interval(partial(lesion_metrics, lesions=every), counts, repeats=repeats)
+            found[row] = {size: estimates[f"lesion/f1/{size}"] for size in sizes()}
     return found
 
 
@@ -390,6 +390,8 @@ def _counted(folder: Path, table: str) -> dict[str, Counts]:
     return {row: pooled(folder, name, record["folds"]) for row, name in record["tables"][table]["rows"].items()}
 
 
-def _pixel_f1(counts: Counts, weights: Float[np.ndarray, "r n"]) -> Figures:
+def _pixel_f1(counts: Counts, weights: Float[np.ndarray, "r n"]) -> Metrics:
     """Label -> pooled pixel F1; a statistic for `interval`."""
-    return {label: pixels_of(part, weights)["dice"] for label, part in counts.labels.items()}
+    name = "pixel/dice_pooled"
+    found = measure(counts, weights, names=[f"{name}/{label}" for label in counts.labels])
+    return {label: found[f"{name}/{label}"] for label in counts.labels}

@@ -134,7 +134,7 @@ def _rows(schema: LabelSchema, finding: str, common: Mapping[str, Any], said: Ma
 def _guided(schema: LabelSchema, finding: str, common: Mapping[str, Any]) -> StudyTable:
     """The paper's table."""
     inception = {"network": "inception_v3", "guide": 0.0}
-    figures = ("auc", "harmonic_sensitivity", "harmonic_specificity", "harmonic_air_tp", "harmonic_air_fn", "cue_share",
+    metrics = ("auc", "harmonic_sensitivity", "harmonic_specificity", "harmonic_air_tp", "harmonic_air_fn", "cue_share",
                "pointing", "air_mask")  # fmt: skip
     told = (f"auc/{finding}", f"harmonic_air_tp/{finding}", f"harmonic_air_fn/{finding}")
     paper: dict[str, tuple[float | None, ...]] = {}
@@ -143,7 +143,7 @@ def _guided(schema: LabelSchema, finding: str, common: Mapping[str, Any]) -> Stu
         paper = {BASELINE: (alone, None, None), WITHOUT: (auc_without, tp_without, fn_without), WITH: (auc, tp, fn)}
     return StudyTable(
         _rows(schema, finding, common, {BASELINE: inception, WITHOUT: {"guide": 0.0}, WITH: {}}),
-        tuple(f"{figure}/{finding}" for figure in figures),
+        tuple(f"{metric}/{finding}" for metric in metrics),
         paper=printed(told, paper),
         reference=WITHOUT,
         compared=told,
@@ -180,9 +180,9 @@ def _forms(schema: LabelSchema, finding: str, common: Mapping[str, Any]) -> Stud
         "Inception-v3, guided CAM": {"network": "inception_v3"},
         "Inception-v3, guided CAM, -log(1 - a)": {"network": "inception_v3", "guidance_loss": "entropy"},
     }
-    figures = tuple(f"{name}/{finding}" for name in ("auc", "air", "cue_share", "pointing", "air_mask"))
+    metrics = tuple(f"{name}/{finding}" for name in ("auc", "air", "cue_share", "pointing", "air_mask"))
     note = f"AIR over all images with the finding, whether it was called or missed. {_size_said(finding, common)}"
-    return StudyTable(_rows(schema, finding, common, said), figures, reference=WITHOUT, note=note)
+    return StudyTable(_rows(schema, finding, common, said), metrics, reference=WITHOUT, note=note)
 
 
 def label_rows(shares: Sequence[float] = SHARES) -> dict[str, Labels]:
@@ -200,12 +200,12 @@ def _labels(schema: LabelSchema, finding: str, common: Mapping[str, Any], shares
         row: {"guide": 0.0} if labels.kind == "image" else {"cue": labels.kind, "annotation_fraction": labels.share}
         for row, labels in label_rows(shares).items()
     }
-    figures = tuple(
+    metrics = tuple(
         f"{name}/{finding}" for name in ("auc", "air", "air_mask", "cue_share", "pointing", "activation_dice")
     )
     return StudyTable(
         _rows(schema, finding, common, said),
-        figures,
+        metrics,
         reference="Image labels",
         note="Every image has its answer; cues of the kind named are drawn for that share of the patients of training "
         "and validation. "
@@ -261,7 +261,7 @@ def curves_of(folder: str | Path, *, seconds: Mapping[str, float] = SECONDS) -> 
     counts = {row: pooled(Path(folder), name, record["folds"]) for row, name in table["rows"].items()}
     shares = sorted({float(row.split(", ")[1].rstrip("%")) / 100 for row in counts if ", " in row})
     labels = {row: kind for row, kind in label_rows(shares).items() if row in counts}
-    question = table["figures"][0].partition("/")[2]
+    question = table["metrics"][0].rpartition("/")[2]
     rows = _manifest(record)
     if rows is None:
         raise ValueError(
