@@ -14,5 +14,7 @@ def test_several_figures_choose_by_their_mean() -> None:
     assert lowest("loss").of(figures) == -2.0
     assert best("auc", "dice").of(figures) == 0.5  # what is not defined does not count
     assert math.isnan(best("auc").of(figures))
-    with pytest.raises(ValueError, match=r"keep='f1' must be one of \['accuracy/class', 'auc', 'dice', 'loss'\]"):
+    with pytest.raises(
+        ValueError, match=r"metric must be one of \['dice', 'accuracy/class', 'loss', 'auc'\], got 'f1'"
+    ):
         best("dice", "f1").of(figures)

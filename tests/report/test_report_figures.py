@@ -17,19 +17,19 @@ def lines(axes):
     return {line.get_label(): line for line in axes.get_lines()}
 
 
-def test_curves_part_losses_from_figures_and_mark_what_was_kept(log):
+def test_curves_part_losses_from_metrics_and_mark_what_was_kept(log):
     left, middle, right = curves(log, stage="cam_unet").axes
     assert {"grade", "overlap", "loss (validation)", "kept"} == set(lines(left))
-    assert {"dice", "auc", "kept"} == set(lines(middle))
+    assert {"Dice", "AUC", "kept"} == set(lines(middle))
     assert lines(middle)["kept"].get_xdata()[0] == 3
-    assert math.isnan(lines(middle)["auc"].get_ydata()[0])
-    assert list(lines(middle)["dice"].get_xdata()) == [0, 1, 2, 3, 4]
+    assert math.isnan(lines(middle)["AUC"].get_ydata()[0])
+    assert list(lines(middle)["Dice"].get_xdata()) == [0, 1, 2, 3, 4]
     assert right.get_yscale() == "log"
 
 
 @pytest.mark.parametrize("kind", ["dice_present", "dice"])
 def test_the_dice_where_present_of_each_label_has_a_panel(kind):
-    """Logs of today, and those before "dice_present" was in them: validation always left images without it out."""
+    """Logs of earlier versions, with and without "dice_present": validation left out images without the label."""
     log = [{"epoch": k, "val": {"dice": 0.4, f"{kind}/disc": 0.8, f"{kind}/spot": 0.0, "auc": 0.7}} for k in (1, 2)]
     if kind == "dice_present":
         log = [r | {"val": r["val"] | {"dice/spot": 0.9, "dice_all/spot": 0.9, "dice_present": 0.4}} for r in log]
@@ -37,7 +37,7 @@ def test_the_dice_where_present_of_each_label_has_a_panel(kind):
     assert set(lines(each)) == {"disc", "spot"}
     assert list(lines(each)["spot"].get_ydata()) == [0, 0]
     assert each.get_title(loc="left") == "Validation, Dice where present"
-    first = {"dice": {"dice", "auc"}, "dice_present": {"Dice where present", "auc", "dice_all/spot"}}
+    first = {"dice": {"Dice", "AUC"}, "dice_present": {"Dice where present", "AUC", "Dice of all images, spot"}}
     assert set(lines(middle)) == first[kind]
 
 

@@ -76,19 +76,19 @@ def test_a_method_without_labels_has_dashes(clean):
 
 def test_what_is_never_marked_is_best_of_nothing(clean, silent):
     rows = {"a": clean, "silent": silent}
-    for figure in ("dice_all/drusen", "specificity/drusen", "specificity"):
-        assert flattered(figure, silent, absent="exclude")
-        assert not flattered(figure, clean, absent="one")
-    assert not flattered("dice_all/cup", silent, absent="one")
-    for figure in ("dice_pooled/drusen", "dice/drusen", "found/drusen", "presence_f1/drusen"):
-        assert flattered(figure, silent, absent="exclude")
-    for figure in ("dice_present", "dice", "auc/drusen"):
-        assert not flattered(figure, silent, absent="exclude")  # other labels may be marked best
-    assert flattered("dice", silent, absent="one")
+    for metric in ("pixel/dice_all/drusen", "pixel/specificity/drusen", "pixel/specificity"):
+        assert flattered(metric, silent, absent="exclude")
+        assert not flattered(metric, clean, absent="one")
+    assert not flattered("pixel/dice_all/cup", silent, absent="one")
+    for metric in ("pixel/dice_pooled/drusen", "pixel/dice/drusen", "image/found/drusen", "image/presence_f1/drusen"):
+        assert flattered(metric, silent, absent="exclude")
+    for metric in ("pixel/dice_present", "pixel/dice", "image/auc/drusen"):
+        assert not flattered(metric, silent, absent="exclude")  # other labels may be marked best
+    assert flattered("pixel/dice", silent, absent="one")
     nothing = {"tp": silent.pixels["tp"] * 0, "fp": silent.pixels["fp"] * 0}
     mute = Counts(silent.schema, silent.pixels | nothing, silent.answers)
-    assert flattered("dice_present", mute, absent="exclude")
-    table = report.comparison("t", rows, ["dice_all/drusen", "specificity/drusen"], repeats=2)
+    assert flattered("pixel/dice_present", mute, absent="exclude")
+    table = report.comparison("t", rows, ["pixel/dice_all/drusen", "pixel/specificity/drusen"], repeats=2)
     assert {(1, column) for column in range(1, 6)} == table.unranked
     assert "Not marked as best" in str(table)
     assert number(table.rows[1][5]) == 1
@@ -103,6 +103,6 @@ def test_methods_with_the_same_warning_share_a_line(clean, silent):
 
 
 def test_parts_are_of_masks_alone():
-    names = ["auc/grade", "sensitivity/grade", "iou/cup", "dice/cup", "dice"]
+    names = ["image/auc/grade", "image/sensitivity/grade", "pixel/iou/cup", "pixel/dice/cup", "pixel/dice"]
     assert parts(names) == ["/cup", ""]
-    assert first(names, "/cup") == "iou/cup"
+    assert first(names, "/cup") == "pixel/iou/cup"

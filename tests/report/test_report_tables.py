@@ -63,7 +63,7 @@ def test_a_label_that_was_never_marked_scores_nothing_but_where_the_policy_is_na
     assert number(drusen["Dice, all images (absent=one)"]) > 0.3
     assert np.isnan(number(drusen["precision where marked"]))
     scored = {name for name, cell in drusen.items() if number(cell) > 0}
-    assert scored == {"Dice, all images (absent=one)", "specificity"}
+    assert scored == {"Dice, all images (absent=one)", "specificity of all images"}
     assert table.note[0] == f"Warning: label drusen: in {drusen['found'].of} images, marked in none."
     assert "—: not defined" in str(table)
     assert f"0 of {drusen['found'].of}" in str(table)

@@ -216,7 +216,7 @@ class Counts:
             at = np.flatnonzero(self.pixels["label"] == label)
             more = {name: values[at] for name, values in self.pixels.items() if name not in PIXELS}
             usual = (self.pixels[name][at] for name in LabelCounts._fields[1:-1])
-            out[label] = LabelCounts(self._pixel_image[at], *usual, more)
+            out[label] = LabelCounts(self._pixel_image[at], *usual, more=more)
         return out
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Every metric there is, found in the files of `metrics/entries`, and the names that stand for them.
+"""List the metrics, found in the files of `metrics/entries`, and find them by their names.
 
 A name is "LEVEL/METRIC", "LEVEL/METRIC/PART" (a label or question) or "LEVEL/METRIC/QUESTION/ANSWER"; ``_std`` behind
 the metric is the spread over images. The level may be left out where that leaves one metric: "dice/cup".

@@ -1,4 +1,4 @@
-"""What the function of a metric gets: one label, question or finding of the counts, under many weightings of images."""
+"""Parts of the counts, which a metric's function gets: a label, question or finding, under many weightings."""
 
 from __future__ import annotations
 
