@@ -245,16 +245,16 @@ def test_the_last_stage_that_says_anything_counts(
     assert [line.partition(";")[0] for line in told] == [label] * (not marked) + [answer + ("yes" if yes else "no")]
 
 
-def test_validation_counts_what_its_figures_are_made_of(rows: Manifest, tmp_path: Path) -> None:
+def test_validation_counts_what_its_metrics_are_made_of(rows: Manifest, tmp_path: Path) -> None:
     """So that training can report at its end what the network never gives in the network's own frame."""
     recipe = staged((-20.0, -20.0))
     network, loss = recipe.stages[0].network(), recipe.stages[0].loss
     data = Dataset(rows.rows, rows.root, recipe.schema, recipe.prepare, cache=cache_at(tmp_path / "c"))
     keywords = {"loss": loss, "recipe": recipe, "device": torch.device("cpu"), "threads": 1}
     mean, counts = count_validation(network, data, **keywords)  # type: ignore[arg-type]
-    figures = validate(network, data, **keywords)  # type: ignore[arg-type]
-    assert figures == pytest.approx({"loss": mean, **summary(counts)}, nan_ok=True)
-    assert (figures["found"], figures["dice_present"]) == (0, 0)
+    metrics = validate(network, data, **keywords)  # type: ignore[arg-type]
+    assert metrics == pytest.approx({"loss": mean, **summary(counts)}, nan_ok=True)
+    assert (metrics["found"], metrics["dice_present"]) == (0, 0)
     assert never_given(counts)[0] == "label blob: in 2 images, marked in none"
 
 

@@ -47,7 +47,7 @@ def test_tensorboard_shows_the_log(tmp_path: Path) -> None:
     agree(folder)
     log = run.log("tiny")
     assert [entry["epoch"] for entry in log] == [1, 2, 3]
-    assert {"train/answers", "train/pixels", "val/loss", "val/dice", "lr"} <= from_log(folder).keys()
+    assert {"train/answers", "train/pixels", "val/loss", "val/pixel/dice", "lr"} <= from_log(folder).keys()
     assert "time" not in (folder / "log.jsonl").read_text()
     times = [json.loads(line) for line in (folder / "times.jsonl").read_text().splitlines()]
     assert [t["step"] for t in times] == [entry["step"] for entry in log]

@@ -1,4 +1,4 @@
-"""One metric is one entry: it is in the list, tables, CSV files, logs and the choice of weights without another line."""
+"""One metric is one entry: the list, tables, CSV files, logs and the choice of weights need no other line."""
 
 import csv
 import inspect
@@ -138,7 +138,7 @@ def test_a_new_entry_is_everywhere(four: Counts, tmp_path, monkeypatch) -> None:
 def test_unknown_and_ambiguous_names_are_refused(four: Counts) -> None:
     with pytest.raises(ValueError, match=r"metric must be one of \['pixel/dice', .*\], got 'dicee'"):
         full("dicee")
-    with pytest.raises(ValueError, match=r"metric must be one of .*, got 'map/dice'"):
+    with pytest.raises(ValueError, match=r"metric must be one of .*, got 'map/dice/ma'"):
         full("map/dice/ma")
     with pytest.raises(ValueError, match=r"metric must be one of .*, got 'dicee'"):
         best("dicee").of(summary(four))

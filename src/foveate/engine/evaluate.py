@@ -33,14 +33,14 @@ from foveate.metrics.table import Table
 
 def validate(
     network: nn.Module, data: Dataset, *, loss: Loss, recipe: Recipe, device: torch.device, threads: int = 2
-) -> dict[str, float]:
+) -> Named[float]:
     """Metrics of `metrics.summary` and the mean loss, in the network's frame (no undo), for choosing weights.
 
     Raises:
         DivergedError: the loss is not a number.
     """
     mean, counts = count_validation(network, data, loss=loss, recipe=recipe, device=device, threads=threads)
-    return {"loss": mean, **summary(counts)}
+    return Named({"loss": mean, **summary(counts)})
 
 
 @torch.no_grad()  # one process validates: a loss that adds up over all would wait for the others
