@@ -21,6 +21,7 @@ from foveate.core import plugins as find
 from foveate.data import synthetic
 from foveate.data.manifest import Manifest
 from foveate.data.read import size
+from foveate.metrics import listing
 
 TINY = {"encoder": "resnet10t", "size": 64, "width": 4, "batch": 4, "epochs": 1, "grey": True}
 SET = [word for key, value in TINY.items() for word in ("--set", f"{key}={value}")]
@@ -243,10 +244,13 @@ def test_demo_does_it_all(desk: Desk) -> None:
 
 def test_list_names_every_file(desk: Desk) -> None:
     told = desk.say("list")
-    for room in ("recipes", "studies", "models", "models/baselines", "losses", "metrics"):
+    for room in ("recipes", "studies", "models", "models/baselines"):
         for name, line in find.names(room).items():
             assert name in told
             assert line in told
+    for name, line in (find.losses() | listing.lines()).items():
+        assert name in told
+        assert line in told
     alone = desk.say("list", "studies", called="list studies")
     assert "image_quality" in alone
     assert "adapters" not in alone

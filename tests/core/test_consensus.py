@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foveate.core.consensus import RULES, agreed, agreed_pixels, majority, needed, presence
+from foveate.core.consensus import RULES, agreed, agreed_pixels, answer, majority, needed, presence
 
 
 def test_presence_is_that_of_the_paper() -> None:
@@ -55,3 +55,15 @@ def test_rules_are_set_operations(marked: list[set[str]]) -> None:
         assert {name for name, there in zip("abcd", found, strict=True) if there} == set(
             agreed(marked, at_least=at_least)
         )
+
+
+def test_an_answer_is_by_presence_or_by_majority() -> None:
+    assert answer(["yes", "yes", "no"], answers=("no", "yes")) == "yes"
+    assert answer(["yes", "no", "no"], answers=("no", "yes")) is None  # one saw it: left out
+    assert answer(["yes", "no", "no"], answers=("no", "yes"), at_least=1) == "yes"
+    assert answer(["no", None], answers=("no", "yes")) == "no"
+    assert answer(["1", "1", "2"], answers=("0", "1", "2")) == "1"
+    assert answer(["1", "2", None], answers=("0", "1", "2")) is None
+    assert answer([], answers=("no", "yes")) is None
+    with pytest.raises(ValueError, match="at_least=0"):
+        answer(["yes"], answers=("no", "yes"), at_least=0)

@@ -40,6 +40,8 @@ def list_(
     """
     from textwrap import indent
 
+    from foveate.metrics import listing
+
     packages = {
         "recipes": "recipes",
         "comparisons": "studies/comparisons",
@@ -47,14 +49,14 @@ def list_(
         "adapters": "data/adapters",
         "models": "models",
         "baselines": "models/baselines",
-        "losses": "losses",
-        "metrics": "metrics",
     }
-    if kind is not None and kind not in packages:
-        raise ValueError(f"kind must be one of {list(packages)}, got {kind!r}")
-    for name in [kind] if kind else list(packages):
+    entries = {"losses": plugins.losses, "metrics": listing.lines}
+    if kind is not None and kind not in (*packages, *entries):
+        raise ValueError(f"kind must be one of {[*packages, *entries]}, got {kind!r}")
+    for name in [kind] if kind else [*packages, *entries]:
         typer.secho(name, bold=True)
-        for file, line in plugins.names(packages[name]).items():
+        found = plugins.names(packages[name]) if name in packages else entries[name]()
+        for file, line in found.items():
             typer.echo(f"  {file:<18} {line}")
             if kind == "adapters":
                 from foveate.data.adapters import describe

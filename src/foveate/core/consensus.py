@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterable, Sequence
 import numpy as np
 from jaxtyping import Bool
 
+from foveate.core.questions import YES_NO
+
 
 def union(_readers: int) -> int:
     """Marked by anyone."""
@@ -71,6 +73,29 @@ def majority(given: Iterable[str | None]) -> str | None:
     votes = Counter(answer for answer in given if answer is not None)
     best = votes.most_common(1)
     return best[0][0] if best and 2 * best[0][1] > votes.total() else None
+
+
+def answer(given: Iterable[str | None], *, answers: Sequence[str], at_least: int | str = 2) -> str | None:
+    """The answer to one question: of a yes/no question by `presence`, of any other by `majority`.
+
+    Args:
+        given: one answer per annotator; None = did not answer.
+        answers: of the question, in its order.
+        at_least: annotators who must have answered "yes", as for `presence`; other questions do not use it.
+
+    Returns:
+        None if they do not agree.
+
+    Raises:
+        ValueError: at_least is below 1, or not a rule.
+
+    >>> answer(["yes", "yes", "no"], answers=("no", "yes")), answer(["0", "1", "2"], answers=("0", "1", "2"))
+    ('yes', None)
+    """
+    if tuple(answers) != YES_NO:
+        return majority(given)
+    found = presence([None if one is None else one == YES_NO[1] for one in given], at_least=at_least)
+    return None if found is None else YES_NO[found]
 
 
 def agreed(marked: Sequence[Collection[str]], *, at_least: int | str = 1) -> tuple[str, ...]:

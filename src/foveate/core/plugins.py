@@ -34,3 +34,30 @@ def load(room: str, name: str) -> ModuleType:
     if not has(room, name):
         raise ValueError(f"{room}: {name!r} is none of {list(names(room))}")
     return import_module(".".join(["foveate", *room.split("/"), name]))
+
+
+def functions(package: str, *, first: tuple[str, ...], returns: str) -> dict[str, str]:
+    """Public functions of a package's files with their first docstring line, without importing them.
+
+    Args:
+        package: ``"losses"``, ...
+        first: names of the first arguments.
+        returns: annotation of the value, as Python prints it.
+
+    >>> functions("losses", first=("outputs", "batch"), returns="Float[Tensor, '']")["jaccard"][:12]
+    'Soft Jaccard'
+    """
+    found = {}
+    for file in names(package):
+        for node in ast.parse((PACKAGE / package / f"{file}.py").read_text(encoding="utf-8")).body:
+            if not isinstance(node, ast.FunctionDef) or node.name.startswith("_") or node.returns is None:
+                continue
+            arguments = tuple(one.arg for one in node.args.args[: len(first)])
+            if arguments == first and ast.unparse(node.returns) == returns:
+                found[node.name] = (ast.get_docstring(node) or "").partition("\n")[0]
+    return found
+
+
+def losses() -> dict[str, str]:
+    """The loss functions, one equation each -> first line of their documentation."""
+    return functions("losses", first=("outputs", "batch"), returns="Float[Tensor, '']")

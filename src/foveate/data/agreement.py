@@ -11,6 +11,8 @@ from statistics import fmean, median
 import numpy as np
 from jaxtyping import Int
 
+from foveate.core.kappa import kappa
+
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
@@ -127,17 +129,19 @@ def _dice(drawn: list[Drawn]) -> tuple[int, float, float]:
 
 
 def cohen(first: np.ndarray, second: np.ndarray) -> float:
-    """Cohen's kappa of two graders (Cohen 1960): ``(po - pe) / (1 - pe)``; nan where pe = 1 or there is nothing.
+    """Cohen's kappa of two graders (`core.kappa`); nan if both gave one answer throughout, or there is no image.
 
     Args:
         first: answer to each image, of any kind that compares.
         second: as many.
+
+    >>> cohen(np.array(["no", "no", "yes", "yes"]), np.array(["no", "yes", "yes", "yes"]))
+    0.5
     """
-    if not len(first):
-        return float("nan")
-    po = float(np.mean(first == second))
-    pe = sum(float(np.mean(first == a) * np.mean(second == a)) for a in np.unique(np.concatenate([first, second])))
-    return (po - pe) / (1 - pe) if pe < 1 else float("nan")
+    answers, places = np.unique(np.concatenate([first, second]), return_inverse=True)
+    matrix = np.zeros((len(answers), len(answers)))
+    np.add.at(matrix, (places[: len(first)], places[len(first) :]), 1)
+    return float(kappa(matrix))
 
 
 def fleiss(counts: Int[np.ndarray, "n k"]) -> float:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from foveate.core.consensus import majority, presence
+from foveate.core.consensus import answer
 from foveate.core.labels import LabelSchema, Question
 from foveate.core.types import Row
 from foveate.data.manifest import Manifest
@@ -58,14 +58,10 @@ def settle(manifest: Manifest, *, at_least: int | str = 2) -> Manifest:
             given = readings(row, question, manifest.schema)
             if not given:
                 continue
-            if question.yes_no:
-                found = presence([answer == "yes" for answer in given.values()], at_least=at_least)
-                answer = None if found is None else "yes" if found else "no"
-            else:
-                answer = majority(given.values())
+            settled = answer(given.values(), answers=question.answers, at_least=at_least)
             answers.pop(question.name, None)
-            if answer is not None:
-                answers[question.name] = answer
+            if settled is not None:
+                answers[question.name] = settled
         rows.append(replace(row, answers=answers))
     return manifest.with_rows(rows)
 

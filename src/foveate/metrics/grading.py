@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from foveate.core.kappa import kappa
 from foveate.metrics.counts import Counts, QuestionScores
 from foveate.metrics.parts import QuestionPart, Values
 from foveate.metrics.ranking import Roc
@@ -25,27 +26,6 @@ def confusion(scores: QuestionScores, weights: Float[np.ndarray, "r n"]) -> Floa
     k = scores.probability.shape[1]
     cells: np.ndarray = weights[:, scores.image] @ np.eye(k * k)[scores.truth * k + scores.given]
     return cells.reshape(-1, k, k)
-
-
-def kappa(matrix: Float[np.ndarray, "r k k"], *, power: int = 0) -> Float[np.ndarray, " r"]:
-    """Cohen's kappa = 1 - sum(w o) / sum(w e), o observed and e expected shares, w = ``|i - j| ** power``, 0 if i = j.
-
-    Args:
-        matrix: confusion matrices.
-        power: 0 = plain kappa; 1 = linear, 2 = quadratic weights for ordered answers.
-
-    Returns:
-        kappa; nan where truth and answers are one and the same class throughout.
-
-    >>> kappa(np.array([[[2.0, 1.0], [0.0, 1.0]]]))
-    array([0.5])
-    """
-    k = matrix.shape[-1]
-    distance = np.abs(np.subtract.outer(np.arange(k), np.arange(k)))
-    weight = (distance > 0) * distance.astype(np.float64) ** power
-    expected = matrix.sum(-1)[..., :, None] * matrix.sum(-2)[..., None, :]
-    total = matrix.sum((-2, -1))
-    return 1 - ratio((weight * matrix).sum((-2, -1)) * total, (weight * expected).sum((-2, -1)))
 
 
 def plain_kappa(part: QuestionPart) -> Values:

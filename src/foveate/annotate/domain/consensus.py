@@ -19,8 +19,8 @@ from foveate.annotate.domain.marks import (
     drawn,
 )
 from foveate.annotate.domain.protocol import Protocol
-from foveate.core.consensus import RULES, agreed, agreed_pixels, majority, presence
-from foveate.core.labels import YES_NO, LabelSchema
+from foveate.core.consensus import RULES, agreed, agreed_pixels, answer, presence
+from foveate.core.labels import LabelSchema
 from foveate.core.shapes import packed, rasterise
 
 
@@ -57,13 +57,9 @@ def decide(annotations: Sequence[Marks], *, protocol: Protocol, schema: LabelSch
     open_: list[str] = []
     for q in protocol.questions:
         given = [one.answers[q.name] for one in valid if q.name in one.answers]
-        if schema.question(q.name).answers == YES_NO:
-            found = presence([answer == "yes" for answer in given], at_least=rule.at_least)
-            answer = None if found is None else YES_NO[found]
-        else:
-            answer = majority(given)
-        if answer is not None:
-            answers[q.name] = answer
+        settled = answer(given, answers=schema.question(q.name).answers, at_least=rule.at_least)
+        if settled is not None:
+            answers[q.name] = settled
         elif given or q.required:
             open_.append(q.name)
     for f in protocol.findings:
