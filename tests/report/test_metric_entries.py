@@ -124,7 +124,7 @@ def test_a_new_entry_is_everywhere(four: Counts, tmp_path, monkeypatch) -> None:
     assert "distance,distance low,distance high" in marks.csv()
     assert answers.rows[0][[column.name for column in answers.columns].index("errors")].value == 1
     compared = report.comparison("t", {"a": read, "b": read}, ["distance", "errors/dr"], repeats=2)
-    assert [column.heading for column in compared.columns if column.better is min][0] == "distance ↓"
+    assert next(column.heading for column in compared.columns if column.better is min) == "distance ↓"
 
     assert better("distance/ma") == Keep("distance/ma", highest=False)
     assert better("errors").of(found) == -1

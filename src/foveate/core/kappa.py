@@ -28,4 +28,4 @@ def kappa(matrix: Float[np.ndarray, "*r k k"], *, power: int = 0) -> Float[np.nd
     above, below = (weight * matrix).sum((-2, -1)) * matrix.sum((-2, -1)), (weight * expected).sum((-2, -1))
     out = np.full(np.shape(above), np.nan)
     np.divide(above, below, out=out, where=np.asarray(below) != 0)
-    return 1 - out
+    return np.asarray(1 - out)  # a number where there is one matrix

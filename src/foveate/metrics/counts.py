@@ -215,8 +215,8 @@ class Counts:
         for label in self.schema.labels:
             at = np.flatnonzero(self.pixels["label"] == label)
             more = {name: values[at] for name, values in self.pixels.items() if name not in PIXELS}
-            usual = (self.pixels[name][at] for name in LabelCounts._fields[1:-1])
-            out[label] = LabelCounts(self._pixel_image[at], *usual, more=more)
+            tp, fp, fn, tn, probability, truth = (self.pixels[name][at] for name in LabelCounts._fields[1:-1])
+            out[label] = LabelCounts(self._pixel_image[at], tp, fp, fn, tn, probability, truth, more)
         return out
 
     @cached_property
