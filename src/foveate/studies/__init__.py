@@ -24,8 +24,8 @@ from foveate.recipes import load_run
 from foveate.report.study import Chart, comparison, measured
 from foveate.report.table import Table
 from foveate.studies._costs import row_costs, stage_costs
-from foveate.studies._training import Job, in_one_precision, run_jobs
 from foveate.studies._rows import refuse_unused
+from foveate.studies._training import Job, in_one_precision, run_jobs
 
 SHARED = ("sensitivity", "specificity", "precision")
 """Short names that a metric of labels and one of answers share."""
