@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from foveate.core.files import write_json
 from foveate.core.reading import read_out
 from foveate.core.types import Outputs
 from foveate.data.augment import Augment, flip_horizontal, flip_vertical
 from foveate.data.cache import cache_at
 from foveate.data.loader import Dataset, batches
 from foveate.data.manifest import Manifest
-from foveate.engine.checkpoint import write_json
 from foveate.engine.evaluate import evaluate
 from foveate.engine.fit import fit
 from foveate.engine.read_rows import Read

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from foveate.engine.checkpoint import write_json
+from foveate.core.files import write_json
 from foveate.engine.run import git_state
 
 PACKAGES = ("nnunetv2", "segmentation-models-pytorch", "timm")

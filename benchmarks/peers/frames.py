@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from foveate import Manifest
+from foveate.core.files import write_json
 from foveate.core.shapes import Geometry
 from foveate.core.types import MaskSource, Row
 from foveate.data import read
@@ -24,7 +25,6 @@ from foveate.data.adapters import scan
 from foveate.data.prepare import Prepare, frame_masks
 from foveate.data.split import split
 from foveate.data.writing import file_name, save
-from foveate.engine.checkpoint import write_json
 from peers.plan import DataSet
 
 ROOT = Path(__file__).parent.parent.parent

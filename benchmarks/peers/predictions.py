@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from foveate.core.files import write_json
 from foveate.core.labels import LabelSchema
 from foveate.core.shapes import Geometry
 from foveate.data.writing import file_name, save
-from foveate.engine.checkpoint import write_json
 from peers.frames import bits, unbits
 
 Probabilities = Mapping[str, Mapping[str, float]]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from foveate import Manifest
-from foveate.engine.checkpoint import write_json
+from foveate.core.files import write_json
 from peers.counting import between, count
 from peers.environment import CellError, reason
 from peers.frames import manifest_of

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from foveate import Manifest
-from foveate.engine.checkpoint import write_json
+from foveate.core.files import write_json
 from peers.environment import CellError, call, expanded, folder_of
 from peers.frames import frames_of, geometries_of, task_of
 from peers.nnunet_data import write_raw

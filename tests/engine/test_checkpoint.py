@@ -11,15 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from foveate.engine.checkpoint import (
-    load_state,
-    load_weights,
-    part_weights,
-    save_state,
-    save_weights,
-    write_aside,
-    write_json,
-)
+from foveate.core.files import write_file, write_json
+from foveate.engine.checkpoint import load_state, load_weights, part_weights, save_state, save_weights
 
 
 def made(seed: int) -> nn.Module:
@@ -43,9 +36,9 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, error: BaseExcep
         assert aside.parent == path.parent  # renaming is whole within one file system alone
         raise error
 
-    write_aside(path, whole)
+    write_file(path, whole)
     with pytest.raises(type(error)):
-        write_aside(path, broken)
+        write_file(path, broken)
     assert path.read_bytes() == b"old"
     assert [p.name for p in path.parent.iterdir()] == ["file.bin"]
     assert path.stat().st_mode & 0o777 == 0o644

@@ -12,12 +12,13 @@ from engine_toys import tiny_recipe, toy_manifest
 from torch import nn
 
 from foveate.core.decisions import Decisions
+from foveate.core.files import write_json
 from foveate.core.reading import image_probabilities
 from foveate.data.loader import Dataset, batches
 from foveate.data.manifest import Manifest
 from foveate.engine import calibrate as calibration
 from foveate.engine.calibrate import calibrate, choices_of, fitted, heated, tempered
-from foveate.engine.checkpoint import save_weights, write_json
+from foveate.engine.checkpoint import save_weights
 from foveate.engine.ensemble import Ensemble, open_ensemble, write_ensemble
 from foveate.engine.evaluate import count_rows, evaluate
 from foveate.engine.fit import fit

@@ -13,13 +13,14 @@ from engine_toys import CLASSES, Nested, TinyNet, tiny_recipe
 from PIL import Image
 from torch import Tensor, nn
 
+from foveate.core.files import write_json
 from foveate.core.types import MaskSource, Outputs, Prediction, Row
 from foveate.data import read
 from foveate.data.cache import cache_at
 from foveate.data.loader import Dataset
 from foveate.data.manifest import Manifest
 from foveate.data.prepare import Prepare
-from foveate.engine.checkpoint import save_weights, write_json
+from foveate.engine.checkpoint import save_weights
 from foveate.engine.evaluate import count_validation, evaluate, validate
 from foveate.engine.recipe import Recipe, Stage
 from foveate.engine.run import Run

@@ -10,13 +10,14 @@ import torch
 from recipes_cases import compared, four_retinas, stages_with_batches
 
 from foveate.core.decisions import Decisions, Gate
+from foveate.core.files import write_json
 from foveate.core.labels import LabelSchema, Question
 from foveate.core.types import MaskSource, Prediction, Row
 from foveate.data import synthetic
 from foveate.data.loader import Dataset, batches
 from foveate.data.manifest import Manifest
 from foveate.data.prepare import Prepare
-from foveate.engine.checkpoint import save_weights, write_json
+from foveate.engine.checkpoint import save_weights
 from foveate.engine.evaluate import evaluate, read_metrics
 from foveate.engine.fit import fit
 from foveate.engine.recipe import Recipe

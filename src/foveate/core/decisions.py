@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
 
+from foveate.core import arrays
+from foveate.core.arrays import Array
 from foveate.core.labels import LabelSchema
 
 FORMAT = 2
@@ -95,14 +95,13 @@ class Decisions:
     cuts: Mapping[str, float] = field(default_factory=dict)
     specks: Mapping[str, float] = field(default_factory=dict)
 
-    def tempered(self, logits: Float[Tensor, "b c"], schema: LabelSchema) -> Float[Tensor, "b c"]:
+    def tempered(self, logits: Float[Array, "b c"], schema: LabelSchema) -> Float[Array, "b c"]:
         """Image logits, each question's divided by its temperature."""
         if not self.temperatures:
             return logits
-        by = torch.ones(logits.shape[1], dtype=logits.dtype, device=logits.device)
-        for question, part in schema.slices.items():
-            by[part] = self.temperatures.get(question, 1.0)
-        return logits / by
+        by = [self.temperatures.get(q.name, 1.0) for q in schema.questions for _ in range(q.channels)]
+        cooled: Array = logits / arrays.like(by, logits)
+        return cooled
 
     def closed(self, probability: Mapping[str, Float[np.ndarray, "b _"]], schema: LabelSchema) -> list[tuple[str, ...]]:
         """For each image the labels that some gate keeps out; empty without gates."""

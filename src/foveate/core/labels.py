@@ -3,6 +3,8 @@
 A schema holds *questions* about the whole image (exclusive answers, optionally ordered; or yes/no) and pixel
 *labels* (exclusive, with a background, or overlapping). Channel order follows from it and is known nowhere else:
 a network makes ``image_channels`` image logits and ``pixel_channels`` pixel logits.
+
+Logits and probabilities may be numpy arrays or torch tensors, and come back as the same kind.
 """
 
 from __future__ import annotations
@@ -12,10 +14,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
 
+from foveate.core import arrays
+from foveate.core.arrays import Array, Tensor
 from foveate.core.questions import UNKNOWN as UNKNOWN
 from foveate.core.questions import YES_NO as YES_NO
 from foveate.core.questions import Question as Question
@@ -132,52 +134,56 @@ class LabelSchema:
 
     # -- logits -> probabilities -> decisions ------------------------------------------------------------------------
 
-    def image_probability(self, logits: Float[Tensor, "b c"]) -> dict[str, Float[Tensor, "b _"]]:
+    def image_probability(self, logits: Float[Array, "b c"]) -> dict[str, Float[Array, "b _"]]:
         """Probability of every answer of every question, ``(b, answers)`` each; a yes/no question gives (1 - p, p)."""
         out = {}
         for q in self.questions:
             part = logits[:, self.slices[q.name]]
-            out[q.name] = torch.cat([torch.sigmoid(-part), torch.sigmoid(part)], 1) if q.yes_no else part.softmax(1)
+            if q.yes_no:
+                out[q.name] = arrays.joined([arrays.sigmoid(-part), arrays.sigmoid(part)], 1)
+            else:
+                out[q.name] = arrays.softmax(part, 1)
         return out
 
-    def pixel_probability(self, logits: Float[Tensor, "b c h w"]) -> Float[Tensor, "b l h w"]:
+    def pixel_probability(self, logits: Float[Array, "b c h w"]) -> Float[Array, "b l h w"]:
         """Probability of every label at every pixel (no background channel)."""
-        return logits.softmax(1)[:, 1:] if self.exclusive else torch.sigmoid(logits)
+        return arrays.softmax(logits, 1)[:, 1:] if self.exclusive else arrays.sigmoid(logits)
 
-    def channel_probability(self, logits: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    def channel_probability(self, logits: Float[Array, "b c h w"]) -> Float[Array, "b c h w"]:
         """Probability of every pixel channel, the background's included: `logits_of` is its inverse."""
-        return logits.softmax(1) if self.exclusive else torch.sigmoid(logits)
+        return arrays.softmax(logits, 1) if self.exclusive else arrays.sigmoid(logits)
 
-    def activation_probability(self, logits: Float[Tensor, "b c i j"]) -> Float[Tensor, "b c i j"]:
+    def activation_probability(self, logits: Float[Array, "b c i j"]) -> Float[Array, "b c i j"]:
         """Strength in (0, 1) of activation maps, one an image logit: each by itself, whatever the kind of question."""
-        return torch.sigmoid(logits)
+        return arrays.sigmoid(logits)
 
     @property
     def findings(self) -> tuple[Question, ...]:
         """Yes/no questions with evidence: what a cue can point at."""
         return tuple(q for q in self.questions if q.yes_no and q.evidence)
 
-    def pixel_log_probability(self, logits: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    def pixel_log_probability(self, logits: Float[Array, "b c h w"]) -> Float[Array, "b c h w"]:
         """Log of the softmax over background and labels (exclusive schemas): what a pixel cross entropy needs."""
-        return logits.log_softmax(1)
+        return arrays.log_softmax(logits, 1)
 
-    def logits_of(self, probability: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    def logits_of(self, probability: Float[Array, "b c h w"]) -> Float[Array, "b c h w"]:
         """Pixel logits that mean these probabilities (exclusive schemas: background first, summing to 1).
 
         Args:
             probability: in [0, 1]; kept `EDGE` away from its ends.
         """
-        held = probability.clamp(EDGE, 1 - EDGE)
-        return held.log() if self.exclusive else held.logit()
+        held = arrays.clip(probability, EDGE, 1 - EDGE)
+        return arrays.log(held) if self.exclusive else arrays.logit(held)
 
-    def image_logits_of(self, probability: Mapping[str, Float[Tensor, "b _"]]) -> Float[Tensor, "b c"]:
+    def image_logits_of(self, probability: Mapping[str, Float[Array, "b _"]]) -> Float[Array, "b c"]:
         """Image logits that mean these probabilities of the answers, the inverse of `image_probability`."""
-        held = {q: p.clamp(EDGE, 1 - EDGE) for q, p in probability.items()}
-        return torch.cat([held[q.name][:, 1:].logit() if q.yes_no else held[q.name].log() for q in self.questions], 1)
+        held = {q: arrays.clip(p, EDGE, 1 - EDGE) for q, p in probability.items()}
+        logits = [arrays.logit(held[q.name][:, 1:]) if q.yes_no else arrays.log(held[q.name]) for q in self.questions]
+        return arrays.joined(logits, 1)
 
-    def activation_logits_of(self, strength: Float[Tensor, "b c i j"]) -> Float[Tensor, "b c i j"]:
+    def activation_logits_of(self, strength: Float[Array, "b c i j"]) -> Float[Array, "b c i j"]:
         """Logits of activation maps of this strength, the inverse of `activation_probability`."""
-        return strength.clamp(EDGE, 1 - EDGE).logit()
+        return arrays.logit(arrays.clip(strength, EDGE, 1 - EDGE))
 
     def decide(
         self, probability: Mapping[str, np.ndarray], *, thresholds: Mapping[str, float] | None = None
@@ -192,8 +198,8 @@ class LabelSchema:
         }
 
     def masks(
-        self, probability: Float[Tensor, "*b l h w"], *, thresholds: Mapping[str, float] | None = None
-    ) -> Bool[Tensor, "*b l h w"]:
+        self, probability: Float[Array, "*b l h w"], *, thresholds: Mapping[str, float] | None = None
+    ) -> Bool[Array, "*b l h w"]:
         """Pixels given each label: every label from 0.5 on, or (exclusive) the likeliest of background and labels.
 
         Args:
@@ -202,21 +208,22 @@ class LabelSchema:
                 the likeliest label there.
         """
         best = self.contenders(probability)
-        over = 1 - probability.sum(-3, keepdim=True) if self.exclusive else None
-        marked = best >= 0.5 if over is None else best > over.clamp_min(0)
+        marked = best > arrays.clip(1 - arrays.total(probability, -3), 0) if self.exclusive else best >= 0.5
         if not thresholds or not probability.shape[-3]:  # no label: a network that marks nothing
             return marked
-        planes = zip(self.labels, best.unbind(-3), marked.unbind(-3), strict=True)
-        return torch.stack([p >= thresholds[name] if name in thresholds else m for name, p, m in planes], -3)
+        planes = [
+            best[..., at, :, :] >= thresholds[name] if name in thresholds else marked[..., at, :, :]
+            for at, name in enumerate(self.labels)
+        ]
+        return arrays.stacked(planes, -3)
 
-    def contenders(self, probability: Float[Tensor, "*b l h w"]) -> Float[Tensor, "*b l h w"]:
+    def contenders(self, probability: Float[Array, "*b l h w"]) -> Float[Array, "*b l h w"]:
         """Probability of each label where a pixel may be given it, else 0: exclusive labels only if the likeliest."""
         if not self.exclusive or not probability.shape[-3]:
             return probability
-        best, where = probability.max(-3, keepdim=True)
-        return torch.zeros_like(probability).scatter_(-3, where, best)
+        return arrays.largest_only(probability, -3)
 
-    def without(self, probability: Float[Tensor, "*b l h w"], labels: Sequence[str]) -> Float[Tensor, "*b l h w"]:
+    def without(self, probability: Float[Array, "*b l h w"], labels: Sequence[str]) -> Float[Array, "*b l h w"]:
         """Probability of every label given that these are nowhere in the image: they are 0, exclusive ones yield.
 
         In an exclusive schema the background and the other labels share what is left, in proportion.
@@ -226,11 +233,11 @@ class LabelSchema:
         """
         if strange := set(labels) - set(self.labels):
             raise ValueError(f"labels={sorted(strange)} are none of {list(self.labels)}")
-        kept = torch.tensor([float(label not in labels) for label in self.labels], device=probability.device)
-        left = probability * kept[:, None, None].to(probability.dtype)
-        if not self.exclusive:
-            return left
-        return left / (1 - (probability - left).sum(-3, keepdim=True)).clamp_min(1e-6)
+        kept = arrays.like([float(label not in labels) for label in self.labels], probability)
+        left: Array = probability * kept[:, None, None]
+        if self.exclusive:
+            left = left / arrays.clip(1 - arrays.total(probability - left, -3), 1e-6)
+        return left
 
     # -- truth -------------------------------------------------------------------------------------------------------
 
@@ -244,6 +251,8 @@ class LabelSchema:
         A pixel known to bear a label can be nothing else; otherwise it may be the background or any label that is
         not known to be absent there. All-true means that nothing is known of the pixel.
         """
+        import torch
+
         present = masks & known
         marked = present.any(1, keepdim=True)
         return torch.where(

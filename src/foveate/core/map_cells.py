@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
-from torch import Tensor
+
+from foveate.core.arrays import Tensor
 
 Size = tuple[int, int]
 """(rows, cols)."""
@@ -31,6 +31,8 @@ def at_resolution(cues: Bool[Tensor, "b r h w"], size: Size) -> Bool[Tensor, "b 
         cues: on the pixels of the frame.
         size: (rows, cols) of the map.
     """
+    import torch.nn.functional as F
+
     planes, (rows, cols) = cues.float(), (cues.shape[2], cues.shape[3])
     down, across = reach((rows, cols), size)
     if down >= rows and across >= cols:
@@ -45,5 +47,7 @@ def on_frame(maps: Float[Tensor, "b c i j"], size: Size) -> Float[Tensor, "b c h
         maps: of any values.
         size: (rows, cols) of the frame.
     """
+    import torch.nn.functional as F
+
     full = reach(size, (maps.shape[2], maps.shape[3]))
     return F.interpolate(maps, full, mode="bilinear", align_corners=False)[:, :, : size[0], : size[1]]

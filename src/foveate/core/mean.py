@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor
-
+from foveate.core.arrays import Tensor
 from foveate.core.labels import LabelSchema
 from foveate.core.types import Outputs
 

@@ -7,10 +7,9 @@ from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
 
+from foveate.core.arrays import Tensor
 from foveate.core.components import without_small
 from foveate.core.decisions import Decisions
 from foveate.core.labels import LabelSchema
@@ -104,6 +103,8 @@ def image_probabilities(
 
 def empty(geometry: Geometry) -> Float[Tensor, "0 h w"]:
     """No maps, of the size of the original image."""
+    import torch
+
     return torch.zeros(0, *geometry.source)
 
 

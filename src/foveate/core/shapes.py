@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
-from torch import Tensor
+
+from foveate.core.arrays import Tensor
 
 Box = tuple[int, int, int, int]
 """(top, left, height, width) in whole pixels."""
@@ -47,6 +47,8 @@ class Geometry:
 
     def undo(self, maps: Float[Tensor, "k h w"]) -> Float[Tensor, "k H W"]:
         """Maps of the frame on the original pixel grid (bilinear); 0 outside the crop."""
+        import torch.nn.functional as F
+
         top, left, height, width = self.inner
         part = maps[:, top : top + height, left : left + width]
         if (height, width) != self.crop[2:]:

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int, UInt8
-from torch import Tensor
 
+from foveate.core.arrays import Tensor, TorchDevice
 from foveate.core.labels import UNKNOWN, LabelSchema
 from foveate.core.regions import position
 from foveate.core.shapes import Geometry
@@ -183,7 +182,7 @@ class Batch:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def to(self, device: torch.device | str) -> Batch:
+    def to(self, device: TorchDevice | str) -> Batch:
         """The same batch on another device."""
         moved = {
             name: value.to(device, non_blocking=True)
@@ -198,6 +197,8 @@ class Batch:
         Args:
             but: ids of images that keep it.
         """
+        import torch
+
         kept = torch.tensor([i in but for i in self.ids], dtype=torch.bool, device=self.image.device)
         known = self.known & kept[:, None, None, None]
         cues_known = None

@@ -13,8 +13,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock, get_ident
+from threading import Lock
 
+from foveate.core.files import write_file
 from foveate.data.cache_digests import FOLDER as DIGESTS
 
 DEFAULT = 50 * 10**9
@@ -182,14 +183,7 @@ class Space:
         Raises:
             OSError: it cannot be written.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.{os.getpid()}.{get_ident()}")
-        try:
-            aside.write_bytes(data)
-            os.replace(aside, path)
-        except BaseException:
-            aside.unlink(missing_ok=True)
-            raise
+        write_file(path, data, flush=False)  # a file that is cut off fails its checksum, and is made again
         with self._lock:
             self._used = self._now + _room(len(data))
             self._written += _room(len(data))

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from foveate.core.files import file_name, whole_folder
 from foveate.core.regions import disc_of
 from foveate.core.shapes import Box
 from foveate.core.types import Cue, MaskSource, Row
@@ -23,13 +24,11 @@ from foveate.data.writing import (
     NOT_KNOWN,
     Progress,
     Truth,
-    file_name,
     listed,
     pixels,
     save,
     several_graders,
     truths,
-    whole,
     with_unknown,
 )
 
@@ -98,7 +97,7 @@ def crop(
     boxes: dict[str, Box] = {}
     lost: list[str] = []
     beyond = dict.fromkeys(schema.labels, 0)
-    with whole(out) as aside:
+    with whole_folder(out) as aside:
         for number, truth in enumerate(truths(manifest, graders=graders), 1):
             row, image = truth.row, pixels(truth.row, manifest.root)
             marked = _marked(truth, schema.labels.index(around)) if find is None else find(row, image)

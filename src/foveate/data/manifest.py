@@ -28,6 +28,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from foveate.core.files import write_file
 from foveate.core.labels import LabelSchema
 from foveate.core.notebook import summary
 from foveate.core.types import MaskSource, Row
@@ -144,16 +145,7 @@ class Manifest:
             raise ValueError(
                 f"info={dict(self.info)!r}: {error}; keep plain text, numbers, lists and tables in it"
             ) from None
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            with aside.open("w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(aside, path)
-        finally:
-            aside.unlink(missing_ok=True)
+        write_file(path, text)
         return moved
 
     def at(self, root: Path) -> Manifest:

@@ -1,19 +1,18 @@
-"""What all that writes images and masks shares: one image's truth, file names from ids, folders whole or not at all."""
+"""Write images and masks of manifests: the parts that every export shares."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, unquote
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from foveate.core.files import file_name
 from foveate.core.types import Row
 from foveate.data import read
 from foveate.data.manifest import Manifest
@@ -24,7 +23,6 @@ Progress = Callable[[int, int], None]
 INSIDE, NOT_KNOWN = 255, 127
 """Values of written masks; 0 is outside."""
 
-SAFE = " ()+,=@~!&'"
 COPIED = (".jpg", ".jpeg", ".png")
 
 
@@ -110,17 +108,6 @@ def put(row: Row, root: Path, folder: Path) -> str:
     return name
 
 
-def file_name(name: str) -> str:
-    """An id as a file name without ending; what a file name must not hold is percent-encoded."""
-    return quote(name, safe=SAFE)
-
-
-def id_of(stem: str) -> str:
-    """Inverse of `file_name`; a name that it did not make stays as it is."""
-    name = unquote(stem)
-    return name if file_name(name) == stem else stem
-
-
 def said_of(manifest: Manifest) -> list[str]:
     """What neither nnU-Net nor COCO can say of these rows."""
     notes = []
@@ -137,25 +124,6 @@ def said_of(manifest: Manifest) -> list[str]:
 def several_graders(manifest: Manifest) -> int:
     """Number of images with a label that several graders drew."""
     return sum(any(len({s.grader for s in m}) > 1 for m in row.masks.values()) for row in manifest)
-
-
-@contextmanager
-def whole(out: Path) -> Iterator[Path]:
-    """A folder to fill beside ``out``, which becomes ``out`` at the end, or vanishes where something is raised.
-
-    Raises:
-        ValueError: ``out`` is there already and not empty.
-    """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"out={str(out)!r} is there already; give a new folder, or remove it")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    aside = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
-        aside.mkdir()
-        yield aside
-        os.replace(aside, out)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def link(source: Path, target: Path) -> None:

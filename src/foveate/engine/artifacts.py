@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 from jaxtyping import Float
 
-from foveate.engine.checkpoint import write_aside, write_json
+from foveate.core.files import file_name, write_file, write_json
 
 OF = "manifest.json"
 """Beside the folders of a stage's maps: which manifest they are of."""
@@ -18,7 +17,7 @@ OF = "manifest.json"
 
 def map_path(folder: Path, image: str) -> Path:
     """File of one image's maps; any id is a safe file name."""
-    return folder / f"{quote(image, safe='')}.npy"
+    return folder / f"{file_name(image, safe='')}.npy"
 
 
 def write_map(folder: Path, image: str, maps: Float[np.ndarray, "k h w"]) -> None:
@@ -28,7 +27,7 @@ def write_map(folder: Path, image: str, maps: Float[np.ndarray, "k h w"]) -> Non
         with aside.open("wb") as file:
             np.save(file, maps.astype(np.float32), allow_pickle=False)
 
-    write_aside(map_path(folder, image), save)
+    write_file(map_path(folder, image), save)
 
 
 def read_map(folder: Path, image: str) -> Float[np.ndarray, "k h w"]:

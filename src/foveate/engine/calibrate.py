@@ -14,10 +14,10 @@ from jaxtyping import Float
 from scipy.optimize import minimize_scalar
 
 from foveate.core.decisions import Decisions, Gate
+from foveate.core.files import write_json
 from foveate.core.reading import field_pixels
 from foveate.data.cache import Cache
 from foveate.data.manifest import Manifest
-from foveate.engine.checkpoint import write_json
 from foveate.engine.evaluate import count_rows
 from foveate.engine.mask_choice import Choice, Tried, choose, tried
 from foveate.engine.read_rows import read_rows

@@ -1,11 +1,8 @@
-"""Files of a run that must be whole or absent: weights, training state, JSON; all written aside and renamed."""
+"""Weights and training state of a run, each written whole or not at all."""
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,37 +11,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-
-def write_aside(path: Path, write: Callable[[Path], None]) -> None:
-    """Let ``write`` make a file beside ``path``, flush it to disk, then rename it onto ``path``."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    aside = Path(name)
-    try:
-        write(aside)
-        with aside.open("rb+") as file:
-            os.fsync(file.fileno())
-        aside.chmod(0o644)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Write JSON, readable and whole."""
-    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=True) + "\n"
-
-    def write(aside: Path) -> None:
-        aside.write_text(text, encoding="utf-8")
-
-    write_aside(path, write)
+from foveate.core.files import write_file
 
 
 def save_weights(path: Path, network: nn.Module) -> None:
     """Parameters and buffers as safetensors."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    write_aside(path, lambda aside: save_file(tensors, aside))
+    write_file(path, lambda aside: save_file(tensors, aside))
 
 
 def load_weights(path: Path, network: nn.Module) -> None:
@@ -72,7 +45,7 @@ def part_weights(path: Path, network: nn.Module, part: str) -> None:
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
     """Training state: tensors and plain values only."""
-    write_aside(path, lambda aside: torch.save(dict(state), aside))
+    write_file(path, lambda aside: torch.save(dict(state), aside))
 
 
 def load_state(path: Path) -> dict[str, Any] | None:

@@ -14,10 +14,10 @@ import torch
 from torch import nn
 
 from foveate.core.decisions import Decisions, combined
+from foveate.core.files import write_json
 from foveate.core.mean import mean_outputs
 from foveate.core.types import Batch, Outputs, Row
 from foveate.data.manifest import Manifest
-from foveate.engine.checkpoint import write_json
 from foveate.engine.run import CALIBRATION, SEEN, Pass, Pipeline, Run
 
 ENSEMBLE = "ensemble.json"

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from foveate.core.decisions import Decisions
+from foveate.core.files import write_json
 from foveate.core.reading import image_probabilities
 from foveate.core.types import Batch, Outputs, Prediction, Row
 from foveate.data.cache import Cache
 from foveate.data.loader import Dataset, batches
 from foveate.data.manifest import Manifest
-from foveate.engine.checkpoint import write_json
 from foveate.engine.read_rows import read_rows
 from foveate.engine.recipe import Loss, Recipe
 from foveate.engine.run import CALMER, DivergedError, Run, forward

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from foveate.core.files import write_json
 from foveate.core.labels import LabelSchema
 from foveate.data.cache import Cache, cache_at
 from foveate.data.manifest import Manifest
 from foveate.data.read import Unreadable
 from foveate.engine.calibrate import calibrate
-from foveate.engine.checkpoint import write_json
 from foveate.engine.distributed import Processes
 from foveate.engine.ensemble import ENSEMBLE
 from foveate.engine.plan import FILE as PLAN

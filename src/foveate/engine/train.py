@@ -22,6 +22,7 @@ from jaxtyping import Float
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from foveate.core.files import write_json
 from foveate.core.types import Batch
 from foveate.data.cache import Cache
 from foveate.data.loader import Dataset, balanced, batches
@@ -29,7 +30,7 @@ from foveate.data.manifest import Manifest
 from foveate.data.sampling import answer_groups, drawn_share, label_presence, raised
 from foveate.engine.annotation_fraction import cues_within_fraction, within_fraction
 from foveate.engine.artifacts import check_maps, claim_maps, map_path, read_map, write_map
-from foveate.engine.checkpoint import load_state, load_weights, part_weights, save_state, save_weights, write_json
+from foveate.engine.checkpoint import load_state, load_weights, part_weights, save_state, save_weights
 from foveate.engine.distributed import Processes
 from foveate.engine.evaluate import count_validation
 from foveate.engine.finite import Finite

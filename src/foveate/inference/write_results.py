@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from foveate.core.files import write_file, write_json
 from foveate.core.reading import placed
-from foveate.engine.checkpoint import write_aside, write_json
 from foveate.inference.evidence import Evidence
 from foveate.inference.predictor import ImageResult
 from foveate.report.overlay import activation
@@ -52,7 +52,7 @@ def write_evidence(evidence: Evidence, folder: Path, *, name: str | None = None)
     def save(aside: Path) -> None:
         aside.write_text(str(evidence), encoding="utf-8")
 
-    write_aside(folder / f"{stem}_evidence.txt", save)
+    write_file(folder / f"{stem}_evidence.txt", save)
     return path
 
 
@@ -77,5 +77,5 @@ def _png(picture: Image.Image, path: Path) -> str:
     def save(aside: Path) -> None:
         picture.save(aside, format="PNG")
 
-    write_aside(path, save)
+    write_file(path, save)
     return path.name

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -66,19 +66,14 @@ def equal(a: Table, b: Table) -> bool:
 
 def write(files: Mapping[Path, Table]) -> None:
     """Write CSV files: all are written aside first and then moved into place, so a reader never sees half a file."""
-    aside = {path: path.with_name(f".{path.name}.{os.getpid()}.part") for path in files}
-    try:
+    with ExitStack() as stack:  # files are renamed when it ends, so after the last one is written
         for path, table in files.items():
-            with aside[path].open("w", newline="", encoding="utf-8") as file:
+            aside = stack.enter_context(whole_file(path))
+            with aside.open("w", newline="", encoding="utf-8") as file:
                 writer = csv.writer(file, lineterminator="\n")
                 writer.writerow(table)
                 # tolist gives Python floats, which csv writes by repr: the shortest digits that read back equal
                 writer.writerows(zip(*(values.tolist() for values in table.values()), strict=True))
-        for path in files:
-            aside[path].replace(path)
-    finally:
-        for path in aside.values():
-            path.unlink(missing_ok=True)
 
 
 def read(path: Path, columns: Columns, *, more: bool = False) -> dict[str, np.ndarray]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from foveate.core.files import write_file
 from foveate.core.types import Case
 from foveate.metrics.counts import Counts
 from foveate.metrics.summary import estimates
@@ -93,10 +93,7 @@ def page(
     maker = Environment(loader=FileSystemLoader(ROOM), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     text = maker.get_template("page.html.j2").render(values)
     path = Path(folder) / "report.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".report.{os.getpid()}.part")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
+    write_file(path, text)
     return path
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from foveate.core import plugins
+from foveate.core.files import write_json
 from foveate.core.labels import LabelSchema
 from foveate.data.cache import Cache
 from foveate.data.manifest import Manifest
-from foveate.engine.checkpoint import write_json
 from foveate.engine.folds import fold_parts
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import DivergedError

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
+from foveate.core.files import write_json
 from foveate.core.types import Batch
 from foveate.engine.batchnorm_folding import fold_when_called
-from foveate.engine.checkpoint import write_json
 from foveate.engine.recipe import Recipe, Stage
 from foveate.engine.run import Run, forward, pick_device
 from foveate.models.parts.size import multiply_adds, peak_mib, size_mib

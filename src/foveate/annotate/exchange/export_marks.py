@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,10 +15,10 @@ from foveate.annotate.exchange.export_rows import RowMaker
 from foveate.annotate.exchange.mask_files import MaskFiles
 from foveate.annotate.store.project import Project
 from foveate.annotate.store.records import image_records
+from foveate.core.files import whole_folder, write_json
 from foveate.core.labels import LabelSchema
 from foveate.core.types import Row
 from foveate.data.manifest import Manifest
-from foveate.engine.checkpoint import write_json
 
 
 @dataclass(frozen=True)
@@ -82,20 +81,14 @@ def export(
         Unreadable: an image cannot be read (COCO copies it).
     """
     masks = out.with_name(f"{out.stem}_masks")
-    aside = out.with_name(f".{masks.name}.{os.getpid()}.part")
     if masks.exists() and not (masks / ".annotate").exists():
         raise ValueError(f"{masks}: exists already and was not made by an export; move it away")
-    aside.mkdir(parents=True)
-    try:
+    with whole_folder(masks, replace=True) as aside:
         (aside / ".annotate").touch()
         rows = RowMaker(project.protocol, project.schema, MaskFiles(aside, os.path.relpath(masks, out.parent)))
         found = _collect(project, rows, root=out.parent, settled=settled, tasks=label_studio is not None)
         if settled and not found.consensus:
             raise ValueError("settled=True: no image is settled yet; leave it out, or wait for the first consensus")
-        shutil.rmtree(masks, ignore_errors=True)
-        os.replace(aside, masks)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     written = _manifests(project, found, out, keep=keep)
     paths = [out, out.with_name(f"{out.stem}.annotators.jsonl"), out.with_name(f"{out.stem}.seconds.json")]
     write_json(paths[-1], costs(timed(found.spent)))

@@ -30,9 +30,9 @@ from foveate.annotate.exchange.label_studio_interface import (
 )
 from foveate.annotate.exchange.label_studio_runs import decode, encode
 from foveate.annotate.store.records import ImageRecord
+from foveate.core.files import write_file, write_json
 from foveate.core.labels import LabelSchema
 from foveate.core.shapes import Layer, packed, rasterise
-from foveate.engine.checkpoint import write_aside, write_json
 
 DOUBTFUL = "doubtful"
 POINT = 0.4  # width at which a point is shown, in percent of the image
@@ -61,7 +61,7 @@ def write(
     def view(aside: Path) -> None:
         aside.write_text(interface(protocol, schema), encoding="utf-8")
 
-    write_aside(beside, view)
+    write_file(beside, view)
     return path, beside
 
 

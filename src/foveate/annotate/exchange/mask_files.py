@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foveate.annotate.domain.truth import FindingTruth
+from foveate.core.files import file_name
 from foveate.core.types import MaskSource
-from foveate.data.writing import NOT_KNOWN, file_name, save, with_unknown
+from foveate.data.writing import NOT_KNOWN, save, with_unknown
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from foveate.annotate.store.project import CARD, MANIFEST, PROTOCOL, Project, private_file
 from foveate.annotate.store.project_tables import Meta
+from foveate.core.files import whole_file
 from foveate.data.manifest import Manifest
 from foveate.web.account_tables import Attempt, Base, Login
 
@@ -45,29 +46,20 @@ def backup(project: Project, out: Path) -> dict[str, int]:
         table -> number of rows.
     """
     counts: dict[str, int] = {}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    aside = out.with_name(f".{out.name}.{os.getpid()}.part")
     card = {"format": FORMAT, "id": project.id, "name": project.name, "images": os.path.abspath(project.manifest.root)}
-    try:
-        with aside.open("wb") as file:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
-                archive.writestr("backup.json", json.dumps(card))
-                archive.write(project.folder / PROTOCOL, PROTOCOL)
-                archive.write(project.folder / MANIFEST, MANIFEST)
-                with project.store.read() as db:
-                    if db.get_bind().dialect.name == "postgresql":
-                        db.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
-                    for table in _tables():
-                        with archive.open(f"tables/{table.name}.jsonl", "w", force_zip64=True) as lines:
-                            counts[table.name] = 0
-                            for line in _lines(db, table):
-                                lines.write(line)
-                                counts[table.name] += 1
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, out)
-    finally:
-        aside.unlink(missing_ok=True)
+    with whole_file(out) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        archive.writestr("backup.json", json.dumps(card))
+        archive.write(project.folder / PROTOCOL, PROTOCOL)
+        archive.write(project.folder / MANIFEST, MANIFEST)
+        with project.store.read() as db:
+            if db.get_bind().dialect.name == "postgresql":
+                db.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+            for table in _tables():
+                with archive.open(f"tables/{table.name}.jsonl", "w", force_zip64=True) as lines:
+                    counts[table.name] = 0
+                    for line in _lines(db, table):
+                        lines.write(line)
+                        counts[table.name] += 1
     return counts
 
 

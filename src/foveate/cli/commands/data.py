@@ -177,10 +177,13 @@ def crop(
     from foveate.cli.progress import counted
     from foveate.data.crop import crop as cut
     from foveate.data.manifest import Manifest
-    from foveate.inference.locate import finder
 
     rows = Manifest.read(manifest)
-    find = None if run is None else finder(run, label=around, device=device, root=rows.root)
+    find = None
+    if run is not None:
+        from foveate.inference.locate import finder  # a network: torch
+
+        find = finder(run, label=around, device=device, root=rows.root)
     with counted("crop", quiet=quiet) as progress:
         made = cut(rows, out, around=around, reach=reach, find=find, progress=progress)
     for line in made.notes:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from foveate.core.files import file_name, hidden, id_of, put_folder
 from foveate.core.labels import LabelSchema
 from foveate.core.shapes import polygon
 from foveate.core.types import MaskSource, Row
@@ -19,7 +20,7 @@ from foveate.data import read as files
 from foveate.data.exchange import _rle
 from foveate.data.exchange._coco_files import Picture, Sheet, find_sheets
 from foveate.data.manifest import Manifest, sha256
-from foveate.data.writing import file_name, id_of, save
+from foveate.data.writing import save
 
 MASKS = "coco_masks"
 NO_PATIENTS = "COCO names no patients: images of one patient may be divided; add column patient to the manifest"
@@ -50,7 +51,7 @@ def read(root: Path, *, complete: bool = False, masks: Path | None = None) -> Ma
     warnings = [NO_PATIENTS]
     labels = tuple(dict.fromkeys(name for sheet in sheets for name in sheet.categories.values()))
     target = masks or base / MASKS
-    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    aside = hidden(target)
     seen: dict[str, _Image] = {}
     for sheet in sheets:
         warnings += sheet.warnings
@@ -85,7 +86,7 @@ def read(root: Path, *, complete: bool = False, masks: Path | None = None) -> Ma
             )
         if not rows:
             raise ValueError(f"root={str(root)!r}: none of the {len(seen)} images is there; {' '.join(warnings[1:3])}")
-        _replace(aside, target)
+        put_folder(aside, target)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     if unsure and not complete:
@@ -199,12 +200,3 @@ def _names(paths: list[str]) -> dict[str, str]:
     if len(set(stems)) == len(stems):
         return {path: id_of(stem) for path, stem in zip(paths, stems, strict=True)}
     return {path: str(PurePosixPath(path).with_suffix("")) for path in paths}
-
-
-def _replace(new: Path, target: Path) -> None:
-    """Put a folder where another may be, which goes only when the new one stands."""
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
-    if target.exists():
-        os.replace(target, old)
-    os.replace(new, target)
-    shutil.rmtree(old, ignore_errors=True)

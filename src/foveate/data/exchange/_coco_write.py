@@ -12,10 +12,11 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from foveate.core.files import whole_folder
 from foveate.data.exchange import _rle
 from foveate.data.exchange._outline import outlines
 from foveate.data.manifest import Manifest
-from foveate.data.writing import Progress, Truth, Written, put, said_of, truths, whole
+from foveate.data.writing import Progress, Truth, Written, put, said_of, truths
 
 
 def write(
@@ -58,7 +59,7 @@ def write(
     unknown: Counter[str] = Counter()
     partly: Counter[str] = Counter()
     pieces = 0
-    with whole(out) as aside:
+    with whole_folder(out) as aside:
         for done, truth in enumerate(truths(manifest, graders=graders), 1):
             part = truth.row.split or "all"
             book = books.setdefault(part, {"images": [], "annotations": []})

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from foveate.core.files import id_of
 from foveate.core.labels import LabelSchema
 from foveate.core.types import MaskSource, Row
 from foveate.data.manifest import Manifest, sha256
-from foveate.data.writing import id_of, listed
+from foveate.data.writing import listed
 
 ENDINGS = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
 NO_PATIENTS = "nnU-Net names no patients: images of one patient may be divided; add column patient to the manifest"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from foveate.core.files import file_name, hidden, put_folder
 from foveate.core.types import Row
 from foveate.data.exchange._nnunet_plan import Sheet, Survey, describe
 from foveate.data.manifest import Manifest
@@ -18,7 +18,6 @@ from foveate.data.writing import (
     Progress,
     Truth,
     Written,
-    file_name,
     grey,
     link,
     listed,
@@ -86,7 +85,7 @@ def write(
         raise ValueError(f"number={start}: {taken[0]} is there already; give another number")
     notes = describe(sheets, manifest.schema) + said_of(manifest)
     out.mkdir(parents=True, exist_ok=True)
-    aside = out / f".foveate.{os.getpid()}.part"
+    aside = hidden(out / "foveate")
     made: list[Path] = []
     try:
         books = [_Book(sheet, aside / folder, all_grey) for sheet, folder in zip(sheets, names, strict=True)]
@@ -100,7 +99,7 @@ def write(
         for book in books:
             notes += book.close(manifest)
         for folder in names:
-            os.replace(aside / folder, out / folder)
+            put_folder(aside / folder, out / folder)
             made.append(out / folder)
     except BaseException:
         for path in made:

@@ -8,18 +8,17 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+from foveate.core.files import file_name, whole_folder
 from foveate.data.manifest import Manifest
 from foveate.data.writing import (
     NOT_KNOWN,
     Progress,
     Written,
-    file_name,
     listed,
     put,
     save,
     several_graders,
     truths,
-    whole,
     with_unknown,
 )
 
@@ -51,7 +50,7 @@ def write(manifest: Manifest, out: Path, *, graders: str = "union", progress: Pr
     if taken := sorted(set(OWN) & set(folders.values())):
         raise ValueError(f"labels={list(folders)}: {taken[0]!r} has another meaning in the folder; rename the label")
     images: dict[str, str] = {}
-    with whole(out) as aside:
+    with whole_folder(out) as aside:
         for folder in ("images", *folders.values()):
             (aside / folder).mkdir()
         for truth in truths(manifest, graders=graders):
