@@ -183,8 +183,10 @@ def test_the_cache_is_shown_cleared_and_limited(desk: Desk, monkeypatch: pytest.
         assert re.search(r"must be (one of|a size such as 20GB)", str(result.exception))
 
 
-def test_help_of_the_cache_shows_two_examples(desk: Desk) -> None:
-    assert desk.say("cache", "--help", called="help").count("Example:") == 2
+@pytest.mark.parametrize("verb", ["cache", "scan", "check", "merge", "consensus", "split", "crop", "export"])
+def test_help_shows_two_examples(verb: str) -> None:
+    said = CliRunner().invoke(cli.app, [verb, "--help"]).output
+    assert said.count(f"Example: `foveate {verb}") == 2
 
 
 def test_fit_names_files_that_are_missing_before_it_trains(desk: Desk, tmp_path: Path) -> None:

@@ -28,9 +28,9 @@ def assert_grey(path: Path, expected: np.ndarray) -> None:
         assert got.dtype == np.uint8
         for channel in range(3):
             np.testing.assert_array_equal(got[:, :, channel], scan)
-    with pytest.raises(read.Unreadable, match=rf"holds {len(expected)} .*; say which is meant, frame=0 to"):
+    with pytest.raises(read.Unreadable, match=rf"holds {len(expected)} .*; give the one that is meant, frame=0 to"):
         read.image(path)
-    with pytest.raises(read.Unreadable, match=rf"holds {len(expected)} .*; say which is meant, frame=0 to"):
+    with pytest.raises(read.Unreadable, match=rf"holds {len(expected)} .*; give the one that is meant, frame=0 to"):
         read.size(path)
     for beyond in (len(expected), -1):
         with pytest.raises(read.Unreadable, match=rf"frame={beyond} is not there"):
@@ -130,7 +130,7 @@ def test_heyex_xml(tmp_path: Path) -> None:
     with pytest.raises(read.Unreadable, match=r"b2\.tif: there is no such file"):
         read.image(path, frame=2)
     heyex_xml(tmp_path, values, told=9)
-    with pytest.raises(read.Unreadable, match="tells of 9 images and 4 are there"):
+    with pytest.raises(read.Unreadable, match="states 9 images and 4 are there"):
         read.frames(path)
 
 
@@ -199,7 +199,7 @@ def test_pages_of_a_tiff_and_pictures_of_a_gif(tmp_path: Path) -> None:
         options = {"lossless": True} if name == "a.webp" else {}
         pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:], **options)
         assert read.frames(tmp_path / name) == 3
-        with pytest.raises(read.Unreadable, match=r"holds 3 pages; say which is meant, frame=0 to 2"):
+        with pytest.raises(read.Unreadable, match=r"holds 3 pages; give the one that is meant, frame=0 to 2"):
             read.image(tmp_path / name)
         np.testing.assert_array_equal(read.image(tmp_path / name, frame=0)[:, :, 0], scans[0])
 

@@ -68,20 +68,20 @@ def test_counts_are_checked_against_the_header(tmp_path: Path) -> None:
     path = tmp_path / "a"
     data = vol(volume() / np.float32(255))
     path.write_bytes(data[: len(data) - 700])
-    with pytest.raises(read.Unreadable, match="its header tells of 3 B-scans and 2 are there; copy or export it again"):
+    with pytest.raises(read.Unreadable, match="its header states 3 B-scans and 2 are there; copy or export it again"):
         read.image(path, frame=0)
     path.write_bytes(e2e([volume().astype(np.uint16)], told=25))
-    with pytest.raises(read.Unreadable, match="tells of 25 B-scans and 3 are there"):
+    with pytest.raises(read.Unreadable, match="states 25 B-scans and 3 are there"):
         read.frames(path)
     for bare in (False, True):
         path.write_bytes(fda(volume(), told=4, bare=bare))
-        with pytest.raises(read.Unreadable, match="tells of 4 B-scans and 3 are there"):
+        with pytest.raises(read.Unreadable, match="states 4 B-scans and 3 are there"):
             read.frames(path)
     path.write_bytes(b"".join(metaimage(volume())).replace(b"16 10 3", b"16 10 4"))
-    with pytest.raises(read.Unreadable, match="holds 480 bytes of pixels, and its header tells of 640"):
+    with pytest.raises(read.Unreadable, match="holds 480 bytes of pixels, and its header states 640"):
         read.frames(path)
     path.write_bytes(nifti(volume())[:-1])
-    with pytest.raises(read.Unreadable, match="holds 831 bytes, and its header tells of 832"):
+    with pytest.raises(read.Unreadable, match="holds 831 bytes, and its header states 832"):
         read.frames(path)
 
 
@@ -138,12 +138,12 @@ def test_decompression_bombs(tmp_path: Path) -> None:
 def test_claims_of_many_slices_that_few_bytes_cannot_hold(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"".join(metaimage(volume(), packed=True)).replace(b"16 10 3", b"1 1 4000000000"))
-    with pytest.raises(read.Unreadable, match="which cannot be the 4000000000 it tells of"):
+    with pytest.raises(read.Unreadable, match="which cannot be the 4000000000 that it claims"):
         read.frames(path)
     header = bytearray(nifti(volume()))
     struct.pack_into("<8h", header, 40, 5, 1, 1, 1, 1, 32767, 1, 1)
     path.write_bytes(header)
-    with pytest.raises(read.Unreadable, match="its header tells of 33119"):
+    with pytest.raises(read.Unreadable, match="its header states 33119"):
         read.frames(path)
     path.write_bytes(gzip.compress(header[:352]))
     with pytest.raises(read.Unreadable, match=r"cannot be decoded|cannot be the 33119"):

@@ -28,7 +28,7 @@ def test_a_volume_frame_by_frame(tmp_path: Path, syntax: UID | None, dtype: str)
         np.testing.assert_array_equal(read.image(tmp_path / "a", frame=frame)[:, :, 1], expected[frame])
     one = read.slices(tmp_path / "a")[1]
     assert (one.spacing, one.laterality, one.patient, one.modality) == ((0.0039, 0.0117), "L", "4711", "oct")
-    with pytest.raises(read.Unreadable, match="holds 3 frames; say which is meant"):
+    with pytest.raises(read.Unreadable, match="holds 3 frames; give the one that is meant"):
         read.image(tmp_path / "a")
     with pytest.raises(read.Unreadable, match="frame=3 is not there"):
         read.image(tmp_path / "a", frame=3)
@@ -108,7 +108,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     file = tomography(tmp_path / "a", volume())
     file.NumberOfFrames = 5
     file.save_as(tmp_path / "a")
-    with pytest.raises(read.Unreadable, match="tells of 5 frames and describes 3"):
+    with pytest.raises(read.Unreadable, match="states 5 frames and describes 3"):
         read.frames(tmp_path / "a")
     file = jpeg(tmp_path / "b", smooth())
     file.file_meta.TransferSyntaxUID = JPEGLosslessSV1

@@ -8,13 +8,13 @@ from sklearn.metrics import balanced_accuracy_score, normalized_mutual_info_scor
 
 from foveate.core.labels import LabelSchema, Question
 from foveate.core.types import Row
-from foveate.data.inspect_files import Found
-from foveate.data.shortcuts import accuracy, hints, information
+from foveate.data.inspect_files import FileFacts
+from foveate.data.shortcuts import accuracy, find_shortcuts, information
 
 SCHEMA = LabelSchema((Question("ill"), Question("grade", ("0", "1", "2"))), ("fluid",))
 
 
-def rows(number: int, seed: int = 0) -> tuple[list[Row], list[Found]]:
+def rows(number: int, seed: int = 0) -> tuple[list[Row], list[FileFacts]]:
     """Answers, sizes, files and brightness that have nothing to do with one another."""
     rng = np.random.default_rng(seed)
     made = [
@@ -27,14 +27,16 @@ def rows(number: int, seed: int = 0) -> tuple[list[Row], list[Found]]:
         for i in range(number)
     ]
     found = [
-        Found(b"x", shape=(int(rng.choice([50, 60])), 50), brightness=float(rng.random()), marked=(1,), known=(True,))
+        FileFacts(
+            b"x", shape=(int(rng.choice([50, 60])), 50), brightness=float(rng.random()), marked=(1,), known=(True,)
+        )
         for _ in made
     ]
     return made, found
 
 
 def test_chance_is_not_told() -> None:
-    assert hints(*rows(200), SCHEMA) == ()
+    assert find_shortcuts(*rows(200), SCHEMA) == ()
 
 
 def test_a_source_that_gives_the_answer_away_comes_first() -> None:
@@ -44,7 +46,7 @@ def test_a_source_that_gives_the_answer_away_comes_first() -> None:
         replace(f, brightness=f.brightness + 0.4 * (r.answers["ill"] == "yes"))
         for r, f in zip(made, found, strict=True)
     ]
-    first, second = hints(made, found, SCHEMA)
+    first, second = find_shortcuts(made, found, SCHEMA)
     assert (first.question, first.feature, first.accuracy, first.chance, first.images) == (
         "ill",
         "source",
@@ -69,7 +71,7 @@ def test_sizes_shapes_and_endings_are_looked_at(feature: str) -> None:
         else:
             side = 40 * (code + 1)
             found[i] = replace(found[i], shape=(side, 2 * side if feature == "image size" else 50))
-    told = {(h.question, h.feature): h for h in hints(made, found, SCHEMA)}
+    told = {(h.question, h.feature): h for h in find_shortcuts(made, found, SCHEMA)}
     assert told["grade", feature].accuracy == 1.0
     assert told["grade", feature].chance == pytest.approx(1 / 3)
 
@@ -77,10 +79,10 @@ def test_sizes_shapes_and_endings_are_looked_at(feature: str) -> None:
 def test_whether_a_label_is_marked_is_an_answer_too() -> None:
     made, found = rows(60)
     found = [replace(f, marked=(int(r.source == "a"),)) for r, f in zip(made, found, strict=True)]
-    (told,) = hints(made, found, SCHEMA)
+    (told,) = find_shortcuts(made, found, SCHEMA)
     assert (told.question, told.feature) == ("any fluid", "source")
     unknown = [replace(f, known=(False,)) for f in found]
-    assert hints(made, unknown, SCHEMA) == ()
+    assert find_shortcuts(made, unknown, SCHEMA) == ()
 
 
 def test_a_patient_with_many_images_counts_once() -> None:
@@ -89,20 +91,20 @@ def test_a_patient_with_many_images_counts_once() -> None:
         replace(r, patient=f"p{i % 12}", source="ab"[i % 2], answers={"ill": "yes" if i % 2 else "no"})
         for i, r in enumerate(made)
     ]
-    assert hints(few, found, SCHEMA) == ()  # 12 people are too few to say it
+    assert find_shortcuts(few, found, SCHEMA) == ()  # 12 people are too few to say it
     more = [
         replace(r, patient=f"p{i % 30}", source="ab"[i % 2], answers={"ill": "yes" if i % 2 else "no"})
         for i, r in enumerate(made)
     ]
-    assert [h.images for h in hints(more, found, SCHEMA)] == [30]
+    assert [h.images for h in find_shortcuts(more, found, SCHEMA)] == [30]
 
 
 def test_unreadable_images_and_rare_answers_are_left_out() -> None:
     made, found = rows(100)
     made = [replace(r, source="a" if r.answers["ill"] == "yes" else "b") for r in made]
-    assert hints(made, [Found(unreadable=("x",)) for _ in found], SCHEMA) == ()
+    assert find_shortcuts(made, [FileFacts(unreadable=("x",)) for _ in found], SCHEMA) == ()
     rare = [replace(r, answers={"ill": "yes" if i < 4 else "no"}, source="ab"[i < 4]) for i, r in enumerate(made)]
-    assert hints(rare, found, SCHEMA) == ()
+    assert find_shortcuts(rare, found, SCHEMA) == ()
 
 
 def test_figures_are_those_of_scikit_learn() -> None:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from foveate.core import plugins
+from foveate.core.text import printable
 
 FIRST = ("data", "training", "results", "cache", "annotate")
 """Files of `cli.commands` in the order of a study's work; others follow by their names."""
@@ -28,7 +29,7 @@ def list_(
     kind: Annotated[
         str | None,
         typer.Argument(
-            metavar="KIND", help="recipes, comparisons, studies, adapters, models, baselines, losses, metrics"
+            metavar="KIND", help="recipes, comparisons, studies, adapters, formats, models, baselines, losses, metrics"
         ),
     ] = None,
 ) -> None:
@@ -47,6 +48,7 @@ def list_(
         "comparisons": "studies/comparisons",
         "studies": "studies",
         "adapters": "data/adapters",
+        "formats": "data/formats",
         "models": "models",
         "baselines": "models/baselines",
     }
@@ -55,6 +57,9 @@ def list_(
         raise ValueError(f"kind must be one of {[*packages, *entries]}, got {kind!r}")
     for name in [kind] if kind else [*packages, *entries]:
         typer.secho(name, bold=True)
+        if name == "formats":
+            _list_formats()
+            continue
         found = plugins.names(packages[name]) if name in packages else entries[name]()
         for file, line in found.items():
             typer.echo(f"  {file:<18} {line}")
@@ -95,12 +100,20 @@ def _add_commands() -> None:
 _add_commands()
 
 
+def _list_formats() -> None:
+    """Print the image file formats and the endings that their files usually have."""
+    from foveate.data.formats import formats
+
+    for name, one in formats().items():
+        typer.echo(f"  {name:<18} {one.TITLE} ({' '.join(one.ENDINGS)})")
+
+
 def main() -> None:
     """Run the command line; a wrong value or a missing file is reported in one line, which the user can correct."""
     try:
         app()
     except (ValueError, RuntimeError, OSError) as error:
-        typer.secho(f"error: {error}", fg="red", err=True)
+        typer.secho(f"error: {printable(str(error), lines=True)}", fg="red", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
         typer.secho("interrupted", fg="yellow", err=True)

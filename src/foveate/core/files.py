@@ -33,7 +33,7 @@ def whole_file(path: Path, *, flush: bool = True) -> Iterator[Path]:
     Args:
         path: of the file; its folder is made if it is not there.
         flush: wait until file and folder are on the disk; without it a file may be empty or cut off after a power
-            failure, so its reader must notice that.
+            failure, so the code that reads it must notice that.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:

@@ -15,11 +15,11 @@ from foveate.data.check_report import LabelCount, Report
 from foveate.data.cleaning import fits
 from foveate.data.consensus import readings
 from foveate.data.duplicates import near
-from foveate.data.inspect_files import Found, look, thumb
+from foveate.data.inspect_files import FileFacts, inspect_row, thumb
 from foveate.data.lines import SPLITS
 from foveate.data.manifest import Manifest
 from foveate.data.parallel import run_parallel
-from foveate.data.shortcuts import hints
+from foveate.data.shortcuts import find_shortcuts
 from foveate.data.split import groups, leaks
 
 UNKNOWN = "unknown"
@@ -39,7 +39,7 @@ def check(
     Graders are united, as in training. An answer "no" contradicts a marked pixel of its evidence, a "yes" contradicts
     evidence that is wholly known and empty; both are told, as duplicates with different answers are, and neither makes
     the report fail: a reader may be right where the mask is not. Nor do the notes, and the hint that an answer can be
-    guessed without looking (`hints`). Unreadable files, masks of another size, changed files and leaks do.
+    guessed without looking (`find_shortcuts`). Unreadable files, masks of another size, changed files and leaks do.
 
     Args:
         manifest: what to check.
@@ -48,7 +48,7 @@ def check(
         workers: processes that decode; 0 = two threads of this process; None = a process a core, four at most, from
             2,000 rows on, else threads. On macOS and Windows a script that uses processes needs the usual
             ``if __name__ == "__main__":``.
-        seed: of the draws behind `hints`.
+        seed: of the draws behind `find_shortcuts`.
         progress: called with (rows done, rows) after each.
 
     Raises:
@@ -58,9 +58,9 @@ def check(
         fits(guideline, manifest.schema)
     if workers is None:
         workers = min(4, os.cpu_count() or 1) if len(manifest) >= MANY else 0
-    found: list[Found] = []
-    glance = partial(look, root=manifest.root, schema=manifest.schema, guideline=guideline)
-    for one in run_parallel(glance, manifest.rows, workers=workers):
+    found: list[FileFacts] = []
+    task = partial(inspect_row, root=manifest.root, schema=manifest.schema, guideline=guideline)
+    for one in run_parallel(task, manifest.rows, workers=workers):
         found.append(one)
         if progress is not None:
             progress(len(found), len(manifest))
@@ -91,7 +91,7 @@ def check(
         contradictions=tuple(text for one in found for text in one.contradictions) + tuple(_disagreeing(same)),
         leaks=tuple(leaks(manifest, same=together)),
         agreement=agreement(drawn for one in found for drawn in one.drawn) + _read(manifest.rows, schema),
-        hints=hints(manifest.rows, found, schema, seed=seed),
+        shortcuts=find_shortcuts(manifest.rows, found, schema, seed=seed),
         notes=(*_notes(manifest), *_unplaced(manifest.rows, found, schema)),
         about={
             text: row.id
@@ -112,7 +112,7 @@ def _read(rows: Sequence[Row], schema: LabelSchema) -> tuple[Agreement, ...]:
     return tuple(out)
 
 
-def _same(rows: Sequence[Row], found: Sequence[Found]) -> list[list[Row]]:
+def _same(rows: Sequence[Row], found: Sequence[FileFacts]) -> list[list[Row]]:
     by_pixels: dict[bytes, list[Row]] = defaultdict(list)
     for row, one in zip(rows, found, strict=True):
         if one.pixels:
@@ -131,7 +131,7 @@ def _disagreeing(same: Sequence[Sequence[Row]]) -> list[str]:
     return out
 
 
-def _counted(found: Sequence[Found], schema: LabelSchema) -> dict[str, LabelCount]:
+def _counted(found: Sequence[FileFacts], schema: LabelSchema) -> dict[str, LabelCount]:
     read = [one for one in found if one.known]
     return {
         label: LabelCount(
@@ -170,7 +170,7 @@ def _notes(manifest: Manifest) -> list[str]:
     return out
 
 
-def _unplaced(rows: Sequence[Row], found: Sequence[Found], schema: LabelSchema) -> Iterator[str]:
+def _unplaced(rows: Sequence[Row], found: Sequence[FileFacts], schema: LabelSchema) -> Iterator[str]:
     """Findings that cues in regions cannot guide; only photographs of the fundus have the eight regions."""
     seen = [(row, one) for row, one in zip(rows, found, strict=True) if row.modality in (None, "any", "fundus")]
     for name in (q.name for q in schema.findings):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from foveate.data.agreement import Agreement
 from foveate.data.duplicates import Near
-from foveate.data.shortcuts import Hint
+from foveate.data.shortcuts import Shortcut
 from foveate.data.split import Leak
 
 SHOWN = 10  # lines of a list in the text; the report holds all
@@ -40,7 +40,7 @@ class Report:
         contradictions: answers that the masks refute, and duplicates that are answered differently.
         leaks: groups, duplicates and near duplicates in more than one split or fold.
         agreement: of the graders, where a label has several.
-        hints: answers that can be guessed without looking at the retina, the surest first.
+        shortcuts: answers that can be guessed without looking at the retina, the surest first.
         notes: what is worth knowing and not wrong.
         about: line of ``mismatching`` or ``contradictions`` that speaks of one image -> its id.
     """
@@ -57,7 +57,7 @@ class Report:
     contradictions: tuple[str, ...] = ()
     leaks: tuple[Leak, ...] = ()
     agreement: tuple[Agreement, ...] = ()
-    hints: tuple[Hint, ...] = ()
+    shortcuts: tuple[Shortcut, ...] = ()
     notes: tuple[str, ...] = ()
     about: Mapping[str, str] = field(default_factory=dict)
 
@@ -77,7 +77,7 @@ class Report:
             "same pixels": tuple(" = ".join(ids) for ids in self.duplicates),
             "same picture in other pixels": tuple(map(str, self.near)),
             "contradictions": self.contradictions,
-            "warning, answers that need no look at the retina": tuple(map(str, self.hints)),
+            "warning, answers that need no look at the retina": tuple(map(str, self.shortcuts)),
             "notes": self.notes,
         }
 

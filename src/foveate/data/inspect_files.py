@@ -23,7 +23,7 @@ from foveate.data.manifest import sha256
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FileFacts:
     """What one row's files hold; small, whatever the size of the image.
 
     Args:
@@ -55,7 +55,7 @@ class Found:
     unplaced: tuple[str, ...] = ()
 
 
-def look(row: Row, root: Path, schema: LabelSchema, *, guideline: Guideline | None = None) -> Found:
+def inspect_row(row: Row, root: Path, schema: LabelSchema, *, guideline: Guideline | None = None) -> FileFacts:
     """Decode the image and the masks of a row.
 
     Args:
@@ -68,7 +68,7 @@ def look(row: Row, root: Path, schema: LabelSchema, *, guideline: Guideline | No
     try:
         image = read.image(path, frame=row.frame)
     except read.Unreadable as error:
-        return Found(unreadable=(str(error),))
+        return FileFacts(unreadable=(str(error),))
     rows, cols = image.shape[:2]
     digest = hashlib.sha256(repr(image.shape).encode())
     digest.update(np.ascontiguousarray(image).data)
@@ -98,7 +98,7 @@ def look(row: Row, root: Path, schema: LabelSchema, *, guideline: Guideline | No
             lost = unplaced(sample, schema)
         except read.Unreadable as error:
             unreadable = [str(error)]
-    return Found(
+    return FileFacts(
         pixels=digest.digest(),
         bits=duplicates.bits(small),
         shape=(rows, cols),

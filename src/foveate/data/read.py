@@ -15,11 +15,10 @@ from jaxtyping import Bool, UInt8
 from foveate.core.labels import LabelSchema
 from foveate.core.shapes import polygon
 from foveate.core.types import MaskSource, Row
-from foveate.data import formats as readers
-from foveate.data.formats import picture
-from foveate.data.formats.pixels import Pixels, Slice, chosen
-from foveate.data.formats.unreadable import Unreadable as Unreadable
-from foveate.data.formats.unreadable import reading as reading
+from foveate.data.formats import format_of, picture
+from foveate.data.formats._pixels import Pixels, Slice, chosen
+from foveate.data.formats._unreadable import Unreadable as Unreadable
+from foveate.data.formats._unreadable import reading as reading
 
 ORIENTATION = picture.ORIENTATION
 
@@ -43,7 +42,7 @@ def slices(path: Path) -> tuple[Slice, ...]:
         Unreadable: no such file, no image, or fewer images than its header tells of.
     """
     with reading(path):
-        return tuple(readers.kind_of(path).slices(path))
+        return tuple(format_of(path).slices(path))
 
 
 def is_volume(path: Path) -> bool:
@@ -53,7 +52,7 @@ def is_volume(path: Path) -> bool:
         Unreadable: it cannot be opened.
     """
     with reading(path):
-        return readers.kind_of(path) in readers.VOLUMES
+        return format_of(path) is not picture
 
 
 def parts(path: Path, *, frame: int | None = None) -> tuple[Path, ...]:
@@ -63,7 +62,7 @@ def parts(path: Path, *, frame: int | None = None) -> tuple[Path, ...]:
         Unreadable: no such file, or a header that cannot be read.
     """
     with reading(path):
-        return (path, *readers.kind_of(path).companions(path, frame))
+        return (path, *format_of(path).companions(path, frame))
 
 
 def size(path: Path, *, frame: int | None = None) -> tuple[int, int]:
@@ -77,10 +76,10 @@ def size(path: Path, *, frame: int | None = None) -> tuple[int, int]:
         Unreadable: no such file, no image, or several images and no frame.
     """
     with reading(path):
-        kind = readers.kind_of(path)
-        if kind is picture:
+        form = format_of(path)
+        if form is picture:
             return picture.size(path, frame)
-        found = kind.slices(path)
+        found = form.slices(path)
         return found[chosen(path, frame, len(found))].size
 
 
@@ -102,7 +101,7 @@ def image(path: Path, *, frame: int | None = None) -> UInt8[np.ndarray, "h w 3"]
             too many pixels, or a reader that is not installed.
     """
     with reading(path):
-        found = readers.kind_of(path).pixels(path, frame)
+        found = format_of(path).pixels(path, frame)
         try:
             return found.rgb()
         except ValueError as error:
@@ -139,8 +138,7 @@ def reduced(path: Path, *, frame: int | None = None, most: Callable[[tuple[int, 
         Unreadable: as of `image`.
     """
     with reading(path):
-        kind = readers.kind_of(path)
-        if kind is not picture:
+        if format_of(path) is not picture:
             whole = image(path, frame=frame)
             return Reduced(whole, (whole.shape[0], whole.shape[1]))
         found, size, factor = picture.reduced(path, frame, most)
@@ -156,7 +154,7 @@ class _Mask:
     def __init__(self, path: Path, frame: int | None, shape: tuple[int, int]) -> None:
         self.path = path
         with reading(path):
-            self.pixels: Pixels = readers.kind_of(path).pixels(path, frame)
+            self.pixels: Pixels = format_of(path).pixels(path, frame)
         self.coloured = self.pixels.coloured
         self.bright = self.pixels.bright()
         self.values = self.bright if self.pixels.values.ndim == 3 else self.pixels.values

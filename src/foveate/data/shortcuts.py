@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 
 from foveate.core.labels import LabelSchema
 from foveate.core.types import Row
-from foveate.data.inspect_files import Found
+from foveate.data.inspect_files import FileFacts
 
 FOLDS, SHUFFLES = 5, 200
 LEAST = 20  # groups below which nothing is said
@@ -24,7 +24,7 @@ KINDS = 20  # different values from which a number is cut into fifths
 
 
 @dataclass(frozen=True)
-class Hint:
+class Shortcut:
     """An answer that follows from something that is not in the retina.
 
     Args:
@@ -54,7 +54,9 @@ class Hint:
         )
 
 
-def hints(rows: Sequence[Row], found: Sequence[Found], schema: LabelSchema, *, seed: int = 0) -> tuple[Hint, ...]:
+def find_shortcuts(
+    rows: Sequence[Row], found: Sequence[FileFacts], schema: LabelSchema, *, seed: int = 0
+) -> tuple[Shortcut, ...]:
     """Answers that can be guessed from source, image size, aspect, kind of file or brightness; the surest first.
 
     One image a group counts (`Row.group`, drawn by the seed), so that a patient with many does not count as many.
@@ -62,7 +64,7 @@ def hints(rows: Sequence[Row], found: Sequence[Found], schema: LabelSchema, *, s
 
     Args:
         rows: all of a manifest.
-        found: what `look` found of each.
+        found: what `inspect_row` found of each.
         schema: its questions; whether a label is marked at all is asked too.
         seed: of the draw, the folds and the shuffles.
     """
@@ -115,7 +117,7 @@ def information(value: Int[np.ndarray, " n"], truth: Int[np.ndarray, " n"]) -> f
 
 def _hint(
     question: str, feature: str, value: Int[np.ndarray, " n"], truth: Int[np.ndarray, " n"], rng: np.random.Generator
-) -> Hint | None:
+) -> Shortcut | None:
     fold = np.empty(len(truth), np.int64)  # stratified: every answer goes round the folds
     order = np.lexsort((rng.random(len(truth)), truth))
     fold[order] = np.arange(len(truth)) % FOLDS
@@ -126,10 +128,10 @@ def _hint(
     limit = float(np.quantile(shuffled, 0.99))
     if got <= limit:
         return None
-    return Hint(question, feature, got, chance, limit, information(value, truth), len(truth))
+    return Shortcut(question, feature, got, chance, limit, information(value, truth), len(truth))
 
 
-def _answers(rows: Sequence[Row], found: Sequence[Found], schema: LabelSchema) -> dict[str, Int[np.ndarray, " n"]]:
+def _answers(rows: Sequence[Row], found: Sequence[FileFacts], schema: LabelSchema) -> dict[str, Int[np.ndarray, " n"]]:
     """Question -> position of each row's answer, -1 unknown; "any LABEL" -> 0, 1, -1."""
     out = {q.name: np.array([q.index(row.answers.get(q.name)) for row in rows], np.int64) for q in schema.questions}
     for i, label in enumerate(schema.labels):
@@ -138,7 +140,7 @@ def _answers(rows: Sequence[Row], found: Sequence[Found], schema: LabelSchema) -
     return out
 
 
-def _features(rows: Sequence[Row], found: Sequence[Found]) -> dict[str, np.ndarray]:
+def _features(rows: Sequence[Row], found: Sequence[FileFacts]) -> dict[str, np.ndarray]:
     """What is known of a row without looking at it, as categories."""
     shapes = np.array([f.shape for f in found], np.float64).reshape(-1, 2)
     sizes = [f"{f.shape[0]} x {f.shape[1]}" for f in found]

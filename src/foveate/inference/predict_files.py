@@ -9,6 +9,7 @@ from pathlib import Path
 from foveate.core.guideline import GUIDELINE, Guideline
 from foveate.core.labels import LabelSchema
 from foveate.core.reading import presence_only
+from foveate.core.text import printable
 from foveate.data.manifest import Manifest
 from foveate.inference.evidence import explain
 from foveate.inference.predictor import ImageResult, Predictor, UnreadImage
@@ -53,9 +54,9 @@ def predict_all(
     scale = guideline or (bound(GUIDELINE, schema) if why else GUIDELINE)
     good = bad = 0
     seen: dict[str, int] = {}
-    for reading in predictor.many(list_images(images), cam=cam, rows=rows):
+    for reading in predictor.many(list_images(images, report=say), cam=cam, rows=rows):
         if isinstance(reading, UnreadImage):
-            say(f"{reading.path}: not read: {reading.reason}")
+            say(f"{printable(str(reading.path))}: not read: {reading.reason}")
             bad += 1
             continue
         good += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,11 @@ from PIL import Image
 
 from foveate.core.files import write_file, write_json
 from foveate.core.reading import placed
+from foveate.core.text import printable
+from foveate.data.formats import list_files
 from foveate.inference.evidence import Evidence
 from foveate.inference.predictor import ImageResult
 from foveate.report.overlay import activation
-
-PICTURES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".ppm", ".pgm")
-VOLUMES = (".dcm", ".vol", ".e2e", ".fda", ".mha", ".mhd", ".nii", ".gz")
-IMAGES = (*PICTURES, *VOLUMES)
 
 
 def write_reading(reading: ImageResult, folder: Path, *, name: str | None = None) -> Path:
@@ -56,20 +55,29 @@ def write_evidence(evidence: Evidence, folder: Path, *, name: str | None = None)
     return path
 
 
-def list_images(paths: list[Path]) -> list[Path]:
-    """The files named, and those in the folders named (by their ending, sorted).
+def list_images(paths: list[Path], *, report: Callable[[str], None] | None = None) -> list[Path]:
+    """The files named, and the images in the folders named, sorted; what a file is follows from its content.
+
+    Args:
+        paths: files and folders.
+        report: called with a line per file of a folder that is passed over, and with the number of texts and the like.
 
     Raises:
         ValueError: a path is not there, or nothing is left.
     """
     found: list[Path] = []
     for path in paths:
-        if path.is_dir():
-            found += sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGES and p.is_file())
-        else:
+        if not path.is_dir():
             found.append(path)
+            continue
+        listing = list_files(path)
+        found += listing.images
+        for other in listing.passed_over if report is not None else ():
+            report(f"{printable(str(other))}: passed over, not an image file that foveate reads (foveate list formats)")
+        if listing.others and report is not None:
+            report(f"{path}: {listing.others} texts, tables and parts of images passed over")
     if not found:
-        raise ValueError(f"{', '.join(map(str, paths))}: no image there; known endings are {' '.join(IMAGES)}")
+        raise ValueError(f"{', '.join(map(str, paths))}: no image there; see the formats with: foveate list formats")
     return found
 
 

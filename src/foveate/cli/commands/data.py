@@ -1,4 +1,4 @@
-"""Verbs of data sets: scan, check, merge, consensus, split, crop, export."""
+"""Commands of data sets: scan, check, merge, consensus, split, crop, export."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from foveate.cli.options import Device, ManifestPath, Quiet, Seed, keywords
+from foveate.core.text import printable
 
 
 def scan(
@@ -16,14 +17,19 @@ def scan(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="M.jsonl", help="Manifest to write.")],
     quiet: Quiet = False,
 ) -> None:
-    """Read a data set's own layout and write its manifest."""
+    """Read a data set's own layout and write its manifest.
+
+    Example: `foveate scan idrid data/IDRiD -o idrid.jsonl` reads a public data set by its adapter.
+
+    Example: `foveate scan my/dataset.toml my/images -o my.jsonl` reads your own folder, which dataset.toml describes.
+    """
     from foveate.cli.progress import counted
     from foveate.data.adapters import scan as read
 
     with counted("scan", quiet=quiet) as progress:
         manifest = read(adapter, root, progress=progress)
     for line in manifest.info.get("warnings", ()):
-        typer.secho(f"warning: {line}", fg="yellow", err=True)
+        typer.secho(f"warning: {printable(line)}", fg="yellow", err=True)
     manifest.write(out)
     typer.echo(f"{out}: {len(manifest)} images, {len({row.group for row in manifest.rows})} patients or groups")
 
@@ -61,7 +67,12 @@ def check(
     seed: Annotated[int, typer.Option(help="Of what is drawn: the page's images, the shuffles.")] = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Look for what is wrong with a data set; exit code 1 on a leak or an unreadable file."""
+    """Look for what is wrong with a data set; exit code 1 on a leak or an unreadable file.
+
+    Example: `foveate check my.jsonl` reports unreadable files, leaks and masks of another size.
+
+    Example: `foveate check my.jsonl --page check.html` also writes a page with pictures.
+    """
     from foveate.cli.progress import counted
     from foveate.data.check import check as look
     from foveate.data.cleaning import guideline_of, in_words, write_clean
@@ -75,7 +86,7 @@ def check(
         report = look(rows, guideline=asked, workers=workers, seed=seed, progress=progress)
     if asked:
         typer.echo(in_words(asked, rows.schema))
-    typer.echo(str(report))
+    typer.echo(printable(str(report), lines=True))
     if clean and asked:
         typer.echo(write_clean(clean, manifest=rows, guideline=asked))
     if page is not None:
@@ -94,7 +105,12 @@ def merge(
         typer.Option("--map", metavar="MAP.toml", help="What becomes of each source's questions and labels."),
     ] = None,
 ) -> None:
-    """Join the manifests of several sets under one schema; what a set does not know stays unknown."""
+    """Join the manifests of several sets under one schema; what a set does not know stays unknown.
+
+    Example: `foveate merge idrid.jsonl ddr.jsonl -o both.jsonl` joins two data sets that use the same names.
+
+    Example: `foveate merge idrid.jsonl ddr.jsonl --map map.toml -o both.jsonl` also renames labels, as the map states.
+    """
     from foveate.data.manifest import Manifest
     from foveate.data.mapping import Mapping, read_mapping
     from foveate.data.merge import merge as join
@@ -122,7 +138,12 @@ def consensus(
         ),
     ] = "2",
 ) -> None:
-    """Settle each image's answers by what its readers said; where they do not agree the answer is unknown."""
+    """Settle each image's answers by its annotators; if they do not agree the answer is unknown.
+
+    Example: `foveate consensus several.jsonl -o agreed.jsonl` keeps a finding that two annotators or more have seen.
+
+    Example: `foveate consensus several.jsonl --at-least majority -o agreed.jsonl` needs more than half of them.
+    """
     from foveate.data.consensus import outcome, settle
     from foveate.data.manifest import Manifest
 
@@ -146,7 +167,12 @@ def split(
         Path | None, typer.Option("--out", "-o", metavar="M.jsonl", help="Another file; default: in place.")
     ] = None,
 ) -> None:
-    """Divide by patient, alike in answers and masks, and write it into the manifest."""
+    """Divide by patient, alike in answers and masks, and write it into the manifest.
+
+    Example: `foveate split my.jsonl` puts 70, 10 and 20 percent of the patients into training, validation and test.
+
+    Example: `foveate split my.jsonl --folds 5 -o folds.jsonl` writes five folds for cross-validation to another file.
+    """
     from foveate.data.manifest import Manifest
     from foveate.data.split import split as divide
 
@@ -173,7 +199,12 @@ def crop(
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Cut every image to a square about a label (the disc, say): a data set in its own pixels."""
+    """Cut every image to a square about a label (the disc, say): a data set in its own pixels.
+
+    Example: `foveate crop my.jsonl --around disc -o discs` cuts around the disc that the masks mark.
+
+    Example: `foveate crop my.jsonl --around disc --run runs/disc -o discs` cuts around the disc that a run finds.
+    """
     from foveate.cli.progress import counted
     from foveate.data.crop import crop as cut
     from foveate.data.manifest import Manifest
@@ -187,7 +218,7 @@ def crop(
     with counted("crop", quiet=quiet) as progress:
         made = cut(rows, out, around=around, reach=reach, find=find, progress=progress)
     for line in made.notes:
-        typer.secho(f"note: {line}", fg="yellow", err=True)
+        typer.secho(f"note: {printable(line)}", fg="yellow", err=True)
     typer.echo(f"{made.manifest.path}: {len(made.manifest)} of {len(rows)} images")
 
 
@@ -197,7 +228,12 @@ def export(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder; nnunet: that of the data sets.")],
     quiet: Quiet = False,
 ) -> None:
-    """Write images and masks in another program's format; says what that format cannot hold."""
+    """Write images and masks in another program's format, and list what that format cannot hold.
+
+    Example: `foveate export my.jsonl --to nnunet -o nnUNet_raw` writes a data set for nnU-Net.
+
+    Example: `foveate export my.jsonl --to coco -o coco` writes images and a COCO annotation file.
+    """
     from foveate.cli.progress import counted
     from foveate.data.exchange import export as write
     from foveate.data.manifest import Manifest
@@ -206,5 +242,5 @@ def export(
     with counted("export", quiet=quiet) as progress:
         written = write(rows, out, to=to, progress=progress)
     for line in written.notes:
-        typer.secho(f"note: {line}", fg="yellow", err=True)
+        typer.secho(f"note: {printable(line)}", fg="yellow", err=True)
     typer.echo(f"{', '.join(map(str, written.paths))}: {written.images} of {len(rows)} images")

@@ -13,7 +13,7 @@ from foveate.core.types import Row
 from foveate.data import read
 from foveate.data.adapters._about import About
 from foveate.data.adapters._layout import Warn, tell
-from foveate.data.formats.pixels import Slice, series_of
+from foveate.data.formats._pixels import Slice, series_of
 
 ABOUT = About(
     name="volumes",

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from foveate.data.formats.pixels import Pixels, Slice, chosen, within_limit
-from foveate.data.formats.unreadable import Unreadable
+from foveate.data.formats._pixels import Pixels, Slice, chosen, within_limit
+from foveate.data.formats._unreadable import Unreadable
 
+TITLE = "DICOM"
+ENDINGS = (".dcm", ".dicom")
 MODALITIES = {"OPT": "oct", "OPTBSV": "oct", "OPTENF": "enface", "OP": "photograph"}
 
 
@@ -86,7 +88,7 @@ def _count(path: Path, header: Any) -> int:
     told = int(header.get("NumberOfFrames") or 1)
     described = len(header.get("PerFrameFunctionalGroupsSequence") or ())
     if told < 1 or (described and described != told):
-        raise Unreadable(path, f"tells of {told} frames and describes {described}; export it again")
+        raise Unreadable(path, f"states {told} frames and describes {described}; export it again")
     syntax = header.file_meta.TransferSyntaxUID
     packed = syntax.is_compressed or syntax.is_deflated
     least = told * (8 if packed else int(header.Rows) * int(header.Columns) * int(header.BitsAllocated) // 8)

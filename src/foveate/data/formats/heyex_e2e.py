@@ -18,10 +18,12 @@ from typing import BinaryIO
 
 import numpy as np
 
-from foveate.data.formats.pixels import Pixels, Slice, chosen, complete, within_limit
-from foveate.data.formats.spectralis import shown
-from foveate.data.formats.unreadable import Unreadable
+from foveate.data.formats._pixels import Pixels, Slice, chosen, complete, within_limit
+from foveate.data.formats._spectralis import shown
+from foveate.data.formats._unreadable import Unreadable
 
+TITLE = "Heidelberg .e2e"
+ENDINGS = (".e2e",)
 VERSION, DIRECTORY, RECORD = 36, 52, 60  # sizes of the headers
 ENTRY = np.dtype(
     {

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from foveate.data.formats.pixels import Pixels, Slice, chosen, complete, within_limit
-from foveate.data.formats.spectralis import shown
+from foveate.data.formats._pixels import Pixels, Slice, chosen, complete, within_limit
+from foveate.data.formats._spectralis import shown
 
+TITLE = "Heidelberg .vol"
+ENDINGS = (".vol",)
 HEADER = struct.Struct("<12s3I3d2I2dId4sQiI16s16sI24sd")  # the rest of the 2048 bytes is of no use here
 START = 2048
 

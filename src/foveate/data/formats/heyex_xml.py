@@ -7,8 +7,11 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from foveate.data.formats import picture
-from foveate.data.formats.pixels import Pixels, Slice, chosen
-from foveate.data.formats.unreadable import Unreadable, reading
+from foveate.data.formats._pixels import Pixels, Slice, chosen
+from foveate.data.formats._unreadable import Unreadable, reading
+
+TITLE = "Heidelberg HEYEX XML export"
+ENDINGS = (".xml",)
 
 
 def fits(head: bytes) -> bool:
@@ -55,7 +58,7 @@ def _scans(path: Path) -> list[tuple[Path, Slice]]:
             images = series.findall("{*}Image")
             told = int(_text(series, "NumImages") or len(images))
             if len(images) < told:
-                raise Unreadable(path, f"a series tells of {told} images and {len(images)} are there; export it again")
+                raise Unreadable(path, f"a series states {told} images and {len(images)} are there; export it again")
             for image in images:
                 if _text(image, "ImageType/{*}Type") == "OCT":
                     side = _text(image, "Laterality") or _text(series, "Laterality") or None

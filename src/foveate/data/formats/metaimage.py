@@ -14,9 +14,11 @@ from pathlib import Path, PureWindowsPath
 
 import numpy as np
 
-from foveate.data.formats.pixels import Pixels, Slice, chosen, packs_so_far, span, within_limit
-from foveate.data.formats.unreadable import Unreadable, reading
+from foveate.data.formats._pixels import Pixels, Slice, chosen, packs_so_far, span, within_limit
+from foveate.data.formats._unreadable import Unreadable, reading
 
+TITLE = "MetaImage"
+ENDINGS = (".mha", ".mhd")
 TYPES = {
     "MET_CHAR": "i1",
     "MET_UCHAR": "u1",
@@ -138,7 +140,7 @@ def _complete(path: Path, header: _Header, said: Mapping[str, str]) -> None:
         packs_so_far(path, there, told)
         told = int(said.get("CompressedDataSize", 1))
     if there < told:
-        raise Unreadable(header.data, f"holds {there} bytes of pixels, and its header tells of {told}; copy it again")
+        raise Unreadable(header.data, f"holds {there} bytes of pixels, and its header states {told}; copy it again")
 
 
 def _place(path: Path, said: Mapping[str, str], end: int) -> tuple[Path, int]:

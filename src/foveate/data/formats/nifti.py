@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from foveate.data.formats.pixels import Pixels, Slice, chosen, packs_so_far, span, within_limit
-from foveate.data.formats.unreadable import Unreadable
+from foveate.data.formats._pixels import Pixels, Slice, chosen, packs_so_far, span, within_limit
+from foveate.data.formats._unreadable import Unreadable
 
+TITLE = "NIfTI"
+ENDINGS = (".nii", ".nii.gz")
 MAGIC = {348: (344, b"n+1\0", b"ni1\0"), 540: (4, b"n+2\0", b"ni2\0")}  # bytes of the header -> where, one file, two
 MM = {"mm": 1.0, "micron": 0.001, "meter": 1000.0}
 
@@ -88,7 +90,7 @@ def _opened(path: Path) -> Iterator[Any]:
         if packed:
             packs_so_far(path, there, told)
         elif there < told:
-            raise Unreadable(path, f"holds {there} bytes, and its header tells of {told}; copy or save it again")
+            raise Unreadable(path, f"holds {there} bytes, and its header states {told}; copy or save it again")
         yield image
 
 

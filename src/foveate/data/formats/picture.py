@@ -9,6 +9,7 @@ coefficients of each block and writes fewer pixels.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -17,13 +18,25 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from foveate.data.formats.pixels import Pixels, Slice, chosen, too_many, within_limit
-from foveate.data.formats.unreadable import Unreadable
+from foveate.data.formats._pixels import Pixels, Slice, chosen, too_many, within_limit
+from foveate.data.formats._unreadable import Unreadable
 
+TITLE = "PNG, JPEG, TIFF, BMP, GIF, PPM and PGM, WebP, JPEG 2000"
+ENDINGS = (
+    ".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".bmp", ".dib", ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".webp",
+    ".jp2", ".j2k", ".jpx", ".jpc", ".j2c",
+)  # fmt: skip
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "DIB", "GIF", "PPM", "WEBP", "JPEG2000")
 """What is tried; Pillow's other plugins start programs (EPS) or know a file by its ending alone."""
 PAGED = ("TIFF", "GIF", "PNG", "WEBP")
 """Formats whose frames are images in their own right; a camera's MPO holds a preview beside its photograph."""
+STARTS = (
+    b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"GIF8", b"\0\0\0\x0cjP  ",
+    b"\xff\x4f\xff\x51",
+)  # fmt: skip
+"""First bytes of PNG, JPEG, TIFF (also BigTIFF), GIF, JPEG 2000 (file, code stream)."""
+OTHER_STARTS = re.compile(rb"RIFF.{4}WEBP|BM.{4}\0{4}|P[1-6]\s+(#|\d)", re.DOTALL)
+"""WebP, BMP, and PPM and the like; texts may begin with the same two letters."""
 ORIENTATION = 0x0112  # EXIF tag
 TURN = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -41,8 +54,8 @@ ONE_BIT = np.array([[0, 0, 0], [255, 255, 255]], np.uint8)
 
 
 def fits(head: bytes) -> bool:
-    """Whatever no other kind claims."""
-    return bool(head)
+    """Starts as one of the picture formats does."""
+    return head.startswith(STARTS) or OTHER_STARTS.match(head) is not None
 
 
 def companions(path: Path, frame: int | None) -> tuple[Path, ...]:

@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from foveate.data.formats import picture
-from foveate.data.formats.pixels import Pixels, Slice, chosen, complete, within_limit
-from foveate.data.formats.unreadable import Unreadable
+from foveate.data.formats._pixels import Pixels, Slice, chosen, complete, within_limit
+from foveate.data.formats._unreadable import Unreadable
 
+TITLE = "Topcon .fda"
+ENDINGS = (".fda",)
 HEADER = 15  # "FOCT", "FDA" or "FAA", two numbers
 SIDES = {0: "R", 1: "L"}
 
@@ -84,7 +86,7 @@ def _volume(path: Path) -> _Volume:
         complete(path, min(count, (length - 22) // each), count)
         places = tuple((at + 22 + i * each, each) for i in range(count))
     else:
-        raise Unreadable(path, f"holds no B-scans, but {sorted(name.decode('latin-1') for name in chunks)}")
+        raise Unreadable(path, f"holds no B-scans, but {len(chunks)} other parts; export it again with its B-scans")
     within_limit(path, rows, cols)
     said, side, who = (
         start_of(b"@PARAM_SCAN_04", 36),
@@ -134,10 +136,7 @@ def _chunks(path: Path) -> dict[bytes, tuple[int, int]]:
             (size,) = struct.unpack("<I", head)
             at = file.tell()
             if at + size > end:
-                text = name.decode("latin-1")
-                raise Unreadable(
-                    path, f"ends at byte {end}, and its chunk {text} at {at + size}; copy or export it again"
-                )
+                raise Unreadable(path, f"ends at byte {end}, and a part of it at {at + size}; copy or export it again")
             found.setdefault(name, (at, size))
             at += size
     return found

@@ -1,4 +1,4 @@
-"""The one error of all readers."""
+"""The one error of all file formats."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from foveate.core.text import printable, shortened
 
 SYSTEM = {
     errno.ENOENT: "there is no such file",
@@ -18,20 +20,20 @@ SYSTEM = {
 }
 
 
-class Unreadable(ValueError):  # noqa: N818 - reads as what it says: `except Unreadable`
+class Unreadable(ValueError):  # noqa: N818 - reads well: `except Unreadable`
     """A file that cannot be read as what it should be.
 
     Args:
         path: the file.
-        reason: what is wrong with it and, where there is one, the remedy.
+        reason: what is wrong with it and, where there is one, the remedy; bytes of the file in it are escaped.
     """
 
     def __init__(self, path: Path | str, reason: str) -> None:
         super().__init__(str(path), reason)
-        self.path, self.reason = Path(path), reason
+        self.path, self.reason = Path(path), shortened(printable(reason))
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+        return f"{printable(str(self.path))}: {self.reason}"
 
 
 @contextmanager

@@ -1,14 +1,14 @@
-"""What the formats of one camera family have in common: reflectivity to grey."""
+"""Reflectivity to grey, as all formats of one camera family need it."""
 
 from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from foveate.data.formats.pixels import Pixels
+from foveate.data.formats._pixels import Pixels
 
 NOTHING = 1.99
-"""Values above say that there is no measurement (the largest float of a .vol, the largest number of an .e2e)."""
+"""Values above mean that there is no measurement (the largest float of a .vol, the largest number of an .e2e)."""
 
 
 def shown(reflectivity: Float[np.ndarray, "h w"]) -> Pixels:

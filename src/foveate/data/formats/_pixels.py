@@ -1,4 +1,4 @@
-"""What every kind hands over: an image as it is stored, how it is looked at, and what its header says."""
+"""Stored values of one image, the window through which it is seen, and the facts in its header."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from foveate.data.formats.unreadable import Unreadable
+from foveate.data.formats._unreadable import Unreadable
 
 
 @dataclass(frozen=True)
 class Slice:
-    """What a file says of one of its images.
+    """Facts of one image in a file's header.
 
     Args:
         size: (rows, cols) of the image as `Pixels` gives it.
-        spacing: mm a row and mm a column as the header states them, unchecked; None where it does not.
+        spacing: mm per row and mm per column as the header states them, unchecked; None where it does not.
         laterality: the header's own code ("R", "OD", ...); None where there is none.
         patient: the header's patient number, never a name; None where there is none.
         series: which scan of the file the image belongs to.
@@ -118,7 +118,7 @@ def within_limit(path: Path, rows: int, cols: int) -> tuple[int, int]:
 
 
 def too_many(limit: int) -> str:
-    """What is said of an image above the limit."""
+    """Words for the size of an image above the limit."""
     return (
         f"more than the {limit} that are decoded (a few bytes can claim to be an image that fills the memory); "
         "shrink or cut it, or raise PIL.Image.MAX_IMAGE_PIXELS where the file is trusted"
@@ -132,7 +132,7 @@ def packs_so_far(path: Path, there: int, told: int) -> None:
         Unreadable: it claims more bytes than that.
     """
     if told > 1032 * (there + 1):
-        raise Unreadable(path, f"holds {there} bytes, which cannot be the {told} it tells of; copy or save it again")
+        raise Unreadable(path, f"holds {there} bytes, which cannot be the {told} that it claims; copy or save it again")
 
 
 def chosen(path: Path, frame: int | None, count: int, *, word: str = "B-scans") -> int:
@@ -144,7 +144,7 @@ def chosen(path: Path, frame: int | None, count: int, *, word: str = "B-scans") 
     if count < 1:
         raise Unreadable(path, f"holds no {word}")
     if frame is None and count > 1:
-        raise Unreadable(path, f"holds {count} {word}; say which is meant, frame=0 to {count - 1}")
+        raise Unreadable(path, f"holds {count} {word}; give the one that is meant, frame=0 to {count - 1}")
     if frame is not None and not 0 <= frame < count:
         raise Unreadable(path, f"frame={frame} is not there; it holds {count} {word}, frames 0 to {count - 1}")
     return frame or 0
@@ -157,7 +157,7 @@ def complete(path: Path, found: int, told: int, *, word: str = "B-scans") -> Non
         Unreadable: they differ.
     """
     if found != told:
-        raise Unreadable(path, f"its header tells of {told} {word} and {found} are there; copy or export it again")
+        raise Unreadable(path, f"its header states {told} {word} and {found} are there; copy or export it again")
 
 
 def series_of(slices: Sequence[Slice]) -> list[int]:
