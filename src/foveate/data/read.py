@@ -15,7 +15,7 @@ from jaxtyping import Bool, UInt8
 from foveate.core.labels import LabelSchema
 from foveate.core.shapes import polygon
 from foveate.core.types import MaskSource, Row
-from foveate.data.formats import format_of, picture
+from foveate.data.formats import PICTURE, format_of, picture
 from foveate.data.formats._pixels import Pixels, Slice, chosen
 from foveate.data.formats._unreadable import Unreadable as Unreadable
 from foveate.data.formats._unreadable import reading as reading
@@ -52,7 +52,7 @@ def is_volume(path: Path) -> bool:
         Unreadable: it cannot be opened.
     """
     with reading(path):
-        return format_of(path) is not picture
+        return format_of(path) is not PICTURE
 
 
 def parts(path: Path, *, frame: int | None = None) -> tuple[Path, ...]:
@@ -77,7 +77,7 @@ def size(path: Path, *, frame: int | None = None) -> tuple[int, int]:
     """
     with reading(path):
         form = format_of(path)
-        if form is picture:
+        if form is PICTURE:
             return picture.size(path, frame)
         found = form.slices(path)
         return found[chosen(path, frame, len(found))].size
@@ -138,7 +138,7 @@ def reduced(path: Path, *, frame: int | None = None, most: Callable[[tuple[int, 
         Unreadable: as of `image`.
     """
     with reading(path):
-        if format_of(path) is not picture:
+        if format_of(path) is not PICTURE:
             whole = image(path, frame=frame)
             return Reduced(whole, (whole.shape[0], whole.shape[1]))
         found, size, factor = picture.reduced(path, frame, most)

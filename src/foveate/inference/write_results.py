@@ -72,9 +72,11 @@ def list_images(paths: list[Path], *, report: Callable[[str], None] | None = Non
             continue
         listing = list_files(path)
         found += listing.images
-        for other in listing.passed_over if report is not None else ():
+        if report is None:
+            continue
+        for other in listing.passed_over:
             report(f"{printable(str(other))}: passed over, not an image file that foveate reads (foveate list formats)")
-        if listing.others and report is not None:
+        if listing.others:
             report(f"{path}: {listing.others} texts, tables and parts of images passed over")
     if not found:
         raise ValueError(f"{', '.join(map(str, paths))}: no image there; see the formats with: foveate list formats")

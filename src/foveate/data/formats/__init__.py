@@ -45,12 +45,16 @@ class Format(Protocol):
         """Other files that this image is stored in."""
 
 
+PICTURE = cast(Format, picture)
+"""The format of what no other claims."""
+
+
 @cache
 def formats() -> dict[str, Format]:
     """Every format by its file's name; pictures come last. Listed once in a process: a small image takes as long."""
     names = sorted(m.name for m in iter_modules(__path__) if not m.name.startswith("_"))
     found = {name: cast(Format, import_module(f"{__name__}.{name}")) for name in names}
-    return dict(sorted(found.items(), key=lambda item: item[1] is picture))
+    return dict(sorted(found.items(), key=lambda item: item[1] is PICTURE))
 
 
 def format_of(path: Path) -> Format:
@@ -59,7 +63,7 @@ def format_of(path: Path) -> Format:
     Raises:
         OSError: it cannot be opened.
     """
-    return recognised(path) or cast(Format, picture)
+    return recognised(path) or PICTURE
 
 
 def recognised(path: Path) -> Format | None:
@@ -129,7 +133,7 @@ def _parts(path: Path) -> set[Path]:
     """Files beside this one that hold its pixels; none if it is damaged, which shows when it is read."""
     try:
         form = format_of(path)
-        count = 1 if form is picture else len(form.slices(path))
+        count = 1 if form is PICTURE else len(form.slices(path))
         return {part for frame in range(count) for part in form.companions(path, frame)}
     except Exception:
         return set()
