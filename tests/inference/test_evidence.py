@@ -62,7 +62,7 @@ def test_quadrants_lie_about_the_fovea_where_it_is_known() -> None:
     assert explain(seen, SCHEMA).lesions[0].quadrants == {"upper left": 1}
     found = explain(seen, SCHEMA, disc=(2.0, 70.0), fovea=(2.0, 2.0))
     assert found.lesions[0].quadrants == {"inferior nasal": 1}
-    assert "quadrants about the fovea" in str(found)
+    assert "quadrants around the fovea" in str(found)
     assert explain(seen, SCHEMA, laterality="OS").lesions[0].quadrants == {"superior nasal": 1}
 
 
@@ -73,7 +73,7 @@ def test_what_speaks_against_the_grade_is_told() -> None:
     assert found.by_lesions == "2"
     assert str(found) == (
         "grade: 1 (probability 0.20)\n"
-        "  for it: no lesion found speaks for it directly\n"
+        "  for it: no lesion found supports it directly\n"
         "  against it: haemorrhage speaks for grade 2, not 1\n"
         "  the lesions found alone amount to 2"
     )
@@ -97,8 +97,8 @@ def test_what_speaks_for_the_grade_is_told() -> None:
     [
         ({}, "no lesion was found (looked for: haemorrhage, hard exudate)"),
         ({"disc": [(30, 70)]}, "no lesion was found (looked for: haemorrhage, hard exudate)"),
-        ({"haemorrhage": [(5, 5)]}, "nothing; lesions that speak against it were found"),
-        ({"hard_exudate": [(5, 5)]}, "nothing found speaks against it directly, only hard exudate (indirect)"),
+        ({"haemorrhage": [(5, 5)]}, "nothing; lesions that contradict it were found"),
+        ({"hard_exudate": [(5, 5)]}, "nothing found contradicts it directly, only hard exudate (indirect)"),
     ],
 )
 def test_for_the_lowest_grade_speaks_that_no_lesion_was_found(
@@ -112,7 +112,7 @@ def test_for_the_lowest_grade_speaks_that_no_lesion_was_found(
 def test_what_was_not_looked_for_speaks_for_no_grade() -> None:
     seen = prediction({}, grade="0")
     alone = Prediction("eye", seen.probabilities, seen.answers, seen.probability[:0], seen.masks[:0], ())
-    assert "for it: nothing; no lesion that would speak against it is looked for" in str(explain(alone, SCHEMA))
+    assert "for it: nothing; the network marks no lesion that would contradict it" in str(explain(alone, SCHEMA))
     answered = reasons(explain(prediction({}, dme="no"), SCHEMA))["dme"]
     assert "for it: no lesion was found (looked for: hard exudate)" in str(answered)
 
@@ -129,8 +129,8 @@ def presence_of(*labels: str, grade: str = "1") -> Prediction:
 def test_presence_alone_speaks_without_number_and_place() -> None:
     found = explain(presence_of("haemorrhage", "disc"), SCHEMA, spacing=(0.01, 0.01))
     assert [str(one) for one in found.lesions] == [
-        "haemorrhage: present (probability 0.90); where is not told",
-        "disc: present (probability 0.90); where is not told",
+        "haemorrhage: present (probability 0.90); place not predicted",
+        "disc: present (probability 0.90); place not predicted",
     ]
     assert found.lesions[0].to_json() == {
         "label": "haemorrhage",
@@ -288,4 +288,4 @@ def test_presence_alone_has_no_area_mask_or_place(tmp_path: Path, monkeypatch: p
     assert data["presence"] == {"spot": pytest.approx(0.880797), "bright": pytest.approx(0.119203)}
     assert not list((tmp_path / "out").glob("*_spot.png"))
     assert (np.asarray(Image.open(tmp_path / "out/eye_overlay.png")) == pixels).all()
-    assert "spot: present (probability 0.88); where is not told" in (tmp_path / "out/eye_evidence.txt").read_text()
+    assert "spot: present (probability 0.88); place not predicted" in (tmp_path / "out/eye_evidence.txt").read_text()

@@ -100,5 +100,5 @@ def test_skip_attention_starts_at_nothing_and_keeps_the_size() -> None:
 
 
 def test_heads_must_divide() -> None:
-    with pytest.raises(ValueError, match="heads=3 does not divide channels=8"):
+    with pytest.raises(ValueError, match="heads=3 must divide channels=8"):
         GridAttention(8, grid=(2, 2), heads=3)

@@ -87,7 +87,7 @@ def test_closed_form_equals_grad_cam(mask: str) -> None:
 
 
 def test_what_it_refuses() -> None:
-    with pytest.raises(ValueError, match=r"mask='both' is none of \['complement'"):
+    with pytest.raises(ValueError, match=r"mask='both' must be one of \['complement'"):
         CMCNN("resnet10t", SCHEMA, mask="both")
     with pytest.raises(ValueError, match="take mask='none'"):
         CMCNN("resnet10t", SCHEMA.select(labels=()))

@@ -85,7 +85,7 @@ def test_a_stage_loses_its_stride_without_dilation() -> None:
 
 
 def test_what_cannot_be_made_is_said() -> None:
-    with pytest.raises(ValueError, match=r"reduction=12 is none of \[2, 4, 8, 16, 32\]"):
+    with pytest.raises(ValueError, match=r"reduction=12 must be one of \[2, 4, 8, 16, 32\]"):
         dilated("resnet10t", reduction=12)
-    with pytest.raises(ValueError, match="no chain of layers"):
+    with pytest.raises(ValueError, match="must be a chain of layers"):
         dilated("hrnet_w18_small", reduction=16)

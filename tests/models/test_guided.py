@@ -74,7 +74,7 @@ def test_hba_without_its_decoder_answers_the_same() -> None:
     state = whole.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in half.state_dict().items())
     assert not [name for name in half.state_dict() if name.startswith(("decoder", "pixel_head"))]
-    with pytest.raises(ValueError, match="make it with a schema that asks a question"):
+    with pytest.raises(ValueError, match="build it with a schema that has a question"):
         HBAClassifier(HBA(SCHEMA.select(questions=())))
 
 

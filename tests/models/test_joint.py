@@ -42,7 +42,7 @@ def test_classifier_is_joint_without_labels() -> None:
     joint.load_state_dict(alone.state_dict())
     image = torch.rand(1, 3, 64, 64)
     assert torch.equal(alone(image).image, joint(image).image)
-    with pytest.raises(ValueError, match="asks no question"):
+    with pytest.raises(ValueError, match="has no question"):
         Classifier("resnet10t", BOTH.select(questions=()))
 
 
@@ -83,7 +83,7 @@ def test_what_decoders_refuse() -> None:
         UNet([4, 4], reductions=[2, 4], widths=())
     with pytest.raises(ValueError, match=r"four maps or more"):
         FPN([4] * 3, reductions=[8, 16, 32])
-    with pytest.raises(ValueError, match="width=48 is no multiple of 32; take 32"):
+    with pytest.raises(ValueError, match="width=48 must be a multiple of 32; take 32"):
         FPN([4] * 4, reductions=[4, 8, 16, 32], width=48)
 
 
@@ -98,7 +98,7 @@ def test_pixel_head_keeps_the_outer_edges_in_place() -> None:
     torch.testing.assert_close(logits[0, 0, 3, 2:61], torch.arange(61.0)[2:])
     with pytest.raises(ValueError, match="kernel=2 is even; take 3"):
         PixelHead(1, logits=1, reduction=4, kernel=2)
-    with pytest.raises(ValueError, match="no labels, there is nothing to mark; take a classifier"):
+    with pytest.raises(ValueError, match="no labels, which a pixel head needs; take a classifier"):
         PixelHead(1, logits=0, reduction=4)
 
 

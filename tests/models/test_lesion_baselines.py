@@ -117,5 +117,5 @@ def test_what_cannot_be_made_is_said() -> None:
     for network in (FCN, DANet, DeepLabV3Plus):
         with pytest.raises(ValueError, match="no labels"):
             network("resnet10t", GRADES)
-    with pytest.raises(ValueError, match=r"stride=5 is none of \[2, 4, 8, 16, 32\]"):
+    with pytest.raises(ValueError, match=r"stride=5 must be one of \[2, 4, 8, 16, 32\]"):
         FCN("resnet10t", LESIONS, stride=5)

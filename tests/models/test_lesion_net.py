@@ -63,9 +63,9 @@ def test_the_path_is_not_linear() -> None:
 
 
 def test_what_cannot_be_made_is_said() -> None:
-    with pytest.raises(ValueError, match=r"stride=3 is none of \[2, 4, 8, 16, 32\]"):
+    with pytest.raises(ValueError, match=r"stride=3 must be one of \[2, 4, 8, 16, 32\]"):
         LesionNet("resnet10t", LESIONS, stride=3)
-    with pytest.raises(ValueError, match=r"stride=2 is none of \[4, 8, 16, 32\]"):
+    with pytest.raises(ValueError, match=r"stride=2 must be one of \[4, 8, 16, 32\]"):
         LesionNet("convnext_atto", LESIONS, stride=2)
     with pytest.raises(ValueError, match="no labels"):
         LesionNet("resnet10t", LabelSchema())

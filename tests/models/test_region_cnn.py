@@ -45,13 +45,13 @@ def test_pyramids_follow_the_size_of_the_lesion() -> None:
     assert RATES == {"small": (1, 2), "medium": (1, 2, 4), "large": (1, 2, 4, 8)}
     with pytest.raises(ValueError, match="lesion_size='tiny'"):
         RegionCNN(SCHEMA, lesion_size="tiny")
-    with pytest.raises(ValueError, match="asks no question"):
+    with pytest.raises(ValueError, match="has no question"):
         RegionCNN(LabelSchema(labels=("ex",)))
 
 
 @pytest.mark.parametrize("name", ["width", "levels", "blocks", "pyramid", "peak"])
 def test_numbers_below_one_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=f"{name}=0: give a whole number from 1 on"):
+    with pytest.raises(ValueError, match=f"{name}=0 must be a whole number of at least 1"):
         RegionCNN(SCHEMA, **{name: 0})
 
 

@@ -136,11 +136,11 @@ def test_every_shrinking_can_be_exported() -> None:
 
 def test_what_cannot_be_made_is_said() -> None:
     lesions = partial(LesionNet, "resnet10t", SCHEMA)
-    with pytest.raises(ValueError, match=r"attention='none' is none of \['conv', 'cw_maxpool', 'concat'\]"):
+    with pytest.raises(ValueError, match=r"attention='none' must be one of \['conv', 'cw_maxpool', 'concat'\]"):
         SideAttention("resnet10t", SCHEMA, lesions=lesions, attention="none")
-    with pytest.raises(ValueError, match=r"shrink='min' is none of \['max', 'mean', 'bilinear'\]"):
+    with pytest.raises(ValueError, match=r"shrink='min' must be one of \['max', 'mean', 'bilinear'\]"):
         SideAttention("resnet10t", SCHEMA, lesions=lesions, shrink="min")
     with pytest.raises(ValueError, match="no labels"):
         SideAttention("resnet10t", SCHEMA.select(labels=()), lesions=lesions)
-    with pytest.raises(ValueError, match="asks no question"):
+    with pytest.raises(ValueError, match="has no question"):
         SideAttention("resnet10t", SCHEMA.select(questions=()), lesions=lesions)

@@ -1,4 +1,4 @@
-"""Why an answer: the lesions found that speak for and against it, counted, measured and placed, in words and JSON."""
+"""Evidence for an answer: the lesions found for and against it, with number, size and place, as text and JSON."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from foveate.core.types import Prediction
 
 @dataclass(frozen=True)
 class Lesions:
-    """One label found in an image.
+    """One label that was found in an image.
 
     Args:
         label: its name.
-        marks: how often, how large, and in which quadrants.
+        marks: number, size and quadrants of its lesions.
         share: of the image's pixels, in [0, 1].
-        mm2: area; None where the spacing is unknown.
+        mm2: area; None if the spacing is unknown.
         quadrants: name -> number of single lesions; empty quadrants are left out.
-        presence: probability that the image bears it, where the network tells that alone: number, area and place are
-            unknown then.
+        presence: probability that the image bears it, if the network predicts only that; number, area and place are
+            then unknown.
     """
 
     label: str
@@ -39,14 +39,14 @@ class Lesions:
 
     def __str__(self) -> str:
         if self.presence is not None:
-            return f"{_plain(self.label)}: present (probability {self.presence:.2f}); where is not told"
+            return f"{_plain(self.label)}: present (probability {self.presence:.2f}); place not predicted"
         size = f"{self.marks.pixels} px, {100 * self.share:.3g} % of the image"
         size += f", {self.mm2:.3g} mm2" if self.mm2 is not None else ""
         where = ", ".join(f"{n} {name}" for name, n in self.quadrants.items())
         return f"{_plain(self.label)}: {self.marks.count} ({size}); {where}"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """Convert to plain data."""
         if self.presence is not None:
             return {"label": self.label, "count": None, "area": None, "presence": round(self.presence, 6)}
         area = {"pixels": self.marks.pixels, "percent": round(100 * self.share, 6)}
@@ -57,17 +57,17 @@ class Lesions:
 
 @dataclass(frozen=True)
 class Reasons:
-    """One answer and what speaks for and against it.
+    """One answer and the evidence for and against it.
 
     Args:
-        question: that was answered.
-        answer: that the network gave; None where it was not asked, so that the lesions speak alone.
+        question: name of the question.
+        answer: of the network; None if it does not answer this question, so that only the lesions count.
         probability: of that answer.
-        support: signs of the answer that are there.
-        against: in words; lesions of a graver answer, or that nothing found speaks for this one.
-        by_lesions: the gravest answer that a lesion found suffices for; the mildest where none does.
-        source: of the guideline; empty where the schema alone says what is evidence.
-        unsupported: what is said for the answer where ``support`` is empty.
+        support: signs of the answer that are present.
+        against: in words: lesions of a more severe answer, or that nothing found supports this one.
+        by_lesions: the most severe answer for which a lesion found suffices; the mildest if none does.
+        source: of the guideline; empty if the evidence follows from the schema alone.
+        unsupported: text in place of the support if ``support`` is empty.
     """
 
     question: str
@@ -77,7 +77,7 @@ class Reasons:
     against: tuple[str, ...]
     by_lesions: str
     source: str = ""
-    unsupported: str = "no lesion found speaks for it directly"
+    unsupported: str = "no lesion found supports it directly"
 
     def __str__(self) -> str:
         lines = [f"{self.question}: the lesions found amount to {self.by_lesions}"]
@@ -90,7 +90,7 @@ class Reasons:
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """Convert to plain data."""
         return {
             "question": self.question,
             "answer": self.answer,
@@ -104,7 +104,7 @@ class Reasons:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was found in an image and what follows: a line a lesion, then a paragraph a question."""
+    """Findings of an image and their consequences: one line per lesion, then one paragraph per question."""
 
     id: str
     lesions: tuple[Lesions, ...]
@@ -113,11 +113,11 @@ class Evidence:
 
     def __str__(self) -> str:
         found = [f"  {one}" for one in self.lesions] or ["  nothing"]
-        told = [str(one) for one in self.reasons]
-        return "\n".join([self.id, f"found (quadrants about {self.about}):", *found, *told]) + "\n"
+        answers = [str(one) for one in self.reasons]
+        return "\n".join([self.id, f"found (quadrants around {self.about}):", *found, *answers]) + "\n"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """Convert to plain data."""
         return {
             "id": self.id,
             "quadrants_about": self.about,
@@ -136,21 +136,22 @@ def explain(
     fovea: tuple[float, float] | None = None,
     laterality: str | None = None,
 ) -> Evidence:
-    """The evidence for every answer: by the guideline for its question, by the schema's evidence for the others.
+    """Collect the evidence for every answer: by the guideline for its question, by the schema for the others.
 
-    A lesion is what the prediction marks; what it cannot mark is unknown, neither speaks for an answer nor is missed.
-    One whose presence alone is told (`core.reading.presence_only`) speaks where number and place do not matter.
-    Without disc and fovea the quadrants lie about the image's middle; a disc that the prediction marks (label ``disc``)
-    tells where the nose is. Where the network was not asked the guideline's question, the lesions alone say the grade.
+    Lesions are the marks of the prediction. Labels that it cannot mark are unknown: they count neither as evidence nor
+    as missing. A label of which only the presence is predicted (`core.reading.presence_only`) counts if number and
+    place do not matter. Without disc and fovea the quadrants are around the middle of the image; a disc that the
+    prediction marks (label ``disc``) shows the nasal side. If the network does not answer the guideline's question, the
+    lesions alone give the grade.
 
     Args:
         prediction: of one image, in its own pixels.
         schema: of the network.
         guideline: in the words of the schema (`Guideline.named`).
-        spacing: mm a pixel (rows, cols), for areas in mm2.
-        disc: centre of the optic disc, (row, col) in pixels, where known.
-        fovea: (row, col) in pixels, where known.
-        laterality: "OD" or "OS", where known.
+        spacing: mm per pixel (rows, cols), for areas in mm2.
+        disc: centre of the optic disc, (row, col) in pixels, if known.
+        fovea: (row, col) in pixels, if known.
+        laterality: "OD" or "OS", if known.
     """
     shape = (prediction.probability.shape[1], prediction.probability.shape[2])
     side = laterality or _side(placed(prediction))
@@ -170,8 +171,8 @@ def explain(
     for question in schema.questions:
         if (scale := _scale(question, guideline)) is not None and question.name in prediction.answers:
             answer = prediction.answers[question.name]
-            told = prediction.probabilities[question.name][answer]
-            reasons.append(_reasons(scale, marks, answer=answer, probability=told))
+            probability = prediction.probabilities[question.name][answer]
+            reasons.append(_reasons(scale, marks, answer=answer, probability=probability))
     if marks and guideline.question not in prediction.answers and set(guideline.lesions) & set(marks):
         reasons.append(_reasons(guideline, marks, answer=None, probability=None))
     known = disc is not None and fovea is not None
@@ -179,7 +180,7 @@ def explain(
 
 
 def _scale(question: Question, guideline: Guideline) -> Guideline | None:
-    """What speaks for a question's answers; None where nothing is said of it."""
+    """Choose the guideline for a question's answers; None if there is none."""
     if question.name == guideline.question:
         try:
             return guideline.asked(question)
@@ -202,20 +203,20 @@ def _reasons(scale: Guideline, marks: Mapping[str, Marks], *, answer: str | None
 
 
 def _for_mildest(scale: Guideline, marks: Mapping[str, Marks]) -> str:
-    """What is said for the answer that no lesion speaks for: that none was found, or that those found speak against."""
+    """Describe the evidence for the mildest answer: no lesion was found, or those found contradict it."""
     looked = [_plain(lesion) for lesion in scale.lesions if lesion in marks]
     found = [sign for signs in scale.evidence(marks).values() for sign in signs]
     if not looked:
-        return "nothing; no lesion that would speak against it is looked for"
+        return "nothing; the network marks no lesion that would contradict it"
     if not found:
         return f"no lesion was found (looked for: {', '.join(looked)})"
     if any(sign.direct for sign in found):
-        return "nothing; lesions that speak against it were found"
-    return f"nothing found speaks against it directly, only {', '.join(map(str, found))}"
+        return "nothing; lesions that contradict it were found"
+    return f"nothing found contradicts it directly, only {', '.join(map(str, found))}"
 
 
 def _there(mask: Bool[np.ndarray, "h w"]) -> Marks:
-    """Marks of a lesion whose presence alone is told; where it is there, its number and place are unknown."""
+    """Make the marks of a lesion of which only the presence is predicted: if present, number and place are unknown."""
     present = bool(mask.any())
     return Marks(int(present), 0, (0, 0, 0, 0), known=not present)
 
@@ -229,7 +230,7 @@ def _lesions(
 
 
 def _side(prediction: Prediction) -> str | None:
-    """Which eye it is, from the side on which the largest disc found lies; None where none was."""
+    """Infer the eye from the side of the largest disc found; None if there is none."""
     if "disc" not in prediction.labels:
         return None
     found = components(prediction.masks[prediction.labels.index("disc")])

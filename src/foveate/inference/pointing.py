@@ -1,4 +1,4 @@
-"""Where an activation map points: which of the eye's eight regions hold it, where disc and fovea are known."""
+"""Place of an activation map among the eye's eight regions, if disc and fovea are known."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from foveate.core.types import Prediction, Row
 from foveate.data.cues import DISC_LABELS
 
 STRONG = 0.5
-"""Activation from which a finding counts as seen at a place."""
+"""Activation from which a finding counts as seen in a region."""
 
 
 @dataclass(frozen=True)
 class Eye:
-    """What is known of an eye beside its image.
+    """Facts about an eye beside its image.
 
     Args:
         disc: centre of the optic disc, (row, col) in pixels of the image; None = unknown.
@@ -34,11 +34,14 @@ class Eye:
 
     @classmethod
     def of(cls, row: Row) -> Eye:
-        """What a manifest's row knows."""
+        """Take the facts from a row of the manifest."""
         return cls(row.disc, row.fovea, row.laterality)
 
     def regions(self, prediction: Prediction) -> Regions | None:
-        """The eight regions of the image, by a disc that the prediction marks where none is known; None without one."""
+        """Compute the eight regions of the image; None without a disc.
+
+        If the disc is not known, the one that the prediction marks is used.
+        """
         disc, diameter, prediction = self.disc, None, placed(prediction)
         label = next((name for name in DISC_LABELS if name in prediction.labels), None)
         if label is not None and (found := disc_of(prediction.masks[prediction.labels.index(label)])) is not None:
@@ -49,13 +52,13 @@ class Eye:
 
 @dataclass(frozen=True)
 class Pointed:
-    """How one activation map lies in the regions.
+    """Distribution of one activation map over the regions.
 
     Args:
-        highest: region of the highest activation (the middle of them where several pixels have it).
-        strong: regions that hold an activation of `STRONG` or more, in the order of `core.regions.NAMES`.
+        highest: region of the highest activation (if several pixels have it, of their mean position).
+        strong: regions with an activation of `STRONG` or more, in the order of `core.regions.NAMES`.
         shares: region -> its share of all activation, the largest first; regions outside the image are left out.
-        assumed: what the regions take by default, in words (`core.regions.located`).
+        assumed: assumptions behind the regions, in words (`core.regions.located`).
     """
 
     highest: str
@@ -64,7 +67,7 @@ class Pointed:
     assumed: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """Convert to plain data."""
         return {
             "highest": self.highest,
             "regions": list(self.strong),
@@ -74,7 +77,7 @@ class Pointed:
 
 
 def pointed(cam: Float[np.ndarray, "h w"], regions: Regions) -> Pointed | None:
-    """Where a map points; None where there is no activation at all.
+    """Compute how a map is distributed over the regions; None if it has no activation at all.
 
     Args:
         cam: in [0, 1], on the image's own pixels.

@@ -1,1 +1,1 @@
-"""Networks: ``forward(image, prior=None) -> Outputs``, logits only; none of them ever sees a label."""
+"""Networks: ``forward(image, prior=None) -> Outputs``, logits only; a network never reads the ground truth."""

@@ -1,4 +1,4 @@
-"""Any segmenter with an answer: a linear head on the mean of its coarsest map."""
+"""Answers for any segmenter: a linear head on the mean of its coarsest map."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from foveate.models.parts.heads import ImageHead
 
 
 class Answering(nn.Module):
-    """Marks as the network inside does, and answers from the last of its features.
+    """Mark as the network inside does, and answer from the last of its features.
 
     Args:
         marker: a network whose `Outputs` have features, fine to coarse.
@@ -29,7 +29,7 @@ class Answering(nn.Module):
         self.image_head = ImageHead(width, schema=schema, dropout=dropout)
 
     def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
-        """The network's outputs with image logits."""
+        """Return the network's outputs with image logits."""
         outputs: Outputs = self.marker(image, prior)
         if not outputs.features:
             raise ValueError(f"{type(self.marker).__name__} gives no features to answer from; take another network")

@@ -1,4 +1,4 @@
-"""Grad-CAM as a pure function, its closed form for a linear head on a mean, and its way onto the image.
+"""Grad-CAM as a pure function, its closed form for a linear head on a mean, and its enlargement to the image.
 
 Selvaraju et al. 2017: L = ReLU(sum_k alpha_k A_k), alpha_k = mean over positions of d target / d A_k (eqs 1, 2).
 """
@@ -16,11 +16,11 @@ from foveate.core.types import Outputs
 from foveate.models.parts.heads import ImageHead
 
 Target = Callable[[Outputs], Tensor]
-"""What a map explains: a network's outputs -> one number an image, ``(b,)``."""
+"""Quantity that a map explains: a network's outputs -> one number per image, ``(b,)``."""
 
 
 def of_answer(channel: int | Int[Tensor, " b"], *, sign: float | Float[Tensor, " b"] = 1.0) -> Target:
-    """Explain an image logit; `LabelSchema.channel` tells channel and sign of an answer.
+    """Explain an image logit; `LabelSchema.channel` gives channel and sign of an answer.
 
     Args:
         channel: of the image logits; a tensor gives each image its own (its predicted class).
@@ -36,9 +36,7 @@ def of_answer(channel: int | Int[Tensor, " b"], *, sign: float | Float[Tensor, "
             raise ValueError("of_answer: the network gives no image logits; explain a label with of_label")
         if isinstance(channel, int):
             if not 0 <= channel < logits.shape[1]:
-                raise ValueError(
-                    f"channel={channel} is none of the {logits.shape[1]} image logits; see LabelSchema.channel"
-                )
+                raise ValueError(f"channel={channel} must be from 0 to {logits.shape[1] - 1}; see LabelSchema.channel")
             return logits[:, channel] * sign
         return logits.gather(1, channel.to(logits.device)[:, None])[:, 0] * sign
 
@@ -50,7 +48,8 @@ def of_label(channel: int, *, where: Bool[Tensor, "b h w"] | None = None) -> Tar
 
     Args:
         channel: of the pixel logits (0 is the background when labels are exclusive).
-        where: pixels that count, those predicted to bear the label, say; None = all. An image without any gets 0.
+        where: pixels that count, for instance those predicted to bear the label; None = all. An image without any
+            gets 0.
 
     Raises:
         ValueError: (from the target) the network gives no pixel logits or has no such channel.
@@ -59,7 +58,9 @@ def of_label(channel: int, *, where: Bool[Tensor, "b h w"] | None = None) -> Tar
     def target(outputs: Outputs) -> Tensor:
         if outputs.pixel is None or not 0 <= channel < outputs.pixel.shape[1]:
             count = 0 if outputs.pixel is None else outputs.pixel.shape[1]
-            raise ValueError(f"channel={channel} is none of the {count} pixel logits; explain an answer with of_answer")
+            raise ValueError(
+                f"channel={channel} must be one of the {count} pixel logits; explain an answer with of_answer"
+            )
         logits = outputs.pixel[:, channel]
         counts = torch.ones_like(logits) if where is None else where.to(logits)
         return (logits * counts).sum((1, 2)) / counts.sum((1, 2)).clamp_min(1)
@@ -75,22 +76,27 @@ def grad_cam(
     layer: int = -1,
     prior: Float[Tensor, "b k h w"] | None = None,
 ) -> Float[Tensor, "b i j"]:
-    """Map of what speaks for the target, >= 0, unscaled, at the resolution of the feature map, on the image's device.
+    """Map the evidence for the target: >= 0, unscaled, at the resolution of the feature map, on the image's device.
 
-    See `grad_cams` for several targets of one image.
+    <<<<<<< Updated upstream
+        See `grad_cams` for several targets of one image.
 
-    Works for callers under ``no_grad`` or ``inference_mode`` and with frozen parameters; leaves no gradient, hook or
-    state behind.
+        Works for callers under ``no_grad`` or ``inference_mode`` and with frozen parameters; leaves no gradient, hook
+        or state behind.
+    =======
+        Works under ``no_grad`` and ``inference_mode`` and with frozen parameters. Leaves no gradient, hook or state
+        behind.
+    >>>>>>> Stashed changes
 
-    Args:
-        network: in evaluation mode, so that images do not influence each other.
-        image: as the network reads it.
-        target: `of_answer`, `of_label`, or your own function of the outputs.
-        layer: which of ``Outputs.features``; -1 = the coarsest.
-        prior: handed to the network.
+        Args:
+            network: in evaluation mode, so that images do not influence each other.
+            image: as the network reads it.
+            target: `of_answer`, `of_label`, or your own function of the outputs.
+            layer: which of ``Outputs.features``; -1 = the coarsest.
+            prior: as the network reads it.
 
-    Raises:
-        ValueError: the network is in training mode, has no such layer, or the target does not depend on it.
+        Raises:
+            ValueError: the network is in training mode, has no such layer, or the target does not depend on it.
     """
     return grad_cams(network, image, targets=[target], layer=layer, prior=prior)[0]
 
@@ -112,7 +118,8 @@ def grad_cams(
     if not targets:
         return []
     with torch.inference_mode(False), torch.enable_grad():
-        # a fresh leaf that asks for its gradient puts every later map on the tape, parameters frozen or not
+        # The image is a fresh leaf that requires its gradient: so autograd records every map, even if all parameters
+        # are frozen.
         outputs: Outputs = network(
             image.detach().clone().requires_grad_(), None if prior is None else prior.detach().clone()
         )
@@ -163,11 +170,13 @@ def linear_weight(network: nn.Module, outputs: Outputs) -> Float[Tensor, "c k"] 
 def closed_form(
     feature: Float[Tensor, "b k i j"], *, weight: Float[Tensor, " k"] | Float[Tensor, "b k"]
 ) -> Float[Tensor, "b i j"]:
-    """`grad_cam` of a logit that is linear in the map's mean: alpha_k = w_k / (i j); no backward pass, differentiable.
+    """Compute `grad_cam` of a logit that is linear in the map's mean: alpha_k = w_k / (i j), without a backward pass.
+
+    The result is differentiable, so that a loss can reach the classifier through the map.
 
     Args:
         feature: the map that the head reads, ``Outputs.features[-1]``.
-        weight: of the logit, one number a channel (``ImageHead.weight[channel] * sign``), or a row for each image.
+        weight: of the logit, one number per channel (``ImageHead.weight[channel] * sign``), or one row per image.
     """
     alpha = weight.expand(feature.shape[0], -1) / (feature.shape[2] * feature.shape[3])
     return torch.einsum("bk,bkij->bij", alpha, feature).relu()
@@ -176,20 +185,20 @@ def closed_form(
 def cam_logits(
     feature: Float[Tensor, "b k i j"], *, weight: Float[Tensor, "c k"], bias: Float[Tensor, " c"]
 ) -> Float[Tensor, "b c i j"]:
-    """Class activation maps as logits: the linear head at every position, so that each map's mean is its logit.
+    """Apply the linear head at every position: class activation maps whose means are the logits.
 
     `closed_form` is their ReLU over the number of positions, without the bias.
 
     Args:
         feature: the map that the head reads.
-        weight: of the logits, a row each (``ImageHead.weight``).
+        weight: of the logits, one row each (``ImageHead.weight``).
         bias: of the logits (``ImageHead.bias``).
     """
     return F.conv2d(feature, weight[:, :, None, None], bias)
 
 
 def normalise(cam: Float[Tensor, "*b i j"]) -> Float[Tensor, "*b i j"]:
-    """Each map divided by its maximum: [0, 1]; 0 everywhere where the maximum is 0."""
+    """Divide each map by its maximum: [0, 1]; a map whose maximum is 0 stays 0 everywhere."""
     top = cam.amax((-2, -1), keepdim=True)
     return cam / torch.where(top > 0, top, torch.ones_like(top))
 
@@ -197,7 +206,7 @@ def normalise(cam: Float[Tensor, "*b i j"]) -> Float[Tensor, "*b i j"]:
 def on_image(
     cam: Float[Tensor, "b i j"], *, size: tuple[int, int], reduction: int | None = None
 ) -> Float[Tensor, "b h w"]:
-    """A map on the image's pixels: enlarged bilinearly, then cut, as the encoder padded the image.
+    """Bring a map to the image's pixels: enlarge it bilinearly, then cut off what the encoder padded.
 
     Args:
         cam: from `grad_cam` or `closed_form`.

@@ -15,22 +15,22 @@ from foveate.models.parts.fusion import GuidedDecoder
 
 
 class CAMUNet(nn.Module):
-    """Marks labels where a classifier's map points; answers nothing.
+    """Mark labels under the guidance of a classifier's activation map; give no answers.
 
-    The prior is the map, in [0, 1] over the image; of several maps the largest counts at each pixel. Where it
-    is zero nothing is pointed out, and the skips pass as they are through the network's own convolutions.
+    The prior is the map, in [0, 1] over the image. Of several maps the largest counts at each pixel. Zeros point at
+    nothing: the skips then pass the network's own convolutions unchanged by the map.
 
     Args:
         encoder_name: any convolutional timm network; the paper's is "resnet18".
         schema: its labels give the number of logits.
-        fuse: how map and skip meet: "refine" (x m + x, two convolutions), "widen" (x, x m, x + m side by side), or None
-            (Res18-UNet: the prior is not read).
+        fuse: how map and skip are joined: "refine" (x m + x, then two convolutions), "widen" (x, x m, x + m as
+            channels), or None (Res18-UNet: the prior is not read).
         widths: of the decoder, coarse to fine.
         channels: of the image, 1 or 3.
 
     Raises:
-        ValueError: the schema has no labels, fuse is no name, or (from forward) the prior is missing or not of the
-            image's size.
+        ValueError: the schema has no labels, fuse is unknown, or (from forward) the prior is missing or differs from
+            the image in size.
     """
 
     def __init__(
@@ -49,8 +49,10 @@ class CAMUNet(nn.Module):
         )
 
     def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
-        """Pixel logits and the encoder's maps."""
+        """Return pixel logits and the encoder's maps."""
         features = self.encoder(image)
-        guide = one_map(prior, image) if self.guided.fusions else image[:, :1]  # not read
+        guide = (
+            one_map(prior, image) if self.guided.fusions else image[:, :1]
+        )  # any map: without fusions it is not read
         cam = padded(guide, self.encoder.reductions[-1])
         return Outputs(pixel=self.guided(features, cam, size=(image.shape[2], image.shape[3])), features=features)

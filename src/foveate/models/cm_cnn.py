@@ -18,25 +18,25 @@ from foveate.models.parts.masks import MASKS, union
 
 
 class CMCNN(nn.Module):
-    """Answers what it sees; marks coarsely, at the encoder's coarsest map, where it looked.
+    """Answer questions, and mark the lesions coarsely, at the resolution of the encoder's coarsest map.
 
-    The paper has one label. With several there is one logit map a label (and a background where they are exclusive),
-    each learnt from its own truth, and the mask that guides is their union (`union`): an image-level question is about
-    all of them, and the mask keeps one channel. ``Outputs.features`` ends with F, which the head reads, so that
-    `cam.closed_form` holds there; A comes before it.
+    The paper has one label. With several there is one logit map per label (and a background if they are exclusive),
+    each learnt from its own truth. The mask that guides is their union (`union`), because an image-level question is
+    about all of them; so the mask keeps one channel. ``Outputs.features`` ends with F, which the head reads, so that
+    `cam.closed_form` is exact there; A comes before it.
 
     Args:
         encoder_name: any convolutional timm network; the paper's is "resnet18".
         schema: its questions and labels give the numbers of logits.
         mask: a name of `MASKS`: "complement" (the paper's), "single" (A S alone), "auxiliary" (the mask is learnt but
-            guides nothing), "none" (plain encoder and head; no pixel logits).
+            does not guide), "none" (plain encoder and head; no pixel logits).
         channels: of the image, 1 or 3.
         dropout: before the linear heads.
-        stride: image pixels per pixel of the map that it answers from; the paper's 32 gives 16x16 cells at 512 px, so
-            a fourth of the size with 8 sees as finely.
+        stride: image pixels per pixel of the map from which it answers. The paper's 32 gives 16x16 cells at 512 px; at
+            a fourth of that size, 8 gives the same cells.
 
     Raises:
-        ValueError: the schema asks no question, has no labels where a mask is learnt, or mask is no name.
+        ValueError: the schema has no question, has no labels although a mask is learnt, or mask is unknown.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class CMCNN(nn.Module):
     ) -> None:
         super().__init__()
         if mask not in MASKS:
-            raise ValueError(f"mask={mask!r} is none of {list(MASKS)}")
+            raise ValueError(f"mask={mask!r} must be one of {list(MASKS)}")
         self.mask, self.schema = MASKS[mask], schema
         self.encoder = encoder(encoder_name, channels=channels, coarsest=stride)
         width = self.encoder.channels[-1]
@@ -64,7 +64,7 @@ class CMCNN(nn.Module):
         self.image_head = ImageHead(width, schema=schema, dropout=dropout)
 
     def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
-        """Pixel logits (of S, enlarged), image logits and the maps; the prior is not read."""
+        """Return pixel logits (of S, enlarged), image logits and the maps; the prior is not read."""
         features = self.encoder(image)
         if self.mask is None or self.mask_head is None:
             return Outputs(image=self.image_head(features[-1]), features=features)

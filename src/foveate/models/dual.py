@@ -1,8 +1,9 @@
 """Dual guidance end to end: the mask guides the answer, and the answer's map guides the marking, in one pass.
 
 Diao et al. 2023 train CM-CNN, write its Grad-CAM for each image and then train CAM-UNet; they name one network for
-both as future work. Behind a linear head on a mean Grad-CAM is a weighted sum of the last map (`cam.closed_form`), so
-it is part of the graph here: both losses reach both halves, and prediction takes no backward pass.
+both as future work. For a linear head on a mean, Grad-CAM is a weighted sum of the last map's channels
+(`cam.closed_form`). So it is part of the graph here: both losses reach both halves, and prediction needs no backward
+pass.
 """
 
 from __future__ import annotations
@@ -23,22 +24,22 @@ from foveate.models.parts.fusion import GuidedDecoder
 
 
 class DualGuidance(nn.Module):
-    """CM-CNN and CAM-UNet as one network; ``classify`` and ``segment`` can start from the two trained apart.
+    """CM-CNN and CAM-UNet as one network; ``classify`` and ``segment`` can start from separate training.
 
     Args:
         encoder_name: any convolutional timm network; the paper's is "resnet18".
         schema: its questions and labels give the numbers of logits.
-        guide: question whose predicted answer's map guides; None = the first.
+        guide: question; the map of its predicted answer guides. None = the first.
         mask: of the classifying half, a name of `parts.masks.MASKS`.
         fuse: of the segmenting half, a name of `parts.fusion.FUSIONS`, or None for no guidance.
         widths: of the decoder, coarse to fine.
-        shared: one encoder for both halves (78.8 instead of 121.4 MiB with ResNet-18); ``segment`` is a decoder.
-        detach: the loss of the marking does not reach the classifying half through the map.
+        shared: one encoder for both halves (78.8 instead of 121.4 MiB with ResNet-18); ``segment`` is then a decoder.
+        detach: keep the loss of the segmentation from reaching the classifying half through the map.
         channels: of the image, 1 or 3.
         dropout: before the linear heads.
 
     Raises:
-        ValueError: the schema lacks labels or questions, or a keyword is no name.
+        ValueError: the schema lacks labels or questions, or the name given as a keyword is unknown.
     """
 
     def __init__(
@@ -72,9 +73,9 @@ class DualGuidance(nn.Module):
         )
 
     def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
-        """All logits; ``aux`` holds the classifying half's pixel logits, ``features`` are that half's.
+        """Return all logits; ``aux`` holds the classifying half's pixel logits, ``features`` are that half's.
 
-        A prior (a true answer's map, a reader's cue) takes the place of the network's own map.
+        A prior (the map of a true answer, an annotator's cue) replaces the network's own map.
         """
         size, encoder = (image.shape[2], image.shape[3]), self.classify.encoder
         seen: Outputs = self.classify(image)
@@ -90,10 +91,10 @@ class DualGuidance(nn.Module):
         return seen._replace(pixel=pixel, aux=() if seen.pixel is None else (seen.pixel,))
 
     def guiding_map(self, feature: Float[Tensor, "b k i j"], logits: Float[Tensor, "b c"]) -> Float[Tensor, "b 1 i j"]:
-        """Map in [0, 1] of the predicted answer, at the resolution of the feature map.
+        """Compute the map of the predicted answer, in [0, 1], at the resolution of the feature map.
 
         Args:
-            feature: that the image head reads.
+            feature: the map that the image head reads.
             logits: of all questions.
         """
         asked, weight = logits[:, self.logits], self.classify.image_head.weight[self.logits]

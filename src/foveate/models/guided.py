@@ -1,7 +1,7 @@
-"""Any network with a linear head on a mean, with activation maps: its class activation maps, logits included.
+"""Activation maps for any network with a linear head on a mean: its class activation maps.
 
-The head's weights and bias at every position of the map that it averages give maps whose mean is the logit itself
-(Zhou et al. 2016, CAM), so `losses.guidance` can teach any such network where to look.
+The head, applied at every position of the map that it averages, gives maps whose mean is the logit itself (Zhou et al.
+2016, CAM). So `losses.guidance` can guide any such network.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from foveate.models.parts.heads import ImageHead
 
 
 class Guided(nn.Module):
-    """A network, and ``Outputs.activation`` beside its answers: one map an image logit, its mean is the logit.
+    """Add ``Outputs.activation`` to a network: one map per image logit, whose mean is the logit.
 
-    In training with dropout before the head the mean is the logit's expectation.
+    In training, with dropout before the head, the mean is the logit's expectation.
 
     Args:
-        network: with an ``image_head`` of the house that reads the last of its ``Outputs.features``.
-        marks: False leaves its pixel logits out, where nothing teaches it to mark.
+        network: with an ``image_head`` (`parts.heads.ImageHead`) that reads the last of its ``Outputs.features``.
+        marks: False leaves its pixel logits out, for a training without masks.
 
     Raises:
-        ValueError: it has no such head, or (ABN; any other from forward) activation maps of its own.
+        ValueError: it has no such head, or it has activation maps of its own (ABN at once, others in forward).
     """
 
     def __init__(self, network: nn.Module, *, marks: bool = True) -> None:
@@ -41,7 +41,7 @@ class Guided(nn.Module):
         self.network, self.marks = network, marks
 
     def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
-        """The network's outputs with its class activation maps."""
+        """Return the network's outputs with its class activation maps."""
         outputs: Outputs = self.network(image, prior)
         if outputs.activation is not None:
             raise ValueError(_own_maps(self.network))
@@ -52,38 +52,38 @@ class Guided(nn.Module):
 
     @property
     def image_head(self) -> ImageHead:
-        """The head whose weights make the maps."""
+        """Head whose weights make the maps."""
         head = self.network.image_head
         assert isinstance(head, ImageHead)
         return head
 
 
 class HBAClassifier(nn.Module):
-    """HBA-U-Net without its decoder: encoder, bottleneck attention and answer, whose weights keep their names.
+    """HBA-U-Net without its decoder: encoder, bottleneck attention and image head, whose weights keep their names.
 
     Args:
-        whole: gives the parts; attention on its skips has nothing to do here.
+        whole: gives the parts; attention on its skips is not used.
 
     Raises:
-        ValueError: it answers no question.
+        ValueError: it has no image head.
     """
 
     def __init__(self, whole: HBAUNet) -> None:
         super().__init__()
         if whole.image_head is None:
-            raise ValueError("whole=HBAUNet has no image_head; make it with a schema that asks a question")
+            raise ValueError("whole=HBAUNet has no image_head; build it with a schema that has a question")
         self.encoder, self.stack, self.image_head = whole.encoder, whole.stack, whole.image_head
 
     def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
-        """Image logits; the encoder's maps and the deepest one after them. The prior is not read."""
+        """Return image logits, and the encoder's maps followed by the deepest one; the prior is not read."""
         maps = self.encoder(image, multiple=2 * self.encoder.reductions[-1])
         deepest = self.stack(maps[-1])
         return Outputs(image=self.image_head(deepest), features=(*maps, deepest))
 
 
 def _own_maps(network: nn.Module) -> str:
-    """Why a network with activation maps is refused."""
+    """Explain why a network with activation maps is refused."""
     return (
         f"network={type(network).__name__} has activation maps of its own (those of ABN average to its branch's "
-        "logits), which class activation maps would overwrite; guide the network as it is, losses.guidance reads them"
+        "logits), which class activation maps would overwrite; train the network itself, losses.guidance reads its maps"
     )

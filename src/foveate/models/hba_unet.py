@@ -1,9 +1,12 @@
-"""HBA-U-Net (Tang et al. 2021) with an answer (Wei et al.): residual U-Net whose deepest map attends to itself.
+"""HBA-U-Net (Tang et al. 2021) with an answer (Wei et al.): residual U-Net with self-attention on its deepest map.
 
-The encoder ends with ResNet's third layer (stride 16); in the place of its fourth stands a stack of bottleneck
-attention. The published network has 19.66 million parameters at 512 px, 22.00 with attention on the skips, and one
-pixel logit. Ours with as many has 19.64 and 21.98: the 16,640 between are biases of convolutions that a normalisation
-follows, which takes them out again.
+The encoder ends with ResNet's third layer (stride 16); a stack of bottleneck attention replaces the fourth. The
+published network has 19.66 million parameters at 512 px, 22.00 with attention on the skips, and one pixel logit. Ours,
+with one pixel logit, has 19.64 and 21.98. The difference of 16,640 are biases of convolutions before a normalisation,
+which removes any bias.
+
+The network follows the text of Wei et al., whose decoder has residual parts. The published code of Tang et al. differs:
+its decoder has no residual parts, and dropout of 0.4.
 """
 
 from __future__ import annotations
@@ -18,33 +21,33 @@ from foveate.core.labels import LabelSchema
 from foveate.core.types import Outputs
 from foveate.models.parts.attention import BottleneckAttention, SkipAttention
 from foveate.models.parts.encoders import encoder
-from foveate.models.parts.heads import ImageHead, PixelHead
+from foveate.models.parts.heads import ImageHead, PixelHead, answered
 from foveate.models.parts.residual import ResidualUNet
 
 SHRINK = (4, 2, 2)
-"""How much smaller a skip is made before it attends to itself, fine to coarse; the coarsest skip does not."""
+"""Factor by which a skip shrinks before its self-attention, fine to coarse; the coarsest skip has no attention."""
 
 
 class HBAUNet(nn.Module):
-    """What and where; the answer reads the deepest map, after the attention.
+    """Answer and mark: the image head reads the deepest map, after the attention.
 
-    Takes images of any size: they are padded to whole pixels of the deepest map, and the tables of relative positions,
-    made for ``size``, are interpolated.
+    Images may have any size: they are padded to whole pixels of the deepest map, and the tables of relative positions,
+    which are made for ``size``, are interpolated.
 
     Args:
         encoder_name: a timm network with maps at 2, 4, 8, 16; the paper's is "resnet50".
         schema: its labels give the number of pixel logits, its questions those of image logits (none: a segmenter).
-        size: side of the images that the tables are made for, a multiple of 32.
+        size: side of the images for which the tables are made, a multiple of 32.
         layers: attention blocks in the stack; the first halves the map.
         heads: of the attention.
-        attend_skips: attention on all skips but the coarsest, too.
+        attend_skips: attention also on all skips except the coarsest.
         widths: of the decoder, coarse to fine.
         channels: of the image, 1 or 3.
         stride_first: of the encoder's ResNet bottlenecks.
-        dropout: before the linear heads and in the decoder (the published network: 0.4).
+        dropout: before the linear heads and in the decoder (the published code: 0.4; the papers' text names none).
 
     Raises:
-        ValueError: the schema has no labels, size is no multiple of 32, layers < 1, or the encoder does not fit.
+        ValueError: the schema has no labels, size is not a multiple of 32, layers < 1, or the encoder does not fit.
     """
 
     def __init__(
@@ -82,11 +85,11 @@ class HBAUNet(nn.Module):
         self.decoder = ResidualUNet(
             [*skips, deep], reductions=[*reductions, 2 * reductions[-1]], widths=widths, dropout=dropout
         )
-        self.pixel_head = PixelHead(self.decoder.channels, logits=schema.pixel_channels, reduction=1, kernel=3)
-        self.image_head = ImageHead(deep, schema=schema, dropout=dropout) if schema.questions else None
+        self.pixel_head = PixelHead.after(self.decoder, schema)
+        self.image_head = ImageHead.if_asked(deep, schema=schema, dropout=dropout)
 
     def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
-        """Pixel and image logits; the encoder's maps and the deepest one after them. The prior is not read."""
+        """Return all logits, and the encoder's maps followed by the deepest one; the prior is not read."""
         maps = self.encoder(image, multiple=2 * self.encoder.reductions[-1])
         deepest = self.stack(maps[-1])
         skips = list(maps)
@@ -94,6 +97,6 @@ class HBAUNet(nn.Module):
             skips[level] = torch.cat([maps[level], attend(maps[level])], 1)
         return Outputs(
             pixel=self.pixel_head(self.decoder([*skips, deepest]), size=(image.shape[2], image.shape[3])),
-            image=None if self.image_head is None else self.image_head(deepest),
+            image=answered(self.image_head, deepest),
             features=(*maps, deepest),
         )

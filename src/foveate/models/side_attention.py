@@ -1,6 +1,6 @@
-"""Side attention (Wei et al. 2021): what a lesion network marks weighs the maps that a second trunk grades by (eq. 5).
+"""Side attention (Wei et al. 2021): the marks of a lesion network weigh the maps of the grading trunk (eq. 5).
 
-One forward pass gives the lesions' maps (and with them their presence) and the answers.
+One forward pass gives the lesion maps (and from them presence) and the answers.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from foveate.models.parts.heads import ImageHead
 
 
 class Attention(nn.Module):
-    """The trunk's last map f and the lesions' probabilities s on its grid -> what the head averages.
+    """The trunk's last map f and the lesions' probabilities s on its grid -> the map that the head averages.
 
     Args:
-        channels: of what comes out.
+        channels: of that map.
     """
 
     channels: int
 
 
 class Conv(Attention):
-    """f (x) conv(s): weights learnt by two 3x3 convolutions (eq. 7); what bears no lesion may count all the same.
+    """Return f (x) conv(s): weights learnt by two 3x3 convolutions (eq. 7); places without a lesion may count, too.
 
-    The last bias starts at 1, so that training starts from the trunk's maps as they are.
+    The last bias starts at 1, so that training starts from the unchanged maps of the trunk.
 
     Args:
         trunk: channels of the map.
@@ -51,13 +51,13 @@ class Conv(Attention):
         )
 
     def forward(self, f: Float[Tensor, "b c i j"], s: Float[Tensor, "b l i j"]) -> Float[Tensor, "b c i j"]:
-        """The weighted map."""
+        """Return the weighted map."""
         weighted: Tensor = f * self.convs(s)
         return weighted
 
 
 class ChannelMaxPool(Attention):
-    """f (x) max over the lesions of s (eq. 6): only where a lesion is something counts.
+    """Return f (x) max over the lesions of s (eq. 6): only places with a lesion count.
 
     Args:
         trunk: channels of the map.
@@ -69,12 +69,12 @@ class ChannelMaxPool(Attention):
         self.channels = trunk
 
     def forward(self, f: Float[Tensor, "b c i j"], s: Float[Tensor, "b l i j"]) -> Float[Tensor, "b c i j"]:
-        """The weighted map."""
+        """Return the weighted map."""
         return f * s.amax(1, keepdim=True)
 
 
 class Concat(Attention):
-    """f as it is, and beside its mean the presence P of each lesion (the paper's Lesion-Concat).
+    """Return f unchanged, with the presence P of each lesion as further channels (the paper's Lesion-Concat).
 
     Args:
         trunk: channels of the map.
@@ -86,26 +86,27 @@ class Concat(Attention):
         self.channels = trunk + labels
 
     def forward(self, f: Float[Tensor, "b c i j"], s: Float[Tensor, "b l i j"]) -> Float[Tensor, "b d i j"]:
-        """The map, then for each lesion its presence everywhere, which is its mean too."""
+        """Return the map, then one channel per lesion: its presence at every position, so that this is its mean."""
         presence = s.amax((2, 3), keepdim=True).expand(-1, -1, f.shape[2], f.shape[3])
         return torch.cat([f, presence], 1)
 
 
 ATTENTIONS: dict[str, Callable[..., Attention]] = {"conv": Conv, "cw_maxpool": ChannelMaxPool, "concat": Concat}
-"""Ways to use the lesions' maps, by the paper's names."""
+"""Ways to use the lesion maps, by the paper's names."""
 
 
 def bilinear(maps: Float[Tensor, "b l h w"], factor: int) -> Float[Tensor, "b l i j"]:
-    """Shrunk by a factor: means under a triangle two blocks wide about each block's centre, cut at the image's edge.
+    """Shrink by a factor: means weighted by a triangle two blocks wide around each block's centre.
 
-    Without this antialiasing only the four pixels about the centre would be read, and most lesions lie between them.
+    At the image's edge the triangle is cut. Without this antialiasing only the four pixels around the centre would be
+    read, and most lesions would be missed.
 
     Args:
         maps: probabilities; rows and columns are multiples of the factor.
-        factor: pixels per pixel of what comes out.
+        factor: pixels per pixel of the result.
     """
     size = (maps.shape[2] // factor, maps.shape[3] // factor)
-    # torch has no antialiasing of half precision on a CPU
+    # float32: on a CPU torch has no antialiasing in half precision
     return F.interpolate(maps.float(), size, mode="bilinear", align_corners=False, antialias=True).to(maps.dtype)
 
 
@@ -114,24 +115,25 @@ SHRINK: dict[str, Callable[[Tensor, int], Tensor]] = {
     "mean": F.avg_pool2d,
     "bilinear": bilinear,
 }
-"""Ways to bring the lesions' maps to the trunk's grid: highest or mean probability of each block of pixels, or a mean
-that weighs the pixels near the block's centre more and its neighbours' too."""
+"""Ways to bring the lesion maps to the trunk's grid: the highest or the mean probability of each block of pixels, or a
+mean that weighs pixels by their distance from the block's centre and reaches into the neighbouring blocks."""
 
 
 class SideAttention(nn.Module):
-    """Marks by a lesion network and answers by a second trunk that the marks guide.
+    """Mark with a lesion network, and answer with a second trunk that the marks guide.
 
     Args:
         encoder_name: of the trunk, any convolutional timm network; the paper's is "inception_v3".
         schema: its questions and labels give the numbers of logits.
-        lesions: makes the lesion network, any that gives pixel logits; it is the part ``lesions``.
+        lesions: makes the lesion network, any that gives pixel logits; it becomes the part ``lesions``.
         attention: a name of `ATTENTIONS`.
-        shrink: a name of `SHRINK`. A microaneurysm fills a hundredth of a block; its mean says next to nothing.
+        shrink: a name of `SHRINK`. A microaneurysm fills a hundredth of a block and hardly changes its mean; the
+            maximum keeps it.
         channels: of the image, 1 or 3.
         dropout: before the linear heads.
 
     Raises:
-        ValueError: the schema lacks questions or labels, or a name is none.
+        ValueError: the schema lacks questions or labels, or a name is unknown.
     """
 
     def __init__(
@@ -148,9 +150,9 @@ class SideAttention(nn.Module):
         super().__init__()
         for name, value, names in (("attention", attention, ATTENTIONS), ("shrink", shrink, SHRINK)):
             if value not in names:
-                raise ValueError(f"{name}={value!r} is none of {list(names)}")
+                raise ValueError(f"{name}={value!r} must be one of {list(names)}")
         if not schema.labels:
-            raise ValueError("schema has no labels; nothing guides the grading, take a classifier")
+            raise ValueError("schema has no labels, which guide the grading; take a classifier")
         self.schema, self.shrink = schema, SHRINK[shrink]
         self.lesions = lesions()
         self.trunk = encoder(encoder_name, channels=channels)
@@ -158,7 +160,7 @@ class SideAttention(nn.Module):
         self.image_head = ImageHead(self.attention.channels, schema=schema, dropout=dropout)
 
     def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
-        """The lesion network's pixel logits, image logits, the trunk's maps and the guided one."""
+        """Return the lesion network's pixel logits, image logits, the trunk's maps and the guided one."""
         marked = self.lesions(image)
         features = self.trunk(image)
         coarsest = self.trunk.reductions[-1]

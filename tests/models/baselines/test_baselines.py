@@ -29,7 +29,7 @@ def test_the_prior_is_a_further_channel(make: Make) -> None:
     assert torch.equal(without(image, prior).pixel, without(image).pixel)
     with pytest.raises(ValueError, match="prior has 2 maps"):
         with_prior(image, torch.rand(2, 2, 40, 33))
-    with pytest.raises(ValueError, match=r"prior=None, the network reads 1 maps beside the image; hand it the maps"):
+    with pytest.raises(ValueError, match=r"prior=None, the network reads 1 maps beside the image; give it the maps"):
         with_prior(image)
 
 

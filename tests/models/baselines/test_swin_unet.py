@@ -49,9 +49,9 @@ def test_expand_lays_the_parts_of_a_patch_side_by_side() -> None:
 
 
 def test_sizes_that_windows_do_not_cover() -> None:
-    with pytest.raises(ValueError, match=r"size=256 is no multiple of 224 .* take size=224 or window=2 or 4 or 8"):
+    with pytest.raises(ValueError, match=r"size=256 must be a multiple of 224 .* take size=224 or window=2 or 4 or 8"):
         SwinUNet(SCHEMA, size=256)
-    with pytest.raises(ValueError, match=r"size=100 is no multiple of 224 .* take size=224$"):
+    with pytest.raises(ValueError, match=r"size=100 must be a multiple of 224 .* take size=224$"):
         SwinUNet(SCHEMA, size=100)
     with torch.device("meta"):
         SwinUNet(SCHEMA, size=128, window=4)
@@ -70,5 +70,5 @@ def test_shifted_windows_see_beyond_their_window() -> None:
 
 
 def test_what_it_cannot_be_made_of() -> None:
-    with pytest.raises(ValueError, match="embed=40 is no multiple of head=32; take 32"):
+    with pytest.raises(ValueError, match="embed=40 must be a multiple of head=32; take 32"):
         SwinUNet(SCHEMA, embed=40)

@@ -89,9 +89,9 @@ def test_one_file_fills_both_branches(tmp_path: Path) -> None:
 
 
 def test_what_it_cannot_be_made_of() -> None:
-    with pytest.raises(ValueError, match="variant='tiny'; give one of small, large"):
+    with pytest.raises(ValueError, match=r"variant='tiny' must be one of \['small', 'large'\]"):
         TransFuse(SCHEMA, variant="tiny")
     with pytest.raises(ValueError, match="take a ResNet"):
         TransFuse(SCHEMA, encoder_name="convnext_atto")
-    with pytest.raises(ValueError, match="size=100 is no multiple of 16; take 96"):
+    with pytest.raises(ValueError, match="size=100 must be a multiple of 16; take 96"):
         TransFuse(SCHEMA, encoder_name="resnet10t", size=100)

@@ -44,5 +44,5 @@ def test_what_it_cannot_be_made_of() -> None:
         TransUNet(SCHEMA, stem=30)
     with pytest.raises(ValueError, match=r"widths=\(100, 128, 128\)"):
         TransUNet(SCHEMA, widths=(100, 128, 128))
-    with pytest.raises(ValueError, match="size=100 is no multiple of 16; take 96"):
+    with pytest.raises(ValueError, match="size=100 must be a multiple of 16; take 96"):
         transunet(size=100)

@@ -80,7 +80,7 @@ def test_the_first_group_has_the_full_rate_and_frozen_parameters_are_left_out() 
     ("keywords", "named"), [({"decay": 0.0}, "decay"), ({"decay": 1.1}, "decay"), ({"encoder": 0.0}, "encoder")]
 )
 def test_what_is_out_of_range(keywords: dict[str, float], named: str) -> None:
-    with pytest.raises(ValueError, match=f"{named} must be over 0"):
+    with pytest.raises(ValueError, match=f"{named} must be above 0"):
         by_depth(joint("resnet10t"), lr=1.0, **keywords)
 
 

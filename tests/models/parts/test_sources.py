@@ -63,10 +63,10 @@ def test_a_hub_that_does_not_answer_is_no_crash(folder: Path, monkeypatch: pytes
 
 
 def test_what_cannot_be_a_source(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"'\.\./secret' is no timm network"):
+    with pytest.raises(ValueError, match=r"'\.\./secret' must be a network of timm"):
         resolve_weights("../secret")
     monkeypatch.setenv(sources.FOLDER, str(tmp_path / "absent"))
-    with pytest.raises(ValueError, match=r"FOVEATE_WEIGHTS=.*absent' is no folder"):
+    with pytest.raises(ValueError, match=r"FOVEATE_WEIGHTS=.*absent' must be a folder"):
         resolve_weights("resnet18")
 
 
@@ -92,7 +92,7 @@ def test_auto_never_takes_a_file_that_does_not_fit(folder: Path) -> None:
 
 def test_lora_beside_random_weights_is_refused(folder: Path) -> None:
     net = with_lora(encoder("vit_tiny_patch16_224"), rank=2)
-    with pytest.raises(ValueError, match="lora trains beside frozen weights"):
+    with pytest.raises(ValueError, match="lora trains beside frozen pretrained weights"):
         pretrain(net, weights="auto")
 
 

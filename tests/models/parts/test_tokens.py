@@ -65,7 +65,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     ("size", "remedy"), [(100, "take 96"), ((64, 40), r"take \(64, 32\)"), (5, "take 16"), (0, "take 16")]
 )
 def test_sizes_that_tokens_do_not_cover(size: int | tuple[int, int], remedy: str) -> None:
-    with pytest.raises(ValueError, match=f"no multiple of 16; {remedy}"):
+    with pytest.raises(ValueError, match=f"must be a multiple of 16; {remedy}"):
         sides(size, multiple=16)
 
 

@@ -1,1 +1,1 @@
-"""The networks that the papers compare themselves with, one file each."""
+"""Networks with which the papers compare themselves, one file each."""

@@ -1,4 +1,4 @@
-"""Attention branch network (Fukui et al. 2019): a branch answers too, and its map weighs what the last stage reads."""
+"""Attention branch network (Fukui et al. 2019): a branch answers too, and its map weighs the last stage's input."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from foveate.models.parts.heads import ImageHead
 
 
 class ABN(nn.Module):
-    """Answers questions, whatever labels the schema has.
+    """Answer questions; labels of the schema are not marked.
 
-    The attention branch is a copy of the last stage without its stride, then a 1x1 convolution to one map a logit, from
-    which come (a) by another 1x1 convolution and a mean the branch's own logits and (b) by a 3x3 convolution and a
-    sigmoid the attention map a. The trunk's last stage reads x (1 + a). The paper adds the cross entropies of both.
+    The attention branch is a copy of the last stage without its stride, then a 1x1 convolution to one map per logit.
+    From these maps, (a) another 1x1 convolution and a mean give the branch's own logits, and (b) a 3x3 convolution and
+    a sigmoid give the attention map a. The trunk's last stage reads x (1 + a). The paper adds the cross entropies of
+    both.
 
     ``Outputs.activation`` holds the maps of (a): their means over the positions are the branch's logits. As published,
-    a ReLU and a convolution without bias make them, so that with one yes/no question the branch's logit has the same
-    sign for all images; two logits or more can take either.
+    they come from a ReLU and a convolution without bias. So with one yes/no question the branch's logit has the same
+    sign for all images; with two logits or more both signs are possible.
     `pretrain` fills the trunk, `start_branch` then the branch.
 
     Args:
@@ -34,7 +35,7 @@ class ABN(nn.Module):
         dropout: before the linear heads.
 
     Raises:
-        ValueError: the schema asks no question, or the encoder is no chain of layers.
+        ValueError: the schema has no question, or the encoder is not a chain of layers.
     """
 
     def __init__(self, encoder_name: str, schema: LabelSchema, *, channels: int = 3, dropout: float = 0.0) -> None:
@@ -51,7 +52,7 @@ class ABN(nn.Module):
         self.attention = nn.Sequential(nn.Conv2d(answers, 1, 3, padding=1, bias=False), nn.BatchNorm2d(1), nn.Sigmoid())
 
     def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
-        """Image logits, the branch's maps and the trunk's; the prior is not read."""
+        """Return image logits, the maps of branch and trunk; the prior is not read."""
         x = (padded(image, self.encoder.reductions[-1]) - self.encoder.mean) / self.encoder.std
         *early, last = stages(self.encoder)
         features: list[Tensor] = []
@@ -68,17 +69,17 @@ class ABN(nn.Module):
 
 
 def start_branch(network: nn.Module) -> None:
-    """Give the attention branch of every `ABN` in a network the weights of the trunk's last stage."""
+    """Copy the weights of the trunk's last stage to the attention branch of every `ABN` in a network."""
     for part in network.modules():
         if isinstance(part, ABN):
             part.branch.load_state_dict(nn.Sequential(*stages(part.encoder)[-1]).state_dict())
 
 
 def own_logits(outputs: Outputs) -> Float[Tensor, "b c"]:
-    """Image logits of the attention branch: the mean of its maps.
+    """Compute the image logits of the attention branch: the mean of its maps.
 
     Raises:
-        ValueError: the network has no such branch.
+        ValueError: the network has no attention branch.
     """
     if outputs.activation is None:
         raise ValueError("outputs.activation is None; the network has no attention branch, take ABN")

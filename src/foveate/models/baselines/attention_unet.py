@@ -1,4 +1,8 @@
-"""Attention U-Net (Oktay et al. 2018): skips pass gates that the coarser map opens."""
+"""Attention U-Net (Oktay et al. 2018): the coarser map gates the skips.
+
+The published network has 64 channels at the first level; the default here is 32, which fits the size that Diao et al.
+2023 print.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from foveate.models.baselines.unet import ClassicUNet
 
 
 class Gate(nn.Module):
-    """x sigmoid(psi(ReLU(W_x x + W_g g))) with 1x1 convolutions (eqs 1, 2): what of a skip is worth passing.
+    """Attention gate x sigmoid(psi(ReLU(W_x x + W_g g))) with 1x1 convolutions (eqs 1, 2).
 
     Args:
         channels: of skip and gating map; the gate works on half as many.
@@ -28,15 +32,15 @@ class Gate(nn.Module):
         self.psi = nn.Sequential(nn.Conv2d(inner, 1, 1), nn.BatchNorm2d(1))
 
     def forward(self, x: Float[Tensor, "b c i j"], g: Float[Tensor, "b c i j"]) -> Float[Tensor, "b c i j"]:
-        """The gated skip."""
+        """Return the gated skip."""
         return x * torch.sigmoid(self.psi(F.relu(self.of_x(x) + self.of_g(g))))
 
 
 class AttentionUNet(ClassicUNet):
-    """Marks labels; answers nothing, whatever questions the schema has.
+    """Mark labels; questions of the schema are not answered.
 
-    The gating map is the enlarged coarser one (nearest neighbour and a 3x3 convolution), at the skip's own resolution,
-    as the usual two-dimensional version has it; with its biases it has the printed size (33.29 MiB at 32 channels).
+    The gating map is the enlarged coarser map (nearest neighbour and a 3x3 convolution) at the skip's own resolution,
+    as in the usual two-dimensional version. With biases it has the printed size (33.29 MiB at 32 channels).
 
     Args:
         schema: its labels give the number of logits.
@@ -60,12 +64,12 @@ class AttentionUNet(ClassicUNet):
         self.gates = nn.ModuleList(Gate(width) for width in list(widths)[-2::-1])
 
     def doubling(self, coarse: int, fine: int) -> nn.Module:
-        """Nearest neighbour and a 3x3 convolution."""
+        """Return nearest neighbour and a 3x3 convolution."""
         return nn.Sequential(
             nn.Upsample(scale_factor=2), nn.Conv2d(coarse, fine, 3, padding=1), nn.BatchNorm2d(fine), nn.ReLU()
         )
 
     def passed(self, level: int, skip: Float[Tensor, "b c i j"], x: Float[Tensor, "b c i j"]) -> Tensor:
-        """The skip through its gate."""
+        """Return the skip after its gate."""
         gated: Tensor = self.gates[level](skip, x)
         return gated

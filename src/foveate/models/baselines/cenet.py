@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.core.labels import LabelSchema
-from foveate.core.types import Outputs
 from foveate.models.parts.encoders import encoder
-from foveate.models.parts.frame import beside
+from foveate.models.parts.frame import bilinear
 from foveate.models.parts.heads import PixelHead
+from foveate.models.parts.segmenter import Segmenter
 
 
 class DenseAtrous(nn.Module):
-    """x + four branches of ever larger view, from three 3x3 convolutions (dilation 1, 3, 5) and one 1x1, all shared.
+    """Dense atrous block: x + four branches of growing view, from shared 3x3 (dilation 1, 3, 5) and 1x1 convolutions.
 
     Args:
         channels: of the map.
@@ -27,7 +29,7 @@ class DenseAtrous(nn.Module):
         self.point = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Float[Tensor, "b c i j"]) -> Float[Tensor, "b c i j"]:
-        """The sum."""
+        """Return the sum."""
         near = self.near(x)
         middle = self.middle(near)
         branches = (near, self.point(self.middle(x)), self.point(middle), self.point(self.far(middle)))
@@ -35,10 +37,10 @@ class DenseAtrous(nn.Module):
 
 
 class MultiPool(nn.Module):
-    """The map and four max pools of it, each to one channel (by one shared 1x1 convolution) and back to its size.
+    """Multi-kernel pooling: the map and four max pools of it, each as one channel (by a shared 1x1 convolution).
 
     Args:
-        channels: of the map; four more come out.
+        channels: of the map; the result has four more.
     """
 
     def __init__(self, channels: int) -> None:
@@ -46,15 +48,15 @@ class MultiPool(nn.Module):
         self.point = nn.Conv2d(channels, 1, 1)
 
     def forward(self, x: Float[Tensor, "b c i j"]) -> Float[Tensor, "b d i j"]:
-        """The pools, then the map; a pool larger than the map takes it whole."""
+        """Return the pools at the map's size, then the map; a pool larger than the map takes all of it."""
         rows, cols = x.shape[2], x.shape[3]
         pooled = (F.max_pool2d(x, (min(size, rows), min(size, cols))) for size in (2, 3, 5, 6))
-        shown = [F.interpolate(self.point(p), (rows, cols), mode="bilinear", align_corners=False) for p in pooled]
+        shown = [bilinear(self.point(p), (rows, cols)) for p in pooled]
         return torch.cat([*shown, x], 1)
 
 
 def step(channels: int, width: int) -> nn.Sequential:
-    """Decoder block: 1x1 to a quarter, transposed 3x3 that doubles the size, 1x1, each normalised."""
+    """Make a decoder block: 1x1 to a quarter, transposed 3x3 that doubles the size, 1x1, each normalised."""
     inner = channels // 4
     return nn.Sequential(
         nn.Conv2d(channels, inner, 1),
@@ -69,8 +71,8 @@ def step(channels: int, width: int) -> nn.Sequential:
     )
 
 
-class CENet(nn.Module):
-    """Marks labels; answers nothing, whatever questions the schema has.
+class CENet(Segmenter):
+    """Mark labels; questions of the schema are not answered.
 
     Args:
         schema: its labels give the number of logits.
@@ -80,7 +82,7 @@ class CENet(nn.Module):
         prior_channels: maps of the prior that are read as further image channels; 0 = the prior is not read.
 
     Raises:
-        ValueError: the schema has no labels, the encoder's maps are not five that halve, or the prior does not fit.
+        ValueError: the schema has no labels, the encoder does not have five maps that halve, or the prior does not fit.
     """
 
     def __init__(
@@ -92,8 +94,7 @@ class CENet(nn.Module):
         channels: int = 3,
         prior_channels: int = 0,
     ) -> None:
-        super().__init__()
-        self.prior_channels = prior_channels
+        super().__init__(prior_channels=prior_channels)
         self.encoder = encoder(encoder_name, channels=channels + prior_channels)
         if self.encoder.reductions != [2, 4, 8, 16, 32]:
             raise ValueError(f"encoder_name={encoder_name!r} has maps of {self.encoder.reductions}; take a ResNet")
@@ -110,10 +111,10 @@ class CENet(nn.Module):
         )
         self.head = PixelHead(width, logits=schema.pixel_channels, reduction=1, kernel=3)
 
-    def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
-        """Pixel logits and the encoder's maps."""
-        features = self.encoder(beside(image, prior, prior_channels=self.prior_channels))
+    def decode(self, features: Sequence[Tensor]) -> Float[Tensor, "b d i j"]:
+        """Add the context of the coarsest map to finer and finer maps."""
         x = self.context(features[4])
         for block, skip in zip(self.steps, (features[3], features[2], features[1], None), strict=True):
             x = block(x) if skip is None else block(x) + skip
-        return Outputs(pixel=self.head(self.last(x), size=(image.shape[2], image.shape[3])), features=features)
+        last: Tensor = self.last(x)
+        return last

@@ -1,4 +1,4 @@
-"""Single-task classifier: encoder, mean over its coarsest map, one linear head a question."""
+"""Single-task classifier: encoder, mean over its coarsest map, one linear head per question."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from foveate.models.parts.encoders import encoder
 from foveate.models.parts.heads import ImageHead
 
 ROWS = {"vgg16": "vgg16", "mobilenet": "mobilenetv1_100", "senet": "seresnet50", "inception_v3": "inception_v3"}
-"""Classifiers that papers compare themselves with -> timm's name, as in ``Classifier(ROWS["senet"], schema)``.
+"""Classifiers in the papers' tables -> timm's name, as in ``Classifier(ROWS["senet"], schema)``.
 
-Each ends in the mean of its last map and linear heads, VGG16 too, whose published head of three layers alone would have
-119.6 million parameters and takes images of one size. Sizes in MiB, three answers, one image channel (in brackets those
-printed by Diao et al. 2023): Inception-v3 83.13 (83.13); MobileNet-v1 12.24 (12.26); VGG16 56.13, or 14.72 million
-parameters (14.93, nearer to millions); SE-ResNet-50 99.33 (115.21; of timm's squeeze-and-excitation networks none is
-within 1 % of it, counted in MiB).
+Each ends with the mean of its last map and linear heads. So does VGG16, unlike the published network: its head of three
+layers alone has 119.6 million parameters and needs images of one size. Sizes in MiB for three answers and one image
+channel (in brackets those printed by Diao et al. 2023): Inception-v3 83.13 (83.13); MobileNet-v1 12.24 (12.26); VGG16
+56.13, which are 14.72 million parameters (14.93, closer to millions than to MiB); SE-ResNet-50 99.33 (115.21; no
+squeeze-and-excitation network of timm comes within 1 % of it in MiB).
 """
 
 
 class Classifier(nn.Module):
-    """Answers the questions and marks nothing, whatever labels the schema has.
+    """Answer questions; labels of the schema are not marked.
 
     Args:
         encoder_name: any convolutional timm network (`foveate.models.parts.encoders.encoder`).
@@ -32,7 +32,7 @@ class Classifier(nn.Module):
         dropout: before the linear heads.
 
     Raises:
-        ValueError: the schema asks no question, or the encoder cannot be made.
+        ValueError: the schema has no question, or the encoder cannot be made.
     """
 
     def __init__(
@@ -49,6 +49,6 @@ class Classifier(nn.Module):
         self.image_head = ImageHead(self.encoder.channels[-1], schema=schema, dropout=dropout)
 
     def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
-        """Image logits and the encoder's maps; the prior is not read."""
+        """Return image logits and the encoder's maps; the prior is not read."""
         features = self.encoder(image)
         return Outputs(image=self.image_head(features[-1]), features=features)

@@ -12,7 +12,7 @@ from foveate.models.parts.trunks import TwoTrunks
 
 
 class Connect(nn.Module):
-    """a' = a + conv(b), b' = b + conv(a): what the other task has found, through a 3x3 convolution of the same width.
+    """Return a' = a + conv(b), b' = b + conv(a): the other task's map through a 3x3 convolution of the same width.
 
     Args:
         channels: of both maps.
@@ -26,12 +26,12 @@ class Connect(nn.Module):
     def forward(
         self, a: Float[Tensor, "b c i j"], b: Float[Tensor, "b c i j"]
     ) -> tuple[Float[Tensor, "b c i j"], Float[Tensor, "b c i j"]]:
-        """Both maps, each with the other's added."""
+        """Return both maps, each with the convolved other one added."""
         return a + self.to_a(b), b + self.to_b(a)
 
 
 class CrossConnected(TwoTrunks):
-    """Two encoders connected after every stage but the coarsest.
+    """Two encoders connected after every stage except the coarsest.
 
     Four pairs of convolutions on ResNet-18 (64, 64, 128, 256 channels) are 6.19 MiB: the difference between the sizes
     that Diao et al. 2023 print for this row (103.40) and for two unconnected encoders (97.21).
@@ -44,7 +44,7 @@ class CrossConnected(TwoTrunks):
         dropout: before the linear heads.
 
     Raises:
-        ValueError: the schema lacks questions or labels, or the encoder is no chain of layers.
+        ValueError: the schema lacks questions or labels, or the encoder is not a chain of layers.
     """
 
     def __init__(

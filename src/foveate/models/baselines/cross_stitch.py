@@ -1,4 +1,4 @@
-"""Cross-stitch network (Misra et al. 2016): two encoders, each map a learnt mixture of both after every stage."""
+"""Cross-stitch network (Misra et al. 2016): two encoders whose maps are mixed after every stage, by learnt weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from foveate.models.parts.trunks import TwoTrunks
 
 
 class Stitch(nn.Module):
-    """a' = alpha_a a + beta_a b, b' = alpha_b b + beta_b a (eq. 1), with numbers of their own for every channel.
+    """Return a' = alpha_a a + beta_a b, b' = alpha_b b + beta_b a (eq. 1), with separate weights for every channel.
 
     Args:
         channels: of both maps.
@@ -30,7 +30,7 @@ class Stitch(nn.Module):
     def forward(
         self, a: Float[Tensor, "b c i j"], b: Float[Tensor, "b c i j"]
     ) -> tuple[Float[Tensor, "b c i j"], Float[Tensor, "b c i j"]]:
-        """Both maps, mixed."""
+        """Return both maps, mixed."""
         own_a, other_a, own_b, other_b = self.mix.unbind()
         return own_a * a + other_a * b, own_b * b + other_b * a
 
@@ -38,7 +38,7 @@ class Stitch(nn.Module):
 class CrossStitch(TwoTrunks):
     """Two encoders stitched after every stage, the coarsest included.
 
-    Diao et al. 2023 print 97.21 MiB: two ResNet-18, decoder and head (97.21), to which stitches per channel add 0.02.
+    Diao et al. 2023 print 97.21 MiB. Two ResNet-18, decoder and head have 97.21; stitches per channel add 0.02.
 
     Args:
         encoder_name: a timm network that is a chain of layers; the comparison's is "resnet18".
@@ -50,7 +50,7 @@ class CrossStitch(TwoTrunks):
         dropout: before the linear heads.
 
     Raises:
-        ValueError: the schema lacks questions or labels, or the encoder is no chain of layers.
+        ValueError: the schema lacks questions or labels, or the encoder is not a chain of layers.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""DANet (Fu et al. 2019): every position attends to every other, every channel to every other; the two are added."""
+"""DANet (Fu et al. 2019): the sum of attention between positions and attention between channels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from foveate.models.parts.heads import PixelHead
 
 
 class PositionAttention(nn.Module):
-    """gamma * sum over positions of softmax(q k) v, plus the map itself (eqs 1, 2); gamma starts at 0.
+    """Position attention: gamma * sum over positions of softmax(q k) v, plus the map (eqs 1, 2); gamma starts at 0.
 
     Args:
         channels: of the map.
@@ -28,7 +28,7 @@ class PositionAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Float[Tensor, "b c i j"]) -> Float[Tensor, "b c i j"]:
-        """The map after attention."""
+        """Return the map after attention."""
         q, k, v = (conv(x).flatten(2) for conv in (self.query, self.key, self.value))
         attention = (q.transpose(1, 2) @ k).softmax(-1)
         attended: Tensor = self.gamma * (v @ attention.transpose(1, 2)).view_as(x) + x
@@ -36,9 +36,10 @@ class PositionAttention(nn.Module):
 
 
 class ChannelAttention(nn.Module):
-    """gamma * sum over channels of softmax(max - x x) x, plus the map itself (eqs 3, 4); gamma starts at 0.
+    """Channel attention: gamma * sum over channels of softmax(max - x x) x, plus the map (eqs 3, 4); gamma starts at 0.
 
-    The published network turns the energies round (maximum minus energy): channels attend to those unlike them.
+    As in the published network, not in eq. 3, the energy is the maximum minus the product: channels attend to those
+    unlike them.
     """
 
     def __init__(self) -> None:
@@ -46,7 +47,7 @@ class ChannelAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Float[Tensor, "b c i j"]) -> Float[Tensor, "b c i j"]:
-        """The map after attention."""
+        """Return the map after attention."""
         rows = x.flatten(2)
         energy = rows @ rows.transpose(1, 2)
         attention = (energy.amax(-1, keepdim=True) - energy).softmax(-1)
@@ -54,15 +55,15 @@ class ChannelAttention(nn.Module):
 
 
 class DANet(nn.Module):
-    """Marks labels; answers nothing, whatever questions the schema has.
+    """Mark labels; questions of the schema are not answered.
 
-    Each attention's own logits are ``aux`` (first position, then channel); the paper adds the three losses up.
+    ``aux`` holds the logits of each attention (first position, then channel); the paper adds the three losses.
 
     Args:
         encoder_name: a timm network that is a chain of layers.
         schema: its labels give the number of logits.
-        reduction: image pixels per pixel of the map that attends, one of the encoder's; published 8. Memory grows with
-            the fourth power of its inverse.
+        reduction: image pixels per pixel of the map with attention, one of the encoder's; published: 8. Memory grows
+            with the fourth power of its inverse.
         width: channels of the head; None = a fourth of the encoder's coarsest map.
         dropout: probability that a channel before the last convolutions is dropped in training.
         channels: of the image, 1 or 3.
@@ -93,7 +94,7 @@ class DANet(nn.Module):
         )
 
     def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
-        """Pixel logits of the sum, those of each attention, and the encoder's maps; the prior is not read."""
+        """Return pixel logits of the sum, those of each attention, and the encoder's maps; the prior is not read."""
         features = self.encoder(image)
         position, channel = self.position(features[-1]), self.channel(features[-1])
         size = (image.shape[2], image.shape[3])

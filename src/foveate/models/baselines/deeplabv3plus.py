@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 from jaxtyping import Float
 from segmentation_models_pytorch.decoders.deeplabv3.decoder import DeepLabV3PlusDecoder
-from torch import Tensor, nn
+from torch import Tensor
 
 from foveate.core.labels import LabelSchema
-from foveate.core.types import Outputs
 from foveate.models.parts.flat import dilated
 from foveate.models.parts.heads import PixelHead
+from foveate.models.parts.segmenter import Segmenter
 
 
-class DeepLabV3Plus(nn.Module):
-    """Marks labels; answers nothing, whatever questions the schema has. The decoder is segmentation-models-pytorch's.
+class DeepLabV3Plus(Segmenter):
+    """Mark labels; questions of the schema are not answered. The decoder is that of segmentation-models-pytorch.
 
     Args:
         encoder_name: a timm network that is a chain of layers with maps at a quarter and a sixteenth.
@@ -45,7 +45,7 @@ class DeepLabV3Plus(nn.Module):
             raise ValueError(f"encoder {encoder_name!r} has no map at a quarter; it has {self.encoder.reductions}")
         self.fine = self.encoder.reductions.index(4)
         self.decoder = DeepLabV3PlusDecoder(
-            # the decoder reads the third and the last entry
+            # smp's decoder reads only the third and the last entry of its list
             [0, 0, self.encoder.channels[self.fine], self.encoder.channels[-1]],
             encoder_depth=4,
             out_channels=width,
@@ -56,9 +56,8 @@ class DeepLabV3Plus(nn.Module):
         )
         self.head = PixelHead(width, logits=schema.pixel_channels, reduction=4)
 
-    def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
-        """Pixel logits and the encoder's maps; the prior is not read."""
-        features = self.encoder(image)
+    def decode(self, features: Sequence[Tensor]) -> Float[Tensor, "b d i j"]:
+        """Join the pyramid of the coarsest map to the map at a quarter."""
         fine, coarse = features[self.fine], features[-1]
-        decoded = self.decoder([fine, fine, fine, coarse])
-        return Outputs(pixel=self.head(decoded, size=(image.shape[2], image.shape[3])), features=features)
+        decoded: Tensor = self.decoder([fine, fine, fine, coarse])
+        return decoded

@@ -1,4 +1,4 @@
-"""FCN-32s, 16s, 8s (Long et al. 2015): scores of the coarsest maps, added up at ever finer ones."""
+"""FCN-32s, 16s, 8s (Long et al. 2015): scores of the coarsest maps, added from coarse to fine."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from foveate.models.parts.start import start_head
 
 
 class FCN(nn.Module):
-    """Marks labels; answers nothing, whatever questions the schema has.
+    """Mark labels; questions of the schema are not answered.
 
-    As published: 1x1 convolutions score the coarsest map and the skips (those start at 0), transposed 4x4 convolutions
-    that start bilinear double the sum, the last enlargement is bilinear and fixed.
+    As published, 1x1 convolutions score the coarsest map and the skips (the latter start at 0), transposed 4x4
+    convolutions that start as bilinear enlargement double the sum, and the last enlargement is bilinear and fixed.
 
     Args:
         encoder_name: any convolutional timm network.
         schema: its labels give the number of logits.
-        stride: image pixels per pixel of the finest map that is scored: 32, 16, 8 (or finer, where there is a map).
+        stride: image pixels per pixel of the finest map that is scored: 32, 16, 8 (or finer, if there is a map).
         channels: of the image, 1 or 3.
 
     Raises:
@@ -33,7 +33,7 @@ class FCN(nn.Module):
     def __init__(self, encoder_name: str, schema: LabelSchema, *, stride: int = 32, channels: int = 3) -> None:
         super().__init__()
         if not schema.labels:
-            raise ValueError("schema has no labels; there is nothing to mark")
+            raise ValueError("schema has no labels, which a segmenter needs; take a classifier")
         self.encoder = encoder(encoder_name, channels=channels)
         skips = skipped(self.encoder.reductions, stride=stride, encoder_name=encoder_name)
         self.stride, count = stride, schema.pixel_channels
@@ -43,7 +43,7 @@ class FCN(nn.Module):
         self.up = nn.ModuleList(doubling(count) for _ in range(skips))
 
     def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
-        """Pixel logits and the encoder's maps; the prior is not read."""
+        """Return pixel logits and the encoder's maps; the prior is not read."""
         features = self.encoder(image)
         x = self.score(features[-1])
         for up, skip, feature in zip(self.up, self.skips, features[-2::-1], strict=False):
@@ -52,7 +52,7 @@ class FCN(nn.Module):
 
 
 def doubling(channels: int) -> nn.ConvTranspose2d:
-    """A transposed 4x4 convolution of stride 2 that starts as bilinear enlargement of each channel."""
+    """Make a transposed 4x4 convolution of stride 2 that starts as bilinear enlargement of each channel."""
     up = nn.ConvTranspose2d(channels, channels, 4, stride=2, padding=1, bias=False)
     side = torch.tensor([0.25, 0.75, 0.75, 0.25])
     with torch.no_grad():
@@ -63,7 +63,7 @@ def doubling(channels: int) -> nn.ConvTranspose2d:
 
 
 def zero(conv: nn.Conv2d) -> nn.Conv2d:
-    """The convolution with nothing in it."""
+    """Set the weights and biases of a convolution to 0; return it."""
     assert conv.bias is not None
     nn.init.zeros_(conv.weight)
     nn.init.zeros_(conv.bias)

@@ -1,4 +1,4 @@
-"""OpticNet-71 (Kamran et al. 2019): bottlenecks of dilated 2x2 convolutions, and gates that need no weights."""
+"""OpticNet-71 (Kamran et al. 2019): bottlenecks of dilated 2x2 convolutions, and gates without weights."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from foveate.core.labels import LabelSchema
 from foveate.core.types import Outputs
-from foveate.models.parts.frame import padded
+from foveate.models.parts.frame import doubled, padded
 from foveate.models.parts.heads import ImageHead
 
 
 def active(channels: int, *layers: nn.Module) -> nn.Sequential:
-    """Batch normalisation and ReLU before the layers."""
+    """Put batch normalisation and ReLU before the layers."""
     return nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU(), *layers)
 
 
@@ -32,7 +32,7 @@ class Reduce(nn.Module):
     def __init__(self, channels: int, width: int, *, stride: int) -> None:
         super().__init__()
         inner = width // 4
-        # an even kernel at stride 1 needs one row and column more, at the end
+        # an even kernel at stride 1 would lose a row and a column: one of each is added at the end
         edge = nn.ZeroPad2d((0, 1, 0, 1)) if stride == 1 else nn.Identity()
         self.main = nn.Sequential(
             active(channels, nn.Conv2d(channels, inner, 1)),
@@ -42,13 +42,13 @@ class Reduce(nn.Module):
         self.short = active(channels, nn.Conv2d(channels, width, 1, stride=stride))
 
     def forward(self, x: Float[Tensor, "b c i j"]) -> Float[Tensor, "b d m n"]:
-        """The sum of both ways."""
+        """Return the sum of both paths."""
         added: Tensor = self.main(x) + self.short(x)
         return added
 
 
 class Refine(nn.Module):
-    """x + bottleneck of an eighth of the width, its middle a dilated 2x2 and a separable dilated 2x2, added.
+    """Return x + bottleneck of an eighth of the width, whose middle is the sum of a dilated and a separable 2x2.
 
     Args:
         width: of the map.
@@ -67,27 +67,27 @@ class Refine(nn.Module):
         self.leave = active(inner, nn.Conv2d(inner, width, 1))
 
     def forward(self, x: Float[Tensor, "b c i j"]) -> Float[Tensor, "b c i j"]:
-        """The refined map."""
+        """Return the refined map."""
         entered = self.enter(x)
         refined: Tensor = x + self.leave(self.full(entered) + self.separable(entered))
         return refined
 
 
 def gated(x: Float[Tensor, "b c i j"], refined: Float[Tensor, "b c i j"]) -> Float[Tensor, "b c i j"]:
-    """x + g + r + g r with the gate g = sigmoid of x, pooled and enlarged again."""
-    # ceil_mode: on an even number of rows the last window takes two, as padding at the end alone would have it
+    """Return x + g + r + g r with the gate g = sigmoid of x, pooled and enlarged again."""
+    # ceil_mode: with an even number of rows the last window has two, as if only the end were padded
     pooled = F.max_pool2d(x, 3, stride=2, ceil_mode=True)
-    gate = torch.sigmoid(F.interpolate(pooled, scale_factor=2.0, mode="bilinear", align_corners=False))
+    gate = torch.sigmoid(doubled(pooled))
     return x + gate + refined + gate * refined
 
 
 class OpticNet71(nn.Module):
-    """Answers the questions and marks nothing, whatever labels the schema has.
+    """Answer questions; labels of the schema are not marked.
 
-    Diao et al. 2023 print 11.91, where other rows are MiB: with one image channel and three answers the parameters and
-    the running statistics, which Keras counts too, are 12,488,963, and that divided by 2**20 is 11.91.
-    The published head is two linear layers without anything between; the first is a 1x1 convolution here, so that the
-    map that the head reads (``Outputs.features[-1]``) gives Grad-CAM in closed form.
+    Diao et al. 2023 print 11.91 among rows in MiB. With one image channel and three answers the parameters and the
+    running statistics, which Keras counts too, are 12,488,963; divided by 2**20 they are 11.91.
+    The published head is two linear layers without an activation between. The first is a 1x1 convolution here, so that
+    Grad-CAM has a closed form for the map that the head reads (``Outputs.features[-1]``).
 
     Args:
         schema: its questions give the number of logits.
@@ -99,7 +99,7 @@ class OpticNet71(nn.Module):
         dropout: before the linear heads.
 
     Raises:
-        ValueError: the schema asks no question.
+        ValueError: the schema has no question.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class OpticNet71(nn.Module):
         self.image_head = ImageHead(hidden, schema=schema, dropout=dropout)
 
     def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
-        """Image logits and the maps of the stages; the prior is not read."""
+        """Return image logits and the maps of the stages; the prior is not read."""
         x = self.stem(padded(image, 2 ** (len(self.reduce) + 1)))
         features: list[Tensor] = []
         for reduce, refine in zip(self.reduce, self.refine, strict=True):

@@ -1,4 +1,4 @@
-"""Presence without place: a classifier that says of each label whether the image bears it, all over the image."""
+"""Presence without place: a classifier whose logit for each label is repeated over the whole image."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from foveate.core.types import Outputs
 
 
 class Presence(nn.Module):
-    """Pixel logits that are the same at every pixel of an image: the classifier's logit for that label.
+    """Classifier with pixel logits: the logit of a label is the same at every pixel of the image.
 
-    So losses and figures of presence, which take the highest of the pixels, serve it as they serve a network that
-    marks. Its masks are the whole image or nothing, and are worth nothing as masks: `core.reading.presence_only` tells
-    them, and pictures, areas and explanations leave them out.
+    So losses and metrics of presence, which take the highest pixel, apply to it as to a network that marks. Its masks
+    cover the whole image or nothing and carry no information about place: `core.reading.presence_only` recognises them,
+    and pictures, areas and explanations leave them out.
 
     Args:
-        schema: its labels are asked for.
-        classifier: makes the network for a schema of questions, one yes/no question a label.
+        schema: its labels become the questions.
+        classifier: makes the network for a schema with one yes/no question per label.
 
     Raises:
         ValueError: the schema has no labels, or they are exclusive.
@@ -36,12 +36,12 @@ class Presence(nn.Module):
         self.classifier = classifier(LabelSchema(tuple(Question(label) for label in schema.labels)))
 
     def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
-        """Pixel logits, and as ``aux`` those of an attention branch where the classifier has one."""
+        """Return pixel logits, and those of an attention branch as ``aux`` if the classifier has one."""
         found = self.classifier(image)
         aux = () if found.activation is None else (over(found.activation.mean((2, 3)), image),)
         return Outputs(pixel=over(found.image, image), features=found.features, aux=aux)
 
 
 def over(logits: Float[Tensor, "b l"], image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b l h w"]:
-    """Each logit at every pixel of the image."""
+    """Repeat each logit at every pixel of the image."""
     return logits[:, :, None, None].expand(-1, -1, image.shape[2], image.shape[3])

@@ -1,4 +1,4 @@
-"""PSPNet (Zhao et al. 2017): pooling over the whole image and parts of it, at an eighth of the resolution."""
+"""PSPNet (Zhao et al. 2017): means over the whole image and parts of it, at an eighth of the resolution."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from foveate.core.labels import LabelSchema
 from foveate.core.types import Outputs
 from foveate.models.parts.convs import conv_norm
 from foveate.models.parts.encoders import Encoder
-from foveate.models.parts.frame import beside
+from foveate.models.parts.frame import beside, bilinear
 from foveate.models.parts.heads import PixelHead
 
 
 class PyramidPooling(nn.Module):
-    """The map beside its means over grids of 1, 2, 3 and 6 cells a side, each by 1x1 convolution to a fourth of it.
+    """Pyramid pooling: the map and its means over grids of 1, 2, 3 and 6 cells per side, with a fourth of its channels.
 
     Args:
-        channels: of the map; twice as many come out.
-        bins: cells a side.
+        channels: of the map; the result has twice as many.
+        bins: cells per side.
     """
 
     def __init__(self, channels: int, *, bins: Sequence[int] = (1, 2, 3, 6)) -> None:
@@ -32,24 +32,24 @@ class PyramidPooling(nn.Module):
         self.shrink = nn.ModuleList(conv_norm(channels, channels // len(self.bins), kernel=1) for _ in self.bins)
 
     def forward(self, x: Float[Tensor, "b c i j"]) -> Float[Tensor, "b d i j"]:
-        """The map, then the means."""
+        """Return the map, then the means."""
         size = (x.shape[2], x.shape[3])
         means = (shrink(F.adaptive_avg_pool2d(x, cells)) for shrink, cells in zip(self.shrink, self.bins, strict=True))
-        return torch.cat([x, *(F.interpolate(m, size, mode="bilinear", align_corners=False) for m in means)], 1)
+        return torch.cat([x, *(bilinear(m, size) for m in means)], 1)
 
 
 class PSPNet(nn.Module):
-    """Marks labels; answers nothing, whatever questions the schema has.
+    """Mark labels; questions of the schema are not answered.
 
-    Diao et al. 2023 print 77.18 MiB and do not name the encoder. Of the networks counted, one comes to that:
-    ResNet-50 with the three-convolution stem of the published network, its last stage left out, the head as published
-    (3x3 to 512) and the auxiliary head (3x3 to 256) a stage earlier. It is the default.
+    Diao et al. 2023 print 77.18 MiB and do not name the encoder. Of the networks counted, one has that size: ResNet-50
+    with the three-convolution stem of the published network but without its last stage, the head as published (3x3 to
+    512), and the auxiliary head (3x3 to 256) one stage earlier. It is the default.
 
     Args:
         schema: its labels give the number of logits.
         encoder_name: a timm network whose stages can be dilated (ResNets).
-        stages: of the encoder's maps, how many are used, from the finest on; from the fourth on they are dilated.
-        width: channels of the head; the auxiliary head has half.
+        stages: number of the encoder's maps that are used, from the finest on; from the fourth on they are dilated.
+        width: channels of the head; the auxiliary head has half as many.
         dropout: probability that a channel before the last convolutions is dropped in training.
         channels: of the image, 1 or 3.
         prior_channels: maps of the prior that are read as further image channels; 0 = the prior is not read.
@@ -90,7 +90,7 @@ class PSPNet(nn.Module):
         self.early_head = PixelHead(width // 2, logits=logits, reduction=pyramid.feature_info.reduction()[-2])
 
     def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
-        """Pixel logits, those of the auxiliary head as ``aux`` (the paper weighs them 0.4), and the encoder's maps."""
+        """Return pixel logits, auxiliary ones as ``aux`` (weight 0.4 in the paper), and the encoder's maps."""
         size = (image.shape[2], image.shape[3])
         features = self.encoder(beside(image, prior, prior_channels=self.prior_channels))
         pixel = self.head(self.context(features[-1]), size=size)

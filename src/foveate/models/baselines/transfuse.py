@@ -1,4 +1,4 @@
-"""TransFuse (Zhang et al. 2021): a vision transformer beside a ResNet, their maps fused at three scales."""
+"""TransFuse (Zhang et al. 2021): a vision transformer and a ResNet whose maps are fused at three scales."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from foveate.core.labels import LabelSchema
 from foveate.core.types import Outputs
 from foveate.models.parts.convs import conv_norm
 from foveate.models.parts.encoders import encoder
-from foveate.models.parts.frame import beside
-from foveate.models.parts.heads import ImageHead, PixelHead
+from foveate.models.parts.frame import beside, doubled
+from foveate.models.parts.heads import ImageHead, PixelHead, answered
 from foveate.models.parts.tokens import Size, Tokens, TransformerEncoder, expected, sides
 
 PATCH = 16
@@ -28,8 +28,8 @@ class Variant(NamedTuple):
     """The two branches of a published network.
 
     Args:
-        encoder_name: timm's ResNet; three of its stages are used.
-        tokens_name: timm's vision transformer, for its weights.
+        encoder_name: a ResNet of timm; three of its stages are used.
+        tokens_name: the vision transformer of timm, for its weights.
         embed: channels of a token.
         depth: transformer blocks.
         heads: of their attention.
@@ -53,19 +53,14 @@ point = partial(conv_norm, kernel=1, active=False)
 """1x1 convolution and batch normalisation."""
 
 
-def doubled(x: Float[Tensor, "b c i j"]) -> Float[Tensor, "b c m n"]:
-    """Twice as large, bilinear."""
-    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-
-
 class BiFusion(nn.Module):
-    """f = Residual([Conv(W1 t * W2 g), channel attention of t, spatial attention of g]) (section 2.2).
+    """BiFusion f = Residual([Conv(W1 t * W2 g), channel attention of t, spatial attention of g]) (section 2.2).
 
     Args:
         g: channels of the convolutions' map.
         t: channels of the transformer's map.
         width: channels of the fused map.
-        ratio: the channel attention works on so many times fewer channels.
+        ratio: factor by which the hidden layer of the channel attention has fewer channels.
         dropout: probability that a fused channel is dropped in training.
     """
 
@@ -87,7 +82,7 @@ class BiFusion(nn.Module):
         self.dropout = nn.Dropout2d(dropout)
 
     def forward(self, g: Float[Tensor, "b c i j"], t: Float[Tensor, "b d i j"]) -> Float[Tensor, "b k i j"]:
-        """The fused map."""
+        """Return the fused map."""
         both = self.both(self.of_g(g) * self.of_t(t))
         beside_both = torch.cat([self.spatial(g), self.channel(t), both], 1)
         fused: Tensor = self.dropout(self.residual(beside_both) + self.short(beside_both))
@@ -95,12 +90,12 @@ class BiFusion(nn.Module):
 
 
 class Up(nn.Module):
-    """Twice as large, a skip beside it, then two 3x3 convolutions around which a 1x1 leads.
+    """Double the map, join a skip, then two 3x3 convolutions with a 1x1 convolution as their shortcut.
 
     Args:
         channels: of the coarse map.
-        width: channels of the map that comes out.
-        skip: channels of the skip, which passes a gate that the enlarged map opens; 0 = there is none.
+        width: channels of the result.
+        skip: channels of the skip, which the enlarged map gates; 0 = there is none.
     """
 
     def __init__(self, channels: int, width: int, *, skip: int = 0) -> None:
@@ -114,7 +109,7 @@ class Up(nn.Module):
     def forward(
         self, x: Float[Tensor, "b c i j"], skip: Float[Tensor, "b s m n"] | None = None
     ) -> Float[Tensor, "b d m n"]:
-        """The larger map."""
+        """Return the larger map."""
         x = doubled(x)
         if skip is not None and self.of_x is not None and self.of_skip is not None and self.psi is not None:
             gate = torch.sigmoid(self.psi(F.relu(self.of_x(x) + self.of_skip(skip))))
@@ -123,12 +118,13 @@ class Up(nn.Module):
 
 
 class TransFuse(nn.Module):
-    """Marks labels from the finest fused map; answers questions, where the schema asks any, from the coarsest.
+    """Mark labels from the finest fused map; answer questions, if the schema has any, from the coarsest.
 
     ``Outputs.aux`` are the logits of the transformer's finest map and of the coarsest fused one; the published loss
-    weighs the three outputs 0.5, 0.3 and 0.2. Enlarging keeps the outer edges in place, where the published network
-    keeps the corners' centres, and convolutions before a normalisation have no bias. `pretrain` fills both branches
-    from a file with the tensors of ResNet and transformer side by side under timm's names (they do not collide).
+    weighs the three outputs 0.5, 0.3 and 0.2. Two things differ from the published network: enlargement keeps the outer
+    edges in place (there: the centres of the corner pixels), and convolutions before a normalisation have no bias.
+    `pretrain` fills both branches from a file with the tensors of ResNet and transformer under timm's names, which do
+    not collide.
 
     Args:
         schema: its labels and questions give the numbers of logits.
@@ -138,14 +134,14 @@ class TransFuse(nn.Module):
         depth: transformer blocks.
         heads: of their attention.
         channels: of the image, 1 or 3.
-        size: of the image that the position embeddings are made for, one side or (rows, cols), a multiple of 16; for
-            others they are interpolated, and images are padded to the next multiple.
+        size: of the image for which the position embeddings are made, one side or (rows, cols), a multiple of 16. For
+            other images they are interpolated, and the image is padded to the next multiple.
         dropout: probability that a channel of either branch is dropped in training; half of it after each fusion.
         prior_channels: maps of the prior that are read as further image channels; 0 = the prior is not read.
 
     Raises:
-        ValueError: the schema has no labels, there is no such variant, the size is no multiple, or (from forward) the
-            prior does not fit.
+        ValueError: the schema has no labels, variant is unknown, the size is not a multiple of 16, or (from forward)
+            the prior does not fit.
     """
 
     def __init__(
@@ -164,7 +160,7 @@ class TransFuse(nn.Module):
     ) -> None:
         super().__init__()
         if variant not in VARIANTS:
-            raise ValueError(f"variant={variant!r}; give one of {', '.join(VARIANTS)}")
+            raise ValueError(f"variant={variant!r} must be one of {list(VARIANTS)}")
         published = VARIANTS[variant]
         self.prior_channels, entering = prior_channels, channels + prior_channels
         name = encoder_name or published.encoder_name
@@ -195,10 +191,10 @@ class TransFuse(nn.Module):
         self.heads = nn.ModuleList(
             PixelHead(fine, logits=schema.pixel_channels, reduction=r, kernel=3) for _, r in before
         )
-        self.image_head = ImageHead(coarse, schema=schema, dropout=dropout) if schema.questions else None
+        self.image_head = ImageHead.if_asked(coarse, schema=schema, dropout=dropout)
 
     def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
-        """Pixel and image logits, those of the two further outputs as ``aux``, and the fused maps."""
+        """Return pixel and image logits, those of the two further outputs as ``aux``, and the fused maps."""
         frame = beside(image, prior, prior_channels=self.prior_channels)
         ours: list[Tensor] = [self.dropout(m) for m in self.encoder(frame)[:0:-1]]
         seen: list[Tensor] = [self.dropout(self.tokens(frame)[0])]
@@ -213,11 +209,11 @@ class TransFuse(nn.Module):
             head(before(m), size=size)
             for before, head, m in zip(self.before, self.heads, (fused[2], seen[2], fused[0]), strict=True)
         )
-        answered = None if self.image_head is None else self.image_head(fused[0])
-        return Outputs(pixel=pixel, image=answered, features=tuple(fused[::-1]), aux=tuple(aux))
+        image_logits = answered(self.image_head, fused[0])
+        return Outputs(pixel=pixel, image=image_logits, features=tuple(fused[::-1]), aux=tuple(aux))
 
     @staticmethod
     def _before(channels: int, width: int) -> nn.Module:
-        """What stands before an output's last convolution; a map as wide as that needs no 1x1."""
+        """Make the layers before an output's last convolution; a map of its width needs no 1x1."""
         enter: Sequence[nn.Module] = [] if channels == width else [conv_norm(channels, width, kernel=1)]
         return nn.Sequential(*enter, conv_norm(width, width))

@@ -6,17 +6,16 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from timm.layers import StdConv2dSame
 from timm.models.resnetv2 import ResNetV2
 from torch import Tensor, nn
 
 from foveate.core.labels import LabelSchema
-from foveate.core.types import Outputs
 from foveate.models.parts.convs import conv_norm, double_conv
-from foveate.models.parts.frame import beside
+from foveate.models.parts.frame import doubled
 from foveate.models.parts.heads import ImageHead, PixelHead
+from foveate.models.parts.segmenter import Segmenter
 from foveate.models.parts.tokens import Size, Tokens, TransformerEncoder, expected, sides
 
 PATCH = 16
@@ -28,7 +27,7 @@ class Trunk(ResNetV2):  # type: ignore[misc]  # timm is untyped
     Args:
         image_channels: of the image.
         stem: channels of the first convolution, a multiple of 32 (groups of the normalisation).
-        widths: of the three stages, multiples of 128 (a bottleneck has a fourth).
+        widths: of the three stages, multiples of 128 (the bottlenecks have a fourth of it).
         layers: blocks of each stage.
     """
 
@@ -46,7 +45,7 @@ class Trunk(ResNetV2):  # type: ignore[misc]  # timm is untyped
         )
 
     def forward(self, image: Float[Tensor, "b c h w"]) -> list[Tensor]:
-        """Maps at 1/2 (before the max pool), 1/4, 1/8 and 1/16."""
+        """Return maps at 1/2 (before the max pool), 1/4, 1/8 and 1/16."""
         maps = [self.stem[:-1](image)]
         x = self.stem[-1](maps[0])
         for stage in self.stages:
@@ -56,7 +55,7 @@ class Trunk(ResNetV2):  # type: ignore[misc]  # timm is untyped
 
 
 class Hybrid(nn.Module):
-    """A trunk, and a vision transformer whose tokens are the pixels of the trunk's coarsest map.
+    """Trunk and vision transformer, whose tokens are the pixels of the trunk's coarsest map.
 
     Args:
         trunk: gives maps, fine to coarse.
@@ -68,7 +67,7 @@ class Hybrid(nn.Module):
         self.trunk, self.tokens = trunk, tokens
 
     def forward(self, image: Float[Tensor, "b c h w"]) -> list[Tensor]:
-        """The trunk's maps but the coarsest, then the tokens."""
+        """Return the trunk's maps except the coarsest, then the tokens."""
         *fine, coarsest = self.trunk(image)
         return [*fine, *self.tokens(coarsest)]
 
@@ -76,29 +75,30 @@ class Hybrid(nn.Module):
 class HybridEncoder(TransformerEncoder):
     """`Hybrid` as an encoder.
 
-    Args: as `Encoder` has them.
+    Args: as for `Encoder`.
     """
 
     def named(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """timm has the trunk inside the patch embedding."""
+        """Rename timm's tensors: timm has the trunk inside the patch embedding."""
         assert isinstance(self.pyramid, Hybrid)
         inside = "patch_embed.backbone."
         trunk = {f"trunk.{n.removeprefix(inside)}": value for n, value in state.items() if n.startswith(inside)}
         return trunk | {f"tokens.{n}": value for n, value in self.pyramid.tokens.fitted(state).items()}
 
 
-class TransUNet(nn.Module):
-    """Marks labels; answers the questions, where the schema asks any, from the mean of the tokens.
+class TransUNet(Segmenter):
+    """Mark labels; answer questions, if the schema has any, from the mean of the tokens.
 
-    Nine labels at 224 px make 105.28 million parameters, as published; 512 px have more positions, 105.91. Enlarging
-    keeps the outer edges in place, where the published one keeps the corners' centres. `pretrain` fills trunk and
-    transformer from a file with timm's names of ``vit_base_r50_s16_224``.
+    With nine labels it has 105.28 million parameters at 224 px, as published, and 105.91 at 512 px, which has more
+    positions. It differs from the published network in the enlargement, which keeps the outer edges in place; there it
+    keeps the centres of the corner pixels. `pretrain` fills trunk and transformer from a file with timm's names of
+    ``vit_base_r50_s16_224``.
 
     Args:
         schema: its labels and questions give the numbers of logits.
         channels: of the image, 1 or 3.
-        size: of the image that the position embeddings are made for, one side or (rows, cols), a multiple of 16; for
-            others they are interpolated, and images are padded to the next multiple.
+        size: of the image for which the position embeddings are made, one side or (rows, cols), a multiple of 16. For
+            other images they are interpolated, and the image is padded to the next multiple.
         stem: channels of the first convolution, a multiple of 32.
         widths: of the convolutional stages, multiples of 128.
         layers: blocks of each stage.
@@ -110,8 +110,8 @@ class TransUNet(nn.Module):
         prior_channels: maps of the prior that are read as further image channels; 0 = the prior is not read.
 
     Raises:
-        ValueError: the schema has no labels, a width or the size is no such multiple, or (from forward) the prior does
-            not fit.
+        ValueError: the schema has no labels, a width or the size is not such a multiple, or (from forward) the prior
+            does not fit.
     """
 
     def __init__(
@@ -130,13 +130,14 @@ class TransUNet(nn.Module):
         dropout: float = 0.1,
         prior_channels: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(prior_channels=prior_channels)
         if stem % 32 or any(width % 128 for width in widths) or len(widths) != 3 or len(decoder) != 5:
             raise ValueError(
-                f"stem={stem}, widths={tuple(widths)}, decoder={tuple(decoder)}: give a stem that 32 divides, three "
-                "widths that 128 divides and five decoder widths, like 32, (128, 128, 256) and (64, 32, 32, 16, 16)"
+                f"stem={stem}, widths={tuple(widths)}, decoder={tuple(decoder)}: the stem must be a multiple of 32, "
+                "the three widths multiples of 128, and there are five decoder widths, like 32, (128, 128, 256) and "
+                "(64, 32, 32, 16, 16)"
             )
-        self.prior_channels, entering = prior_channels, channels + prior_channels
+        entering = channels + prior_channels
         rows, cols = sides(size, multiple=PATCH)
         tokens = Tokens(
             size=(rows // PATCH, cols // PATCH),
@@ -158,14 +159,12 @@ class TransUNet(nn.Module):
             double_conv(below + skip, width) for below, skip, width in zip(decoder, skips, decoder[1:], strict=False)
         )
         self.head = PixelHead(decoder[-1], logits=schema.pixel_channels, reduction=1, kernel=3)
-        self.image_head = ImageHead(embed, schema=schema, dropout=dropout) if schema.questions else None
+        self.image_head = ImageHead.if_asked(embed, schema=schema, dropout=dropout)
 
-    def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
-        """Pixel and image logits, the trunk's maps and the tokens as the coarsest."""
-        features = self.encoder(beside(image, prior, prior_channels=self.prior_channels))
-        x = self.enter(features[-1])
+    def decode(self, features: Sequence[Tensor]) -> Float[Tensor, "b d i j"]:
+        """Double the map of the tokens up to the size of the image, with the trunk's maps as skips."""
+        x: Tensor = self.enter(features[-1])
         for join, skip in zip(self.join, (*features[-2::-1], None), strict=True):
-            x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+            x = doubled(x)
             x = join(x if skip is None else torch.cat([x, skip], 1))
-        answered = None if self.image_head is None else self.image_head(features[-1])
-        return Outputs(pixel=self.head(x, size=(image.shape[2], image.shape[3])), image=answered, features=features)
+        return x

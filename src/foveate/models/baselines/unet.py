@@ -1,4 +1,8 @@
-"""U-Net (Ronneberger et al. 2015) as commonly trained: padded, batch normalisation, 32 channels first."""
+"""U-Net (Ronneberger et al. 2015) as commonly trained: padded, with batch normalisation.
+
+The published network has 64 channels at the first level and pads nothing; the default here is 32 channels, which fits
+the size that Diao et al. 2023 print.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +22,9 @@ from foveate.models.parts.heads import PixelHead
 
 
 class ClassicUNet(nn.Module):
-    """Marks labels; answers nothing, whatever questions the schema has.
+    """Mark labels; questions of the schema are not answered.
 
-    The convolutions keep the biases that the published counts include (29.62 MiB at 32 channels).
+    The convolutions keep their biases, which the printed size includes (29.62 MiB at 32 channels).
 
     Args:
         schema: its labels give the number of logits.
@@ -50,7 +54,7 @@ class ClassicUNet(nn.Module):
         self.head = PixelHead(widths[0], logits=schema.pixel_channels, reduction=1)
 
     def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
-        """Pixel logits and the contracting path's maps."""
+        """Return pixel logits and the maps of the contracting path."""
         x = padded(beside(image, prior, prior_channels=self.prior_channels), self.coarsest)
         features: list[Tensor] = []
         for level, block in enumerate(self.down):
@@ -62,9 +66,9 @@ class ClassicUNet(nn.Module):
         return Outputs(pixel=self.head(x, size=(image.shape[2], image.shape[3])), features=tuple(features))
 
     def doubling(self, coarse: int, fine: int) -> nn.Module:
-        """The layer between two levels, with so many channels below and above."""
+        """Make the layer between two levels, with these channels in the coarse and the fine one."""
         return nn.ConvTranspose2d(coarse, fine, 2, stride=2)
 
     def passed(self, level: int, skip: Float[Tensor, "b c i j"], x: Float[Tensor, "b c i j"]) -> Tensor:
-        """What of a skip is joined to the enlarged map; here all of it."""
+        """Return the part of a skip that is joined to the enlarged map: here all of it."""
         return skip

@@ -1,4 +1,4 @@
-"""Y-Net (Mehta et al. 2018) as Diao et al. 2023 compare it: one ResNet-18, a head to answer, a U-Net to mark."""
+"""Y-Net (Mehta et al. 2018) as in the comparison of Diao et al. 2023: ResNet-18, an image head and a U-Net decoder."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from foveate.models.parts.transposed import TransposedUNet
 
 
 class YNet(Joint):
-    """Answers from the encoder's coarsest map and marks from the decoder's finest.
+    """Answer from the encoder's coarsest map, mark from the decoder's finest.
 
-    The published network has its own small encoder; the size printed for this row (54.61 MiB) is that of ResNet-18 with
-    the decoder of Res18-UNet and a linear head (54.60).
+    The published network has a small encoder of its own. The size that Diao et al. print (54.61 MiB) is that of
+    ResNet-18 with the decoder of Res18-UNet and a linear head (54.60).
 
     Args:
         encoder_name: any convolutional timm network; the comparison's is "resnet18".

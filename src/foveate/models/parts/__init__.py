@@ -1,1 +1,1 @@
-"""What networks are made of: encoders and their weights, decoders, heads."""
+"""Parts of networks: encoders and their weights, decoders, heads."""

@@ -1,7 +1,7 @@
 """Hierarchical bottleneck attention (Tang et al. 2021): content, relative position and channel, in one block.
 
-Every pixel of a map looks at every other. Its logit is content plus position, q k + q r(dx) + q r(dy), so the bias of
-position depends on the query and would take h w x h w numbers a head. It is written as part of the product instead:
+Every pixel of a map attends to every other. The logit is content plus position, q k + q r(dx) + q r(dy). The position
+term depends on the query, so as a bias it would need h w x h w numbers per head. It is part of the product instead:
 
     [q, q r(dx), q r(dy)] . [k, onehot(x), onehot(y)]
 
@@ -19,15 +19,16 @@ from foveate.models.parts.convs import conv_norm
 
 
 class GridAttention(nn.Module):
-    """Multi-head self-attention over a map with learnt relative positions, times a channel gate; no projection after.
+    """Multi-head self-attention over a map with learnt relative positions, times a channel gate, without projection.
 
-    The tables of positions are learnt for one grid; for another they are interpolated, the middle and the ends kept.
+    The tables of positions are learnt for one grid. For another grid they are interpolated; the middle and the ends
+    stay.
 
     Args:
         channels: of the map, divided evenly among the heads.
-        grid: (rows, cols) of the map that the tables are made for.
-        heads: number of them; they share the tables.
-        shrink: the channel gate's hidden layer has so many times fewer channels.
+        grid: (rows, cols) of the map for which the tables are made.
+        heads: number of heads; they share the tables.
+        shrink: factor by which the channel gate's hidden layer has fewer channels.
 
     Raises:
         ValueError: heads does not divide channels.
@@ -36,7 +37,7 @@ class GridAttention(nn.Module):
     def __init__(self, channels: int, *, grid: tuple[int, int], heads: int = 4, shrink: int = 8) -> None:
         super().__init__()
         if channels % heads:
-            raise ValueError(f"heads={heads} does not divide channels={channels}")
+            raise ValueError(f"heads={heads} must divide channels={channels}")
         self.heads, self.width = heads, channels // heads
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         spread = self.width**-0.5
@@ -45,14 +46,15 @@ class GridAttention(nn.Module):
         self.gate = ChannelGate(channels, shrink=shrink)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """What each pixel reads of all others, channels weighed."""
+        """Return for each pixel the attention over all others, its channels weighed by the gate."""
         b, c, h, w = x.shape
         q, k, v = self.qkv(x).reshape(b, 3, self.heads, self.width, h * w).transpose(3, 4).unbind(1)
         q = q * self.width**-0.5
         down, across = self.position(q, size=(h, w))
         query = torch.cat([q, down.to(q.dtype), across.to(q.dtype)], 3)
         key = torch.cat([k, _which(h, w, like=k).expand(b, self.heads, -1, -1)], 3)
-        # v as wide as q and k: the fused kernels ask for one width, and materialise the matrix otherwise
+        # v is padded to the width of q and k: with another width torch's fused kernels do not apply, and the whole
+        # matrix of h w x h w would be stored.
         wide = F.pad(v, (0, h + w))
         read = F.scaled_dot_product_attention(query, key, wide, scale=1.0)[..., : self.width]
         gated: Tensor = self.gate(x) * read.transpose(2, 3).reshape(b, c, h, w)
@@ -61,7 +63,7 @@ class GridAttention(nn.Module):
     def position(
         self, q: Float[Tensor, "b n p d"], *, size: tuple[int, int]
     ) -> tuple[Float[Tensor, "b n p h"], Float[Tensor, "b n p w"]]:
-        """Logit of each pixel (row by row) for every row and for every column of the map."""
+        """Compute the position logits of each pixel (row by row) for every row and for every column of the map."""
         (h, w), (b, n, _, d) = size, q.shape
         grid = q.reshape(b, n, h, w, d)
         down = torch.einsum("bnhwd,hkd->bnhwk", grid, _offsets(self.rows, h).to(q.dtype))
@@ -70,7 +72,7 @@ class GridAttention(nn.Module):
 
 
 class ChannelGate(nn.Module):
-    """sigmoid(MLP(mean) + MLP(max)) of every channel (Woo et al. 2018).
+    """Channel gate sigmoid(MLP(mean) + MLP(max)) (Woo et al. 2018).
 
     Args:
         channels: of the map.
@@ -83,18 +85,18 @@ class ChannelGate(nn.Module):
         self.shared = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels))
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c 1 1"]:
-        """Gates in (0, 1)."""
+        """Return gates in (0, 1)."""
         opened = torch.sigmoid(self.shared(x.mean((2, 3))) + self.shared(x.amax((2, 3))))
         return opened[:, :, None, None]
 
 
 class BottleneckAttention(nn.Module):
-    """Residual bottleneck with attention in the place of its 3x3 convolution; its last normalisation starts at 0.
+    """Residual bottleneck with attention instead of its 3x3 convolution; its last normalisation starts at 0.
 
     Args:
-        channels: of the map it reads.
-        width: channels of the map it gives; the attention works on a quarter.
-        grid: (rows, cols) of the map it reads.
+        channels: of the input map.
+        width: channels of the result; the attention works on a quarter of them.
+        grid: (rows, cols) of the input map.
         stride: 1, or 2 to halve the map after the attention.
         heads: of the attention.
     """
@@ -120,17 +122,18 @@ class BottleneckAttention(nn.Module):
         )
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
-        """The map, refined."""
+        """Return the refined map."""
         return F.relu(self.shortcut(x) + self.body(x))
 
 
 class SkipAttention(nn.Module):
-    """What a skip's pixels read of each other, on a map made smaller first; joined to the skip, not added.
+    """Self-attention of a skip on a smaller copy of it; the result is joined to the skip, not added.
 
     Args:
         channels: of the skip.
         grid: (rows, cols) of the skip.
-        shrink: side of the blocks whose means are attended to; at 512 px the finest skip has 65,536 pixels.
+        shrink: side of the blocks whose means take part; at 512 px the finest skip has 65,536 pixels, too many for
+            attention between all of them.
         heads: of the attention.
     """
 
@@ -142,13 +145,13 @@ class SkipAttention(nn.Module):
         nn.init.zeros_(self.norm.weight)
 
     def forward(self, skip: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """At the skip's own resolution."""
+        """Return the attended map at the skip's own resolution."""
         read = self.norm(self.attention(F.avg_pool2d(skip, self.shrink)))
         return F.interpolate(read, scale_factor=float(self.shrink), mode="nearest")
 
 
 def _offsets(table: Float[Tensor, "d t"], size: int) -> Float[Tensor, "n n d"]:
-    """The table's entry for every offset k - i of positions i and k along a side of ``size`` pixels."""
+    """Look up the table for every offset k - i of positions i and k along a side of ``size`` pixels."""
     if table.shape[1] != 2 * size - 1:
         table = F.interpolate(table[None], 2 * size - 1, mode="linear", align_corners=True)[0]
     at = torch.arange(size, device=table.device)
@@ -156,6 +159,6 @@ def _offsets(table: Float[Tensor, "d t"], size: int) -> Float[Tensor, "n n d"]:
 
 
 def _which(h: int, w: int, *, like: Tensor) -> Float[Tensor, "p r"]:
-    """Row and column of every pixel, one-hot side by side."""
+    """Encode row and column of every pixel, one-hot, side by side."""
     eye_h, eye_w = (torch.eye(n, dtype=like.dtype, device=like.device) for n in (h, w))
     return torch.cat([eye_h.repeat_interleave(w, 0), eye_w.repeat(h, 1)], 1)

@@ -10,11 +10,11 @@ from foveate.models.parts.start import start_convs
 def conv_norm(
     channels: int, width: int, *, kernel: int = 3, stride: int = 1, dilation: int = 1, active: bool = True
 ) -> nn.Sequential:
-    """Convolution without bias, batch normalisation and, if it is active, ReLU; at stride 1 the size stays.
+    """Make a convolution without bias, batch normalisation and (if active) ReLU; at stride 1 the size stays.
 
     Args:
-        channels: of the map it reads.
-        width: channels of the map it gives.
+        channels: of the input map.
+        width: channels of the result.
         kernel: of the convolution, odd.
         stride: of the convolution.
         dilation: of the convolution.
@@ -26,17 +26,17 @@ def conv_norm(
 
 
 def double_conv(channels: int, width: int, *, bias: bool = False) -> nn.Sequential:
-    """Two 3x3 convolutions, each with batch normalisation and ReLU.
+    """Make two 3x3 convolutions, each with batch normalisation and ReLU.
 
     Args:
-        channels: of the map it reads.
-        width: channels of the map it gives.
-        bias: of the convolutions; normalisation takes it out again, so it is for parameter counts alone.
+        channels: of the input map.
+        width: channels of the result.
+        bias: of the convolutions. Normalisation removes it, so it matters only for parameter counts.
     """
     layers = nn.Sequential(
         nn.Conv2d(channels, width, 3, padding=1, bias=bias),
         nn.BatchNorm2d(width),
-        nn.ReLU(inplace=True),  # a fresh map of 64 x 256 x 256 takes ten times as long as the maximum itself
+        nn.ReLU(inplace=True),  # a new map of 64 x 256 x 256 takes ten times as long as the maximum itself
         nn.Conv2d(width, width, 3, padding=1, bias=bias),
         nn.BatchNorm2d(width),
         nn.ReLU(inplace=True),

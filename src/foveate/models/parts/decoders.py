@@ -1,4 +1,4 @@
-"""Decoders: a pyramid of feature maps -> one fine map. Standard ones are those of segmentation-models-pytorch."""
+"""Decoders: a pyramid of feature maps -> one fine map. U-Net and FPN are those of segmentation-models-pytorch."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 
 class Decoder(nn.Module):
-    """Maps fine to coarse -> one map.
+    """Decoder: maps, fine to coarse -> one map.
 
     Args:
-        channels: of the map it gives.
+        channels: of the result.
         reduction: input pixels per pixel of that map.
-        head_kernel: size of the convolution that follows it, as its source has it.
+        head_kernel: size of the convolution after it, as in its source.
     """
 
     channels: int
@@ -28,10 +28,10 @@ class Decoder(nn.Module):
 
 @runtime_checkable
 class MakeDecoder(Protocol):
-    """Makes a decoder for an encoder's maps: a class below, or ``functools.partial(UNet, widths=(64, 32, 16))``."""
+    """Function that makes a decoder for an encoder's maps: a class below, or ``partial(UNet, widths=(64, 32, 16))``."""
 
     def __call__(self, channels: Sequence[int], /, *, reductions: Sequence[int]) -> Decoder:
-        """The decoder for maps with these channels and reductions, fine to coarse."""
+        """Make the decoder for maps with these channels and reductions, fine to coarse."""
         ...
 
 
@@ -41,8 +41,8 @@ class UNet(Decoder):
     Args:
         channels: of the encoder's maps, fine to coarse.
         reductions: input pixels per map pixel, fine to coarse.
-        widths: channels after each doubling, coarse to fine; as many as there are maps end at twice the finest map,
-            one fewer at the finest map, and so on. Those beyond the number of maps are not used.
+        widths: channels after each doubling, coarse to fine. With as many widths as maps the result has twice the
+            resolution of the finest map, with one fewer that of the finest map, and so on. Further ones are not used.
 
     Raises:
         ValueError: widths is empty.
@@ -55,14 +55,14 @@ class UNet(Decoder):
         if not widths:
             raise ValueError("widths is empty; give the channels after each doubling, like (64, 32, 16)")
         widths = list(widths)[: len(channels) - (1 if reductions[0] == 1 else 0)]
-        # the first entry stands for the image itself, which smp's decoder asks for its size and then drops
+        # the first entry is the image itself: smp's decoder reads its size and drops it
         self.blocks = UnetDecoder([0, *channels], widths, n_blocks=len(widths))
         self.channels = widths[-1]
         self.reduction = [max(reductions[0] // 2, 1), *reductions][::-1][len(widths)]
         initialize_decoder(self)
 
     def forward(self, features: Sequence[Tensor]) -> Float[Tensor, "b d i j"]:
-        """The map at the reduction that `reduction` tells."""
+        """Return the map at the resolution given by `reduction`."""
         finest = features[0]
         doubled = finest.new_empty((1, 0, 2 * finest.shape[2], 2 * finest.shape[3]))
         decoded: Tensor = self.blocks([doubled, *features])
@@ -70,17 +70,17 @@ class UNet(Decoder):
 
 
 class FPN(Decoder):
-    """Feature pyramid decoder over the four coarsest maps, added up at the finest of them (Kirillov et al. 2019).
+    """Feature pyramid decoder: the four coarsest maps, added at the resolution of the finest (Kirillov et al. 2019).
 
     Args:
         channels: of the encoder's maps, fine to coarse; four or more.
         reductions: input pixels per map pixel, fine to coarse.
         pyramid: channels of the top-down path.
-        width: channels of the map it gives, a multiple of 32 (group normalisation).
+        width: channels of the result, a multiple of 32 (group normalisation).
         dropout: probability that a channel of that map is dropped in training.
 
     Raises:
-        ValueError: fewer than four maps, or a width that 32 does not divide.
+        ValueError: there are fewer than four maps, or width is not a multiple of 32.
     """
 
     def __init__(
@@ -97,12 +97,12 @@ class FPN(Decoder):
         if len(channels) < 4:
             raise ValueError(f"channels={list(channels)}: FPN needs four maps or more; take another encoder or UNet")
         if width % 32:
-            raise ValueError(f"width={width} is no multiple of 32; take {max(32, width // 32 * 32)}")
+            raise ValueError(f"width={width} must be a multiple of 32; take {max(32, width // 32 * 32)}")
         self.blocks = FPNDecoder(list(channels), pyramid_channels=pyramid, segmentation_channels=width, dropout=dropout)
         self.channels, self.reduction, self.head_kernel = width, reductions[-4], 1
         initialize_decoder(self)
 
     def forward(self, features: Sequence[Tensor]) -> Float[Tensor, "b d i j"]:
-        """The map at the reduction of the fourth coarsest map."""
+        """Return the map at the resolution of the fourth coarsest map."""
         decoded: Tensor = self.blocks(list(features))
         return decoded

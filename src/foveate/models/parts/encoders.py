@@ -27,7 +27,7 @@ NORMALISE = {
     "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
     "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
-"""Mean and standard deviation by which images in [0, 1] are normalised, by name."""
+"""Name -> mean and standard deviation with which images in [0, 1] are normalised."""
 
 NEEDS: dict[str, dict[str, Any]] = {
     "swin_transformer": {"dynamic_img_size": True, "feature_cls": "getter"},
@@ -35,29 +35,29 @@ NEEDS: dict[str, dict[str, Any]] = {
     "swin_transformer_v2_cr": {"dynamic_img_size": True, "feature_cls": "getter"},
     "mambaout": {"feature_cls": "getter"},
 }
-"""File of timm -> what its networks need to take images of every size, and to give their maps channels first."""
+"""File of timm -> arguments that its networks need for images of every size and for maps with channels first."""
 
 
 class Encoder(nn.Module):
-    """A pyramid of feature maps of an image of any size; normalises and pads inside.
+    """Pyramid of feature maps of an image of any size; normalisation and padding are inside.
 
     The image's lower and right edge are repeated up to a multiple of the coarsest reduction, so that the map of
     reduction r has exactly ceil(size / coarsest) * coarsest / r rows and columns.
 
-    Images lie in [0, 1]. With random weights they are taken as they are, from `pretrain` on normalised as the weights
-    need it. The normalisation is part of the state: a network made without weights and loaded from its own file gives
-    the same numbers.
+    Images are in [0, 1]. With random weights they are not normalised; `pretrain` sets the normalisation that the
+    weights need. It is part of the state: a network that is made without weights and loaded from its own file gives the
+    same numbers.
 
     Args:
         pyramid: gives a list of maps, fine to coarse.
         name: timm's name of the network, for its weights on the hub and for errors.
         channels: of each map, fine to coarse.
         reductions: image pixels per map pixel, fine to coarse.
-        mean: of the images that pretrained weights are made for, one number an image channel.
+        mean: of the images for which pretrained weights are made, one number per image channel.
         std: of these images.
 
     Raises:
-        ValueError: the maps are not whole fractions of the image, or it takes images of one size alone.
+        ValueError: the maps are not whole fractions of the image, or the network takes only images of one size.
     """
 
     mean: Tensor
@@ -83,11 +83,11 @@ class Encoder(nn.Module):
         _check(pyramid, image_channels=len(mean), reductions=self.reductions, name=name)
 
     def forward(self, image: Float[Tensor, "b c h w"], *, multiple: int = 1) -> tuple[Tensor, ...]:
-        """The maps, fine to coarse; ValueError when the image has other channels than the encoder was made for.
+        """Return the maps, fine to coarse; ValueError if the image has another number of channels than the encoder.
 
         Args:
             image: in [0, 1].
-            multiple: pad to a multiple of this, too, where the network goes on to halve the coarsest map.
+            multiple: pad also to a multiple of this, for a network that halves the coarsest map further.
         """
         if image.shape[1] != self.mean.shape[1]:
             raise ValueError(
@@ -100,19 +100,19 @@ class Encoder(nn.Module):
 
     @property
     def net(self) -> nn.Module:
-        """timm's network inside the pyramid, whose tensors have timm's names."""
+        """Network of timm inside the pyramid, whose tensors have timm's names."""
         if isinstance(self.pyramid, TokenPyramid):
             return self.pyramid.net
         inner = getattr(self.pyramid, "model", None)  # of timm's FeatureGetterNet
         return inner if isinstance(inner, nn.Module) else self.pyramid
 
     def pretrain(self, weights: Path | str, *, normalise: str | None = None) -> Filled:
-        """Take weights from the "hub" or a file, and normalise from now on; returns how much was found, and keeps it.
+        """Load weights from the "hub" or a file, and normalise from now on; return and keep the count of matches.
 
         Args:
             weights: "hub" or a file.
-            normalise: one of `NORMALISE`; None = as the file's layout shows it (`layouts.renamed`), else as timm has it
-                for the network's name.
+            normalise: one of `NORMALISE`; None = by the file's layout (`layouts.renamed`), else as in timm for the
+                network's name.
 
         Raises:
             ValueError: the file does not fill the network, or the hub has no weights or cannot be reached.
@@ -130,10 +130,10 @@ class Encoder(nn.Module):
         return self.filled
 
     def normalise(self, kind: str | None) -> str:
-        """Normalise images by one of `NORMALISE` from now on, None = as timm has it for the name; returns which.
+        """Normalise images by one of `NORMALISE` from now on (None = as in timm for the name); return which.
 
         Raises:
-            ValueError: there is no such kind.
+            ValueError: kind is unknown.
         """
         if kind is not None and kind not in NORMALISE:
             raise ValueError(f"normalise must be one of {list(NORMALISE)}, got {kind!r}")
@@ -142,13 +142,13 @@ class Encoder(nn.Module):
         return kind or "timm"
 
     def _of_hub(self) -> Renamed:
-        """timm's own weights, under the names of the network inside."""
+        """Load timm's own weights, under the names of the network inside."""
         alike = {"features_only": True} if self.net is self.pyramid else {}
         try:
             source = timm.create_model(self.name, in_chans=self.mean.shape[1], pretrained=True, **alike)
-        except (OSError, RuntimeError, ValueError) as error:  # what the hub raises offline is an OSError
+        except (OSError, RuntimeError, ValueError) as error:  # offline the hub raises an OSError
             raise ValueError(
-                f"weights='hub': the weights of {self.name!r} cannot be had ({str(error)[:200]}); connect to the "
+                f"weights='hub': the weights of {self.name!r} cannot be loaded ({str(error)[:200]}); connect to the "
                 "internet, or give a file, 'auto' or 'none'"
             ) from error
         state = source.state_dict()
@@ -158,13 +158,13 @@ class Encoder(nn.Module):
 
 
 def pretrain(network: nn.Module, *, weights: Path | str, normalise: str | None = None) -> tuple[str, ...]:
-    """Fill every encoder in a network (a ``Stage``'s ``start``); returns a line on each for people to read.
+    """Fill every encoder in a network (the ``start`` of a ``Stage``); return one line for people about each.
 
     Args:
         network: is changed in place.
         weights: "hub" (timm's own, downloaded once), a file (.safetensors, .pth or .pt; see `layouts.renamed` for the
             names it may use), "auto" (`sources.resolve_weights` chooses), or "none" (nothing happens).
-        normalise: as `Encoder.pretrain` has it.
+        normalise: as for `Encoder.pretrain`.
 
     Raises:
         ValueError: the network has no encoder, the file does not fill it, or LoRA would train a network without
@@ -182,7 +182,7 @@ def pretrain(network: nn.Module, *, weights: Path | str, normalise: str | None =
         if source != "none":
             notes.append(str(part.pretrain(source, normalise=normalise)))
         elif any(".lora_" in name for name in part.state_dict()):
-            raise ValueError(f"lora trains beside frozen weights, and there are none: {note}")
+            raise ValueError(f"lora trains beside frozen pretrained weights, but there are none: {note}")
     return tuple(notes)
 
 
@@ -194,30 +194,30 @@ def encoder(
     maps: int | None = None,
     coarsest: int = 32,
 ) -> Encoder:
-    """A timm network as an encoder with random weights, without its classifier; `pretrain` fills it.
+    """Make an encoder of a timm network, with random weights and without its classifier; `pretrain` fills it.
 
     Inception-v3 gets padded 3x3 convolutions and pools, so that its maps are 1/2 ... 1/32 of the image (Wei et al.
-    2021, Lesion-Net); timm's are a few pixels smaller.
+    2021, Lesion-Net); those of timm are a few pixels smaller.
 
     Args:
         name: any timm network that takes every image size: convolutional (``resnet18``, ``convnext_atto``), a
             hierarchical transformer (``swin_tiny_patch4_window7_224``) or a plain one (``vit_small_patch16_224``, see
             `vit.token_pyramid`); a tag of its weights may follow (``inception_v3.tf_in1k``), which `pretrain` takes
             from the hub.
-        channels: of the image, 1 or 3; from weights for 3, one channel gets the sum of the first filters, and the mean
-            of the three numbers it is normalised with.
-        stride_first: ResNet bottlenecks stride in their first convolution, as first published and as Keras has it,
-            not in the second. Weights trained so need it: with Keras' weights the variances that layer3 sees on fundus
-            images are off from the trained ones by a median factor of 1.5 with it and 2.2 without.
-        coarsest: image pixels per pixel of the coarsest map: 32, or 16 or 8, for which later stages are dilated
-            instead of halved, where timm can do so (of a plain transformer: coarser maps are left out).
+        channels: of the image, 1 or 3. From weights for 3, one channel gets the sum of the first filters, and is
+            normalised with the mean of their three numbers.
+        stride_first: put the stride of ResNet bottlenecks into their first convolution, as first published and as in
+            Keras, not into the second. Weights trained that way need it: with Keras' weights, on fundus images, the
+            variances at layer3 differ from the trained ones by a median factor of 1.5 with it and of 2.2 without.
+        coarsest: image pixels per pixel of the coarsest map: 32, 16 or 8. For 16 and 8 later stages are dilated
+            instead of halved, if timm supports it (of a plain transformer coarser maps are left out).
 
     Raises:
         ValueError: timm has no such network, or it does not take every image size.
     """
     if not timm.is_model(name):
         near = get_close_matches(name, timm.list_models(), n=5)
-        raise ValueError(f"encoder {name!r} is no timm network; near it are {near}")
+        raise ValueError(f"encoder {name!r} must be a network of timm; similar names are {near}")
     if is_plain(name):
         tokens = token_pyramid(name, channels=channels, maps=maps, coarsest=coarsest)
         return _encoder(
@@ -229,12 +229,12 @@ def encoder(
             part.conv1.stride, part.conv2.stride = (2, 2), (1, 1)
     if network.pretrained_cfg.get("architecture") == "inception_v3":  # the name may have a tag
         _pad_inception(network)
-    maps_told = (network.feature_info.channels(), network.feature_info.reduction())
-    return _encoder(start_residuals(network), name=name, image_channels=channels, maps=maps_told, of=network)
+    maps_given = (network.feature_info.channels(), network.feature_info.reduction())
+    return _encoder(start_residuals(network), name=name, image_channels=channels, maps=maps_given, of=network)
 
 
 def _hierarchy(name: str, *, channels: int, maps: int | None, coarsest: int) -> Any:
-    """A timm network whose stages get coarser, as the list of their maps."""
+    """Make a timm network whose stages get coarser, as the list of their maps."""
     chosen: dict[str, Any] = {} if maps is None else {"out_indices": tuple(range(maps))}
     if coarsest != 32:
         chosen["output_stride"] = coarsest
@@ -250,9 +250,11 @@ def _hierarchy(name: str, *, channels: int, maps: int | None, coarsest: int) -> 
 def _encoder(
     pyramid: nn.Module, *, name: str, image_channels: int, maps: tuple[list[int], list[int]], of: Any
 ) -> Encoder:
-    """The encoder of a pyramid: ``maps`` are channels and reductions, ``of`` has timm's configuration."""
+    """Make the encoder of a pyramid: ``maps`` are channels and reductions, ``of`` has timm's configuration."""
     if odd := [reduction for reduction in maps[1] if reduction & (reduction - 1)]:
-        raise ValueError(f"encoder {name!r} has maps at 1/{odd[0]} of the image, decoders double them; choose another")
+        raise ValueError(
+            f"encoder {name!r} has maps at 1/{odd[0]} of the image, but decoders need powers of 2; choose another"
+        )
     mean, std = (_as_channels(of.pretrained_cfg[key], image_channels) for key in ("mean", "std"))
     return Encoder(pyramid, name=name, channels=maps[0], reductions=maps[1], mean=mean, std=std)
 
@@ -276,7 +278,7 @@ class _PaddedD(InceptionD):  # type: ignore[misc]
 def _pad_inception(network: nn.ModuleDict) -> None:
     """Pad the stem's layers, and the input of the two reduction blocks, whose max pool is a call and not a module.
 
-    Values are never negative there, so zeros do not change the pool. The names of the weights stay timm's.
+    Values are never negative there, so padded zeros do not change the maximum. The weights keep timm's names.
     """
     for name, part in network.items():
         if isinstance(part, InceptionB | InceptionD):
@@ -291,7 +293,7 @@ def _pad_inception(network: nn.ModuleDict) -> None:
 
 @torch.no_grad()
 def _check(pyramid: nn.Module, *, image_channels: int, reductions: Sequence[int], name: str) -> None:
-    """ValueError unless an image of twice the coarsest reduction gives maps of exactly the sizes they should have."""
+    """Raise ValueError unless an image of twice the coarsest reduction gives maps of exactly the expected sizes."""
     size, training = 2 * reductions[-1], pyramid.training
     try:
         sizes = [tuple(f.shape[2:]) for f in pyramid.eval()(torch.zeros(1, image_channels, size, size))]
@@ -300,6 +302,6 @@ def _check(pyramid: nn.Module, *, image_channels: int, reductions: Sequence[int]
     pyramid.train(training)
     if sizes != [(size // r, size // r) for r in reductions]:
         raise ValueError(
-            f"encoder {name!r}: an image of {size} px gives maps of {sizes} where reductions are {reductions}; "
+            f"encoder {name!r}: an image of {size} px gives maps of {sizes}, but the reductions are {reductions}; "
             "choose another"
         )

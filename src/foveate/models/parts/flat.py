@@ -1,4 +1,4 @@
-"""Encoders whose last stages do not shrink the image any further: their strides are taken out, later layers dilated."""
+"""Encoders whose last stages do not shrink the image: their strides are removed and later layers dilated."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from foveate.models.parts.encoders import Encoder, encoder
 
 
 def dilated(encoder_name: str, *, reduction: int = 16, channels: int = 3) -> Encoder:
-    """A timm network as an encoder whose coarsest maps have this reduction (Chen et al. 2018); weights are the same.
+    """Make an encoder whose coarsest maps have this reduction (Chen et al. 2018), with the same weights.
 
     Args:
         encoder_name: a timm network that is a chain of layers (ResNets, EfficientNets, MobileNets, Inception-v3).
@@ -26,11 +26,11 @@ def dilated(encoder_name: str, *, reduction: int = 16, channels: int = 3) -> Enc
         channels: of the image, 1 or 3.
 
     Raises:
-        ValueError: the encoder is no chain of layers, has no map of this reduction, or a stride cannot be taken out.
+        ValueError: the encoder is not a chain of layers, has no map of this reduction, or a stride cannot be removed.
     """
     made = encoder(encoder_name, channels=channels)
     if reduction not in made.reductions:
-        raise ValueError(f"reduction={reduction} is none of {made.reductions}, the reductions of {encoder_name!r}")
+        raise ValueError(f"reduction={reduction} must be one of {made.reductions}, the reductions of {encoder_name!r}")
     groups = stages(made)
     for number, own in enumerate(made.reductions):
         if own > reduction:
@@ -47,10 +47,10 @@ def dilated(encoder_name: str, *, reduction: int = 16, channels: int = 3) -> Enc
 
 
 def stages(of: Encoder) -> list[list[nn.Module]]:
-    """The layers that lead to each map of an encoder from the next finer one (from the image), in their order.
+    """List, for each map of an encoder, the layers from the next finer map (or the image) to it, in their order.
 
     Raises:
-        ValueError: the encoder is no chain of layers.
+        ValueError: the encoder is not a chain of layers.
     """
     net: Any = of.pyramid
     if isinstance(net, FeatureListNet):
@@ -62,18 +62,18 @@ def stages(of: Encoder) -> list[list[nn.Module]]:
         chain, ends = [*stem, *net.blocks], [len(stem) - 1 + part["stage"] for part in net.feature_info.get_dicts()]
     else:
         raise ValueError(
-            f"encoder {of.name!r} is no chain of layers; take a ResNet, an EfficientNet, a MobileNet or inception_v3"
+            f"encoder {of.name!r} must be a chain of layers, such as a ResNet, EfficientNet, MobileNet or inception_v3"
         )
     return [chain[first : last + 1] for first, last in zip([0, *(end + 1 for end in ends)], ends, strict=False)]
 
 
 def flatten(stage: Sequence[nn.Module], *, dilation: int = 1) -> None:
-    """Take the stride out of a stage, in place; what follows the stride sees as far as before when dilated.
+    """Remove the stride of a stage, in place; dilation keeps the field of view of the layers after it.
 
     Args:
         stage: its layers.
-        dilation: of the convolutions and pools behind the stride; what strides, and Inception's reduction blocks as a
-            whole, get half of it. The mean in front of a ResNet-D's shortcut is left out with its stride.
+        dilation: of the convolutions and pools after the stride. Strided layers, and Inception's reduction blocks as a
+            whole, get half of it. The mean before the shortcut of a ResNet-D is removed together with its stride.
     """
     half = max(dilation // 2, 1)
     for layer in stage:
@@ -97,10 +97,10 @@ def flatten(stage: Sequence[nn.Module], *, dilation: int = 1) -> None:
 
 
 class FlatPool(nn.MaxPool2d):
-    """A padded 3x3 max pool without its stride; torch pads no further than half of a kernel that is not dilated."""
+    """Padded 3x3 max pool without its stride; torch itself pads at most half of an undilated kernel."""
 
     def forward(self, x: Float[Tensor, "b c i j"]) -> Float[Tensor, "b c i j"]:
-        """The highest of the 3x3 pixels that lie ``dilation`` apart."""
+        """Return the highest of the 3x3 pixels at distances of ``dilation``."""
         assert isinstance(self.dilation, int)
         return F.max_pool2d(F.pad(x, (self.dilation,) * 4, value=-torch.inf), 3, stride=1, dilation=self.dilation)
 
@@ -109,7 +109,7 @@ class FlatPool(nn.MaxPool2d):
 
 
 def branch(block: nn.Module, name: str, x: Float[Tensor, "b c i j"]) -> Float[Tensor, "b d m n"]:
-    """The layers of a block whose names begin so, one after the other."""
+    """Apply the layers of a block whose names begin with ``name``, one after the other."""
     for part, layer in block.named_children():
         if part.startswith(name):
             x = layer(x)
@@ -117,64 +117,64 @@ def branch(block: nn.Module, name: str, x: Float[Tensor, "b c i j"]) -> Float[Te
 
 
 def mean(x: Float[Tensor, "b c i j"], dilation: int) -> Float[Tensor, "b c i j"]:
-    """Mean of the 3x3 pixels that lie ``dilation`` apart; zeros beyond the edge count."""
+    """Mean of the 3x3 pixels at distances of ``dilation``; zeros beyond the edge count."""
     kernel = x.new_full((x.shape[1], 1, 3, 3), 1 / 9)
     return F.conv2d(x, kernel, padding=dilation, dilation=dilation, groups=x.shape[1])
 
 
 class FlatA(InceptionA):  # type: ignore[misc]  # timm is untyped
-    """A block of the third stage, its convolutions and its pool dilated."""
+    """Block of the third stage with dilated convolutions and pool."""
 
     dilation = 1
 
     def forward(self, x: Float[Tensor, "b c i j"]) -> Float[Tensor, "b d i j"]:
-        """Four branches side by side."""
+        """Return four branches side by side."""
         pooled = self.branch_pool(mean(x, self.dilation))
         return torch.cat([self.branch1x1(x), branch(self, "branch5x5", x), branch(self, "branch3x3dbl", x), pooled], 1)
 
 
 class FlatB(InceptionB):  # type: ignore[misc]
-    """The first reduction block without its stride."""
+    """First reduction block without its stride."""
 
     dilation = 1
 
     def forward(self, x: Float[Tensor, "b c i j"]) -> Float[Tensor, "b d i j"]:
-        """Three branches side by side."""
+        """Return three branches side by side."""
         x = F.pad(x, (self.dilation,) * 4)
         pooled = F.max_pool2d(x, 3, stride=1, dilation=self.dilation)
         return torch.cat([self.branch3x3(x), branch(self, "branch3x3dbl", x), pooled], 1)
 
 
 class FlatC(InceptionC):  # type: ignore[misc]
-    """A block of the fourth stage, its convolutions and its pool dilated."""
+    """Block of the fourth stage with dilated convolutions and pool."""
 
     dilation = 1
 
     def forward(self, x: Float[Tensor, "b c i j"]) -> Float[Tensor, "b d i j"]:
-        """Four branches side by side."""
+        """Return four branches side by side."""
         pooled = self.branch_pool(mean(x, self.dilation))
         return torch.cat([self.branch1x1(x), branch(self, "branch7x7_", x), branch(self, "branch7x7dbl", x), pooled], 1)
 
 
 class FlatD(InceptionD):  # type: ignore[misc]
-    """The second reduction block without its stride."""
+    """Second reduction block without its stride."""
 
     dilation = 1
 
     def forward(self, x: Float[Tensor, "b c i j"]) -> Float[Tensor, "b d i j"]:
-        """Three branches side by side."""
+        """Return three branches side by side."""
         x = F.pad(x, (self.dilation,) * 4)
         pooled = F.max_pool2d(x, 3, stride=1, dilation=self.dilation)
         return torch.cat([branch(self, "branch3x3", x), branch(self, "branch7x7x3", x), pooled], 1)
 
 
 class FlatE(InceptionE):  # type: ignore[misc]
-    """A block of the last stage, its convolutions and its pool dilated."""
+    """Block of the last stage with dilated convolutions and pool."""
 
     dilation = 1
 
     def forward(self, x: Float[Tensor, "b c i j"]) -> Float[Tensor, "b d i j"]:
-        """Four branches side by side, two of which end in two."""
+        """Return four branches side by side, two of which fork at their end."""
         once, twice = self.branch3x3_1(x), self.branch3x3dbl_2(self.branch3x3dbl_1(x))
         return torch.cat(
             [
@@ -199,4 +199,4 @@ FLAT: dict[type[Any], type[Any]] = {
     InceptionD: FlatD,
     InceptionE: FlatE,
 }
-"""Block -> what takes its place, with the same weights."""
+"""Block -> class that replaces it, with the same weights."""

@@ -1,4 +1,8 @@
-"""An activation map guides the maps of a U-Net's skips by multiplication and addition (Diao et al. 2023, Fig. 6)."""
+"""Guidance of a U-Net's skips by an activation map: multiplication and addition (Diao et al. 2023, Fig. 6).
+
+Where the paper is silent: it does not print how the results of multiplication and addition are joined. `FUSIONS` holds
+two readings, both of which give the printed number of parameters.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +20,17 @@ from foveate.models.parts.transposed import TransposedUNet
 
 
 class Fusion(nn.Module):
-    """Map x of a skip and activation map m at its resolution -> what the decoder reads.
+    """Fusion: map x of a skip and activation map m at its resolution -> the map that the decoder reads.
 
     Args:
-        channels: of what the decoder reads.
+        channels: of that map.
     """
 
     channels: int
 
 
 class Refine(Fusion):
-    """x m + x, then two 3x3 convolutions of the same width: 1,622,016 weights over the four skips of ResNet-18.
+    """Return x m + x after two 3x3 convolutions of the same width: 1,622,016 weights over the four skips of ResNet-18.
 
     Args:
         channels: of the skip.
@@ -37,13 +41,13 @@ class Refine(Fusion):
         self.channels, self.convs = channels, double_conv(channels, channels)
 
     def forward(self, x: Float[Tensor, "b c i j"], m: Float[Tensor, "b 1 i j"]) -> Float[Tensor, "b c i j"]:
-        """The refined map."""
-        refined: Tensor = self.convs(x * (m + 1))  # one pass over the wide map where x m + x takes two
+        """Return the refined map."""
+        refined: Tensor = self.convs(x * (m + 1))  # one pass over the wide map; x m + x takes two
         return refined
 
 
 class Widen(Fusion):
-    """x, x m and x + m side by side; the decoder's first convolution reads 2C more channels, as many weights again.
+    """Return x, x m and x + m side by side: the 2C further channels cost the decoder as many weights as `Refine` has.
 
     Args:
         channels: of the skip.
@@ -54,12 +58,12 @@ class Widen(Fusion):
         self.channels = 3 * channels
 
     def forward(self, x: Float[Tensor, "b c i j"], m: Float[Tensor, "b 1 i j"]) -> Float[Tensor, "b d i j"]:
-        """The three maps, one after the other."""
+        """Return the three maps as channels."""
         return torch.cat([x, x * m, x + m], 1)
 
 
 FUSIONS: dict[str, type[Refine] | type[Widen]] = {"refine": Refine, "widen": Widen}
-"""Both readings of "fused by multiplication and addition" that come to the printed number of parameters."""
+"""Both readings of "fused by multiplication and addition" with the printed number of parameters."""
 
 
 class GuidedDecoder(nn.Module):
@@ -69,11 +73,11 @@ class GuidedDecoder(nn.Module):
         channels: of the encoder's maps, fine to coarse.
         reductions: image pixels per map pixel, fine to coarse.
         schema: its labels give the number of logits.
-        fuse: a name of `FUSIONS`; None = the skips as they are, whatever the map says.
+        fuse: a name of `FUSIONS`; None = the skips as they are, without the map.
         widths: of the decoder, coarse to fine.
 
     Raises:
-        ValueError: the schema has no labels, or fuse is no name.
+        ValueError: the schema has no labels, or fuse is unknown.
     """
 
     def __init__(
@@ -87,8 +91,8 @@ class GuidedDecoder(nn.Module):
     ) -> None:
         super().__init__()
         if fuse is not None and fuse not in FUSIONS:
-            raise ValueError(f"fuse={fuse!r} is none of {list(FUSIONS)}; None leaves the skips as they are")
-        # fusions only where the decoder takes a skip: short widths leave the finest maps unread
+            raise ValueError(f"fuse={fuse!r} must be one of {list(FUSIONS)}, or None to leave the skips as they are")
+        # a fusion per skip that the decoder reads: with few widths it does not read the finest maps
         read = list(channels)[max(len(channels) - 1 - len(widths), 0) : -1]
         fusions: list[Fusion] = [] if fuse is None else [FUSIONS[fuse](c) for c in read]
         guided = [fusion.channels for fusion in fusions] or read
@@ -96,17 +100,15 @@ class GuidedDecoder(nn.Module):
         self.decoder = TransposedUNet(
             [*guided, channels[-1]], reductions=list(reductions)[-len(guided) - 1 :], widths=widths
         )
-        self.head = PixelHead(
-            self.decoder.channels, logits=schema.pixel_channels, reduction=self.decoder.reduction, kernel=3
-        )
+        self.head = PixelHead.after(self.decoder, schema)
 
     def forward(
         self, features: Sequence[Tensor], cam: Float[Tensor, "b 1 i j"], *, size: tuple[int, int]
     ) -> Float[Tensor, "b c h w"]:
-        """Pixel logits at the size of the image.
+        """Return pixel logits at the size of the image.
 
         Args:
-            features: the encoder's, fine to coarse.
+            features: maps of the encoder, fine to coarse.
             cam: activation map in [0, 1] over the padded frame, at any resolution that divides it.
             size: (rows, cols) of the image.
         """

@@ -1,4 +1,4 @@
-"""Parameters in groups with rates of their own: layers near the image learn more slowly, a new decoder at full rate."""
+"""Groups of parameters with learning rates of their own: lower near the image, full for a new decoder."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ UNDECAYED = (
     "rel_pos_h",
     "rel_pos_w",
 )
-"""Ends of the names of parameters that weight decay would only pull from where they are: tokens and positions."""
+"""Ends of the names of parameters without weight decay: tokens and positions, for which 0 has no meaning."""
 
 
 def by_depth(network: nn.Module, *, lr: float, decay: float = 1.0, encoder: float = 1.0) -> list[dict[str, Any]]:
-    """Groups of the trained parameters: the rate falls by ``decay`` per layer from an encoder's end to its stem.
+    """Group the trained parameters: the rate falls by ``decay`` per layer from an encoder's end to its stem.
 
-    Layer-wise decay as in BEiT (Bao et al. 2022) and MAE (He et al. 2022): of an encoder with n layers, layer i from
-    the image (0 = patch embedding, tokens and positions) learns at ``lr * encoder * decay ** (n - i)``; all that is
-    not of timm's network (pyramid, decoder, heads) learns at ``lr``. Normalisations, biases, tokens and positions have
-    no weight decay.
+    Layer-wise decay as in BEiT (Bao et al. 2022) and MAE (He et al. 2022): in an encoder with n layers, layer i from
+    the image (0 = patch embedding, tokens and positions) has the rate ``lr * encoder * decay ** (n - i)``. Everything
+    outside timm's network (pyramid, decoder, heads) has ``lr``. Normalisations, biases, tokens and positions have no
+    weight decay.
 
     Args:
-        network: any; without an encoder all of it learns at ``lr``. Frozen parameters are left out.
+        network: any; without an encoder all of it has ``lr``. Frozen parameters are left out.
         lr: rate of the new parts; the first group of the list has it.
-        decay: over 0, at most 1 (1 = no decay with depth); 0.65 to 0.75 are usual of large pretrained ViTs.
-        encoder: rate of the encoder as a multiple of lr, over 0.
+        decay: above 0, at most 1 (1 = no decay with depth); 0.65 to 0.75 are usual for large pretrained ViTs.
+        encoder: rate of the encoder as a multiple of lr, above 0.
 
     Returns:
         Groups as optimizers of PyTorch take them, the highest rate first.
@@ -43,9 +43,9 @@ def by_depth(network: nn.Module, *, lr: float, decay: float = 1.0, encoder: floa
         ValueError: decay or encoder is out of its range, or nothing is trained.
     """
     if not 0 < decay <= 1:
-        raise ValueError(f"decay must be over 0 and at most 1, got {decay}")
+        raise ValueError(f"decay must be above 0 and at most 1, got {decay}")
     if encoder <= 0:
-        raise ValueError(f"encoder must be over 0, got {encoder}; to freeze an encoder use Stage.frozen")
+        raise ValueError(f"encoder must be above 0, got {encoder}; to freeze an encoder use Stage.frozen")
     scales = {
         id(parameter): encoder * decay**above
         for part in network.modules()
@@ -67,10 +67,10 @@ def by_depth(network: nn.Module, *, lr: float, decay: float = 1.0, encoder: floa
 
 
 def _depths(net: nn.Module) -> Iterator[tuple[nn.Parameter, int]]:
-    """Each parameter of timm's network and how many layers, its own included, are between it and the network's end.
+    """Yield each parameter of timm's network and the number of layers from it to the network's end, its own included.
 
-    A layer is a child, or a child of a list of blocks. What has vectors alone (a normalisation) counts to the layer
-    before it, a parameter of the network itself (tokens, positions) to the first.
+    A layer is a child, or a child of a list of blocks. A part with only vectors (a normalisation) belongs to the layer
+    before it, a parameter of the network itself (tokens, positions) to the first layer.
     """
     layers: list[list[nn.Parameter]] = [list(net.parameters(recurse=False))]
     for child in net.children():

@@ -1,4 +1,4 @@
-"""Names of tensors as others' training code writes them -> names as timm's network has them."""
+"""Names of tensors in files of other training code -> names in timm's network."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from timm.models import FeatureListNet
 from torch import Tensor, nn
 
 PREFIXES = ("module.", "_orig_mod.", "student.", "teacher.", "backbone.", "model.", "encoder.", "image_encoder.")
-"""What training code puts before the names of a network inside another."""
+"""Prefixes that training code puts before the names of a network inside another."""
 
 DROPPED = ("decoder_", "mask_token", "dino_head.", "ibot_head.", "output_adapters.")
-"""Beginnings of what pretraining alone needs."""
+"""Prefixes of tensors that only pretraining needs."""
 
 TOKENS = ("cls_token", "reg_token", "dist_token")
-"""Tokens that take part in every block: a network without them is another one."""
+"""Tokens that take part in every block: a network without them computes something else."""
 
 MISFITS = (RuntimeError, KeyError, IndexError, AttributeError, AssertionError, ValueError, TypeError)
-"""What timm's converters raise of a file that is not for their network."""
+"""Errors of timm's converters for a file that is not for their network."""
 
 
 class Renamed(NamedTuple):
     """A file's tensors under the names of a network.
 
     Args:
-        state: name -> tensor; may hold names that the network lacks.
-        dropped: names of the file that pretraining alone needs.
-        resampled: names whose tensors were brought to the network's grid or patch.
-        normalise: what the images of this layout were normalised by; None = the layout does not show it.
+        state: name -> tensor; may have names that the network lacks.
+        dropped: names in the file that only pretraining needs.
+        resampled: names whose tensors were resampled to the network's grid or patch.
+        normalise: normalisation of the images of this layout; None = the layout does not show it.
     """
 
     state: dict[str, Tensor]
@@ -43,14 +43,14 @@ class Renamed(NamedTuple):
 
 
 def renamed(state: Mapping[str, Tensor], *, net: nn.Module, file: str) -> Renamed:
-    """Tensors of a file under the names that a network of timm has, resampled to its grid of tokens and its patch.
+    """Rename a file's tensors to the names of a network of timm, and resample them to its grid of tokens and its patch.
 
-    Known are: timm's own names; those of masked autoencoders (MAE, RETFound), DINOv2 and DINOv3, bare or inside a
-    teacher or student; MIRAGE, whose B-scan input is taken (its SLO input if there is no other).
+    Supported are timm's own names; those of masked autoencoders (MAE, RETFound), DINOv2 and DINOv3, bare or inside a
+    teacher or student; MIRAGE, of which the B-scan input is used (the SLO input if there is no other).
 
     Args:
         state: name -> tensor.
-        net: timm's network, as it is inside an encoder.
+        net: timm's network inside an encoder.
         file: named in the errors.
 
     Raises:
@@ -88,7 +88,7 @@ def renamed(state: Mapping[str, Tensor], *, net: nn.Module, file: str) -> Rename
 
 
 def _stripped(name: str, wanted: Mapping[str, Tensor]) -> str:
-    """The name without what others put before it; MIRAGE's ``encoder.0.`` stays."""
+    """Strip the prefixes from a name; MIRAGE's ``encoder.0.`` stays."""
     while name not in wanted:
         prefix = next((p for p in PREFIXES if name.startswith(p)), None)
         if prefix is None or (prefix == "encoder." and name[len(prefix) : len(prefix) + 1].isdigit()):
@@ -98,7 +98,7 @@ def _stripped(name: str, wanted: Mapping[str, Tensor]) -> str:
 
 
 def _by_timm(named: dict[str, Tensor], net: nn.Module) -> dict[str, Tensor]:
-    """What timm's own converter makes of them, or the names that timm gives to the flat list of a network's stages."""
+    """Apply timm's own converter, or the names that timm gives to the flat list of a network's stages."""
     if isinstance(net, FeatureListNet):
         flat = {".".join(split): child for child, _ in net.named_children() for split in _splits(child)}
         return {_flattened(name, flat): value for name, value in named.items()}
@@ -106,13 +106,13 @@ def _by_timm(named: dict[str, Tensor], net: nn.Module) -> dict[str, Tensor]:
     if convert is None:
         return named
     if "register_tokens" in named:
-        named["mask_token"] = torch.zeros(1)  # by which timm knows DINOv2
+        named["mask_token"] = torch.zeros(1)  # timm recognises DINOv2 by this name
     lacks_bias = not any(name.endswith("q_bias") for name in net.state_dict())
     if "storage_tokens" in named and lacks_bias:  # DINOv3's biases of q, k, v are 0 in most sizes; timm leaves them out
         if any(value.any() for name, value in named.items() if name.endswith("qkv.bias")):
-            raise ValueError("the file has biases of q, k and v; name timm's network whose name has _qkvb")
+            raise ValueError("the file has biases of q, k and v; choose timm's network whose name has _qkvb")
         named = {name: value for name, value in named.items() if not name.endswith("qkv.bias")}
-    with redirect_stdout(StringIO()):  # timm prints some of what it leaves out
+    with redirect_stdout(StringIO()):  # timm prints some of the names that it leaves out
         converted: dict[str, Tensor] = convert(dict(named), net)
     return converted
 
@@ -122,13 +122,13 @@ def _splits(child: str) -> list[tuple[str, str]]:
 
 
 def _flattened(name: str, flat: Mapping[str, str]) -> str:
-    """``stages.0.blocks.1`` as ``stages_0.blocks.1``."""
+    """Write ``stages.0.blocks.1`` as ``stages_0.blocks.1``."""
     first = ".".join(name.split(".")[:2])
     return flat[first] + name[len(first) :] if first in flat else name
 
 
 def _mirage(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """MIRAGE (Morano et al. 2025): one input of several, a global token and the blocks."""
+    """Rename MIRAGE (Morano et al. 2025): one input of several, a global token and the blocks."""
     inputs = sorted({name.split(".")[1] for name in named if name.startswith("input_adapters.")})
     chosen = f"input_adapters.{'bscan' if 'bscan' in inputs else inputs[0]}."
     found: dict[str, Tensor] = {}
@@ -136,7 +136,7 @@ def _mirage(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if name.startswith("encoder."):
             found["blocks." + name.removeprefix("encoder.")] = value
         elif name == "global_tokens":
-            found["cls_token"] = value  # has no position
+            found["cls_token"] = value  # it has no position embedding: zeros are put before those of the grid
         elif name == f"{chosen}pos_emb":
             grid = value.flatten(2).transpose(1, 2)
             found["pos_embed"] = torch.cat([torch.zeros_like(grid[:, :1]), grid], 1)

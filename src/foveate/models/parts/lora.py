@@ -1,8 +1,8 @@
-"""LoRA (Hu et al. 2022): a frozen linear layer learns a change of low rank beside its weight.
+"""LoRA (Hu et al. 2022): a frozen linear layer with a trained change of low rank.
 
 W x + b becomes (W + (alpha / r) B A) x + b with A ``(r, in)`` random and B ``(out, r)`` zero at the start, so that the
-network answers as before until it is trained. The paper changes the projections of queries and values; here it is every
-linear layer of the attention, queries, keys and values being one layer in timm.
+network gives the same outputs as before until it is trained. The paper changes the projections of queries and values.
+Here it is every linear layer of the attention, because queries, keys and values are one layer in timm.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from foveate.models.parts.vit import TokenPyramid
 
 
 class LoRALinear(nn.Linear):
-    """A linear layer whose weight is frozen and changed by a product of low rank; its weight keeps its name.
+    """Linear layer with a frozen weight and an added product of low rank; the weight keeps its name.
 
     Args:
         layer: gives weight and bias, which it shares.
         rank: r, from 1 to the smaller side of the weight.
-        alpha: scale; the product counts alpha / r times.
+        alpha: the product is scaled by alpha / r.
     """
 
     def __init__(self, layer: nn.Linear, *, rank: int, alpha: float) -> None:
@@ -35,16 +35,16 @@ class LoRALinear(nn.Linear):
         self.scale = alpha / rank
         self.lora_down = nn.Parameter(torch.empty(rank, layer.in_features))
         self.lora_up = nn.Parameter(torch.zeros(layer.out_features, rank))
-        nn.init.kaiming_uniform_(self.lora_down, a=math.sqrt(5))  # as the authors' code has it
+        nn.init.kaiming_uniform_(self.lora_down, a=math.sqrt(5))  # as in the authors' code
 
     def forward(self, input: Float[Tensor, "*b i"]) -> Float[Tensor, "*b o"]:
-        """The layer's output and what it has learnt."""
+        """Return the output of the layer plus that of the learnt change."""
         return F.linear(input, self.weight, self.bias) + self.scale * F.linear(
             F.linear(input, self.lora_down), self.lora_up
         )
 
     def plain(self) -> nn.Linear:
-        """A linear layer with the weight W + (alpha / r) B A."""
+        """Make a linear layer with the weight W + (alpha / r) B A."""
         made = nn.Linear(self.in_features, self.out_features, bias=self.bias is not None, device="meta")
         made.weight = nn.Parameter((self.weight + self.scale * (self.lora_up @ self.lora_down)).detach())
         made.bias = self.bias
@@ -52,13 +52,13 @@ class LoRALinear(nn.Linear):
 
 
 def with_lora(network: nn.Module, *, rank: int, alpha: float | None = None) -> nn.Module:
-    """Freeze the transformers in a network and let their attention learn changes of low rank; returns the network.
+    """Freeze the transformers in a network and add trained changes of low rank to their attention; return the network.
 
-    Trained are A and B, and all that is not of timm's network: pyramid, decoder and heads.
+    A and B are trained, and everything outside timm's network: pyramid, decoder and heads.
 
     Args:
         network: is changed in place; has an `Encoder` that is a plain vision transformer.
-        rank: r, from 1 on; 4 to 16 are usual.
+        rank: r, at least 1; 4 to 16 are usual.
         alpha: None = 2 r.
 
     Raises:
@@ -80,10 +80,10 @@ def with_lora(network: nn.Module, *, rank: int, alpha: float | None = None) -> n
 
 
 def adapted(make: Callable[[], nn.Module], *, rank: int, alpha: float | None = None) -> nn.Module:
-    """A network with LoRA (`with_lora`), as a ``Stage.network`` makes it.
+    """Make a network with LoRA (`with_lora`), for ``Stage.network``.
 
     Args:
-        make: the network.
+        make: makes the network.
         rank: r.
         alpha: None = 2 r.
     """
@@ -93,19 +93,21 @@ def adapted(make: Callable[[], nn.Module], *, rank: int, alpha: float | None = N
 def _change(attention: nn.Module, *, rank: int, alpha: float) -> None:
     """Replace an attention's linear layers."""
     if hasattr(attention, "qkv_bias_separate"):
-        attention.__dict__["qkv_bias_separate"] = True  # else timm's EVA reads the weight itself and omits the change
+        attention.__dict__["qkv_bias_separate"] = (
+            True  # otherwise timm's EVA reads the weight itself and omits the change
+        )
     for name, layer in list(attention.named_children()):
         if isinstance(layer, nn.Linear):
             if rank > min(layer.weight.shape):
-                raise ValueError(f"rank must be at most {min(layer.weight.shape)} of this encoder, got {rank}")
+                raise ValueError(f"rank must be at most {min(layer.weight.shape)} for this encoder, got {rank}")
             setattr(attention, name, LoRALinear(layer, rank=rank, alpha=alpha))
 
 
 def merged(network: nn.Module) -> nn.Module:
-    """A copy whose LoRA layers are plain linear layers: the same answers, names and number of tensors as without LoRA.
+    """Copy a network with its LoRA changes merged into plain linear layers: same outputs, names as without LoRA.
 
     Args:
-        network: is left as it is.
+        network: is not changed.
     """
     copy = deepcopy(network)
     merge(copy)
@@ -114,7 +116,7 @@ def merged(network: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def merge(network: nn.Module) -> None:
-    """`merged` in place."""
+    """Merge LoRA changes in place; see `merged`."""
     for parent in list(network.modules()):
         for name, layer in list(parent.named_children()):
             if isinstance(layer, LoRALinear):

@@ -1,4 +1,4 @@
-"""A lesion mask guides a feature map: what the classifier reads of map A under mask S (Diao et al. 2023, Fig. 4)."""
+"""Guidance of a feature map A by a lesion mask S (Diao et al. 2023, Fig. 4)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Mask(NamedTuple):
     """One way to guide.
 
     Args:
-        copies: how many times as many channels come out as go in.
+        copies: ratio of output channels to input channels.
         apply: map A ``(b, k, i, j)`` and mask S ``(b, 1, i, j)`` in [0, 1] -> ``(b, copies * k, i, j)``.
     """
 
@@ -25,17 +25,17 @@ class Mask(NamedTuple):
 
 
 def complement(a: Float[Tensor, "b k i j"], s: Float[Tensor, "b 1 i j"]) -> Float[Tensor, "b d i j"]:
-    """Inside and outside of the mask side by side, [A S, A (1 - S)]: nothing is lost where the mask errs."""
+    """Return inside and outside of the mask side by side, [A S, A (1 - S)]: errors of the mask lose nothing."""
     return torch.cat([a * s, a * (1 - s)], 1)
 
 
 def single(a: Float[Tensor, "b k i j"], s: Float[Tensor, "b 1 i j"]) -> Float[Tensor, "b k i j"]:
-    """The inside alone, A S: what lies outside of the mask is lost."""
+    """Return the inside alone, A S: everything outside of the mask is lost."""
     return a * s
 
 
 def auxiliary(a: Float[Tensor, "b k i j"], s: Float[Tensor, "b 1 i j"]) -> Float[Tensor, "b k i j"]:
-    """A as it is: the mask is learnt beside and guides nothing."""
+    """Return A unchanged: the mask is learnt as a second task and does not guide."""
     return a
 
 
@@ -45,14 +45,14 @@ MASKS: dict[str, Mask | None] = {
     "auxiliary": Mask(1, auxiliary),
     "none": None,
 }
-"""The paper's network, its ablation with one mask, the task alone without guidance, and neither task nor guidance."""
+"""The paper's network; its ablation with A S alone; the mask as a task without guidance; neither task nor guidance."""
 
 
 def union(logits: Float[Tensor, "b c i j"], *, schema: LabelSchema) -> Float[Tensor, "b 1 i j"]:
-    """Probability that a pixel bears any label: one mask for however many labels.
+    """Compute the probability that a pixel bears any label: one mask for any number of labels.
 
-    Exclusive labels add up (1 - background); overlapping ones are taken as independent, 1 - prod(1 - p). For one label
-    it is the sigmoid of the paper.
+    Probabilities of exclusive labels are added (1 - background). Overlapping labels are treated as independent,
+    1 - prod(1 - p). For one label it is the sigmoid of the paper.
     """
     p = schema.pixel_probability(logits)
     return p.sum(1, keepdim=True) if schema.exclusive else 1 - (1 - p).prod(1, keepdim=True)

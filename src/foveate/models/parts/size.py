@@ -1,4 +1,4 @@
-"""How large a network is, as papers' tables have it: parameters, their float32 size, multiply-adds, memory."""
+"""Size of a network as in papers' tables: parameters, their float32 size, multiply-adds, memory."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def parameters(network: nn.Module) -> int:
-    """Number of parameters, shared ones once; running statistics are buffers and do not count."""
+    """Count the parameters, shared ones once; running statistics are buffers and do not count."""
     return sum(p.numel() for p in network.parameters())
 
 
 def size_mib(network: nn.Module) -> float:
-    """Size of the parameters in MiB (2**20 bytes) at four bytes each, whatever their type is now."""
+    """Compute the size of the parameters in MiB (2**20 bytes) at four bytes each, whatever their present type.
+
+    Papers that print "#Param (M)" often mean this number.
+    """
     return parameters(network) * 4 / 2**20
 
 
@@ -29,14 +32,14 @@ def size_mib(network: nn.Module) -> float:
 def multiply_adds(
     network: nn.Module, image: Float[Tensor, "b c h w"], *, prior: Float[Tensor, "b k h w"] | None = None
 ) -> int:
-    """Multiply-adds of one forward pass in evaluation mode: convolutions and matrix products, half of torch's flops.
+    """Count multiply-adds of a forward pass in evaluation mode: convolutions and products, half of torch's flops.
 
-    The network is as it was afterwards. On the "meta" device nothing is computed and the count is the same.
+    The mode of the network is restored. On the "meta" device nothing is computed and the count is the same.
 
     Args:
-        network: any of the house.
+        network: any of this package.
         image: as the network reads it; the count grows with the batch.
-        prior: handed to the network.
+        prior: as the network reads it.
     """
     counter = FlopCounterMode(display=False)
     with _evaluating(network), counter:
@@ -48,15 +51,15 @@ def multiply_adds(
 def peak_mib(
     network: nn.Module, image: Float[Tensor, "b c h w"], *, prior: Float[Tensor, "b k h w"] | None = None
 ) -> float:
-    """Largest memory that tensors take at once in a forward pass in evaluation mode, MiB: weights, input, activations.
+    """Measure the peak memory of tensors in a forward pass in evaluation mode, in MiB: weights, input, activations.
 
-    What the kernels use inside one operation, and what an allocator holds back, is not in it; so it is the same on
-    every machine, and a lower bound. On the "meta" device nothing is computed and the count is the same.
+    It leaves out the workspace inside an operation and the reserve of an allocator. So it is the same on every machine,
+    and a lower bound. On the "meta" device nothing is computed and the count is the same.
 
     Args:
-        network: any of the house.
+        network: any of this package.
         image: as the network reads it; activations grow with the batch.
-        prior: handed to the network.
+        prior: as the network reads it.
     """
     held = _Held()
     held.take([*network.parameters(), *network.buffers(), image, prior])
@@ -66,13 +69,14 @@ def peak_mib(
 
 
 def peak_of(call: Callable[[], Any], *kept: Any) -> float:
-    """Largest memory that tensors take at once while a function runs, MiB, `kept` ones included; as `peak_mib` counts.
+    """Measure the peak memory of tensors while a function runs, in MiB, `kept` ones included; counted as in `peak_mib`.
 
-    On the "meta" device nothing is computed and the count is the same: a training step costs no time to measure.
+    On the "meta" device nothing is computed and the count is the same, so that even a training step is measured at
+    once.
 
     Args:
         call: for instance a forward and a backward pass.
-        kept: tensors, or lists of them, that are there from the start.
+        kept: tensors, or lists of them, that exist from the start.
     """
     held = _Held()
     held.take(kept)
@@ -82,7 +86,7 @@ def peak_of(call: Callable[[], Any], *kept: Any) -> float:
 
 
 class _Held(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of the storages that are alive."""
+    """Counter of the bytes of all living storages."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -90,7 +94,7 @@ class _Held(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.seen: set[int] = set()
 
     def take(self, values: Any) -> None:
-        """Storages that have not been seen yet."""
+        """Add storages that have not been counted yet."""
         for tensor in tree_leaves(values):
             if isinstance(tensor, Tensor):
                 storage = tensor.untyped_storage()
@@ -114,7 +118,7 @@ class _Held(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 @contextmanager
 def _evaluating(network: nn.Module) -> Iterator[None]:
-    """The network in evaluation mode; every part is as it was afterwards."""
+    """Put the network into evaluation mode, and restore the mode of every part afterwards."""
     training = {module: module.training for module in network.modules()}
     try:
         network.eval()

@@ -1,4 +1,4 @@
-"""Where weights come from if the user leaves the choice to us: a folder, the hub or its cache, nothing."""
+"""Choice of pretrained weights with ``weights="auto"``: a folder, the hub or its cache, or none."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from huggingface_hub import HfApi, constants, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError
 
 FOLDER = "FOVEATE_WEIGHTS"
-"""Environment variable: a folder of weights, each file named as timm names the network."""
+"""Environment variable: a folder of weights, each file with timm's name of the network."""
 
 ENDINGS = (".safetensors", ".pth", ".pt")
 
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
-"""Files that timm's own repositories on the hub keep weights in."""
+"""Files with weights in timm's own repositories on the hub."""
 
 SECONDS = 3.0
-"""How long the hub may take to answer, the look-up of its address included."""
+"""Time within which the hub must answer, the look-up of its address included."""
 
 
 class Source(NamedTuple):
-    """Where weights come from.
+    """Source of weights.
 
     Args:
-        weights: "none", "hub" or the path of a file: what `encoders.pretrain` takes.
-        note: one line for people that gives the reason.
+        weights: "none", "hub" or the path of a file, as for `encoders.pretrain`.
+        note: one line for people with the reason.
     """
 
     weights: str
@@ -37,10 +37,10 @@ class Source(NamedTuple):
 
 
 def resolve_weights(name: str) -> Source:
-    """The weights of a timm network: ``$FOVEATE_WEIGHTS/NAME.*``, else the hub or its cache, else none.
+    """Choose the weights of a timm network: ``$FOVEATE_WEIGHTS/NAME.*``, else the hub or its cache, else none.
 
-    NAME is the network's with the tag of its weights, then without. The hub is asked once whether it can be reached,
-    for at most 3 seconds, and not at all if HF_HUB_OFFLINE is set. Nothing is downloaded here.
+    NAME is the network's name with the tag of its weights, then without it. One request, of at most 3 seconds, checks
+    whether the hub can be reached; if HF_HUB_OFFLINE is set there is none. Nothing is downloaded here.
 
     Args:
         name: of timm, such as ``resnet18`` or ``vit_base_patch16_224.mae``.
@@ -49,7 +49,7 @@ def resolve_weights(name: str) -> Source:
         ValueError: timm has no such network.
     """
     if not timm.is_model(name):
-        raise ValueError(f"encoder {name!r} is no timm network")
+        raise ValueError(f"encoder {name!r} must be a network of timm; see timm.list_models()")
     if (file := _in_folder(name)) is not None:
         return Source(str(file), f"{name}: weights from {file} (${FOLDER})")
     config = timm.get_pretrained_cfg(name)
@@ -71,26 +71,26 @@ def resolve_weights(name: str) -> Source:
 
 
 def _in_folder(name: str) -> Path | None:
-    """The file in the user's folder; ValueError if the variable names no folder."""
+    """Find the file in the user's folder; ValueError if the variable does not name a folder."""
     named = os.environ.get(FOLDER)
     if not named:
         return None
     folder = Path(named)
     if not folder.is_dir():
-        raise ValueError(f"{FOLDER}={named!r} is no folder; name the folder of your weights, or unset it")
+        raise ValueError(f"{FOLDER}={named!r} must be a folder; set it to the folder of your weights, or unset it")
     files = (folder / f"{stem}{end}" for stem in dict.fromkeys((name, name.partition(".")[0])) for end in ENDINGS)
     return next((file for file in files if file.is_file()), None)
 
 
 def _cached(repository: str | None, url: str | None) -> bool:
-    """Whether the hub's file is on this machine."""
+    """Check whether the hub's file is on this machine."""
     if repository:
         return any(isinstance(try_to_load_from_cache(repository, file), str) for file in HUB_FILES)
     return url is not None and (Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name).is_file()
 
 
 def _unreachable(repository: str | None) -> str | None:
-    """The reason why the hub's file cannot be had; None = it can."""
+    """Give the reason why the hub's file cannot be downloaded; None = it can."""
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set"
     if not repository:

@@ -1,4 +1,4 @@
-"""Transformers as encoders: tokens laid out as maps, beside the maps of the convolutions before them."""
+"""Transformers as encoders: their tokens as maps, after the maps of the convolutions before them."""
 
 from __future__ import annotations
 
@@ -20,41 +20,43 @@ Size = tuple[int, int]
 
 
 def sides(size: int | Size, *, multiple: int) -> Size:
-    """(rows, cols) of an image that is given as one side or both.
+    """Return (rows, cols) of an image whose size is one side or both.
 
     Raises:
-        ValueError: a side is no multiple, so that the tokens do not cover the image.
+        ValueError: a side is not a multiple, so that the tokens do not cover the image.
     """
     rows, cols = (size, size) if isinstance(size, int) else size
     if rows < multiple or cols < multiple or rows % multiple or cols % multiple:
         near = tuple(max(round(side / multiple), 1) * multiple for side in (rows, cols))
-        raise ValueError(f"size={size} is no multiple of {multiple}; take {near[0] if near[0] == near[1] else near}")
+        raise ValueError(
+            f"size={size} must be a multiple of {multiple}; take {near[0] if near[0] == near[1] else near}"
+        )
     return rows, cols
 
 
 def expected(name: str, channels: int) -> dict[str, list[float]]:
-    """What timm's weights of a network expect of an image: "mean" and "std", one number an image channel."""
+    """Look up the normalisation for timm's weights of a network: "mean" and "std", one number per image channel."""
     config = timm.get_pretrained_cfg(name)
     numbers = {"mean": config.mean, "std": config.std}
     return {key: list(n) if len(n) == channels else [sum(n) / len(n)] * channels for key, n in numbers.items()}
 
 
 class Tokens(VisionTransformer):  # type: ignore[misc]  # timm is untyped
-    """A vision transformer (Dosovitskiy et al. 2021) without class token, whose tokens come out as a map.
+    """Vision transformer (Dosovitskiy et al. 2021) without class token that returns its tokens as a map.
 
-    The position embeddings are interpolated (bicubic) where the image is larger or smaller. Weights have timm's names.
+    For larger or smaller images the position embeddings are interpolated (bicubic). Weights have timm's names.
 
     Args:
-        size: (rows, cols) of the image (or map) that the position embeddings are made for.
-        patch: pixels a side of a token.
+        size: (rows, cols) of the image (or map) for which the position embeddings are made.
+        patch: pixels per side of a token.
         channels: of that image.
         width: channels of a token, a multiple of ``heads``.
         depth: number of blocks.
         heads: of the attention.
-        dropout: in training, of what is added to a token.
+        dropout: in training, of the values that are added to a token.
 
     Raises:
-        ValueError: heads do not divide width.
+        ValueError: width is not a multiple of heads.
     """
 
     def __init__(
@@ -69,7 +71,9 @@ class Tokens(VisionTransformer):  # type: ignore[misc]  # timm is untyped
         dropout: float = 0.0,
     ) -> None:
         if width % heads:
-            raise ValueError(f"width of a token {width} is no multiple of heads={heads}; take heads=1 or another width")
+            raise ValueError(
+                f"width={width} of a token must be a multiple of heads={heads}; take heads=1 or another width"
+            )
         super().__init__(
             img_size=size,
             patch_size=patch,
@@ -87,26 +91,26 @@ class Tokens(VisionTransformer):  # type: ignore[misc]  # timm is untyped
         self.grid = (size[0] // patch, size[1] // patch)
 
     def forward(self, image: Float[Tensor, "b c h w"]) -> list[Tensor]:
-        """The map of the tokens, the only one."""
+        """Return the map of the tokens, the only one."""
         maps: list[Tensor] = self.forward_intermediates(image, indices=1, norm=True, intermediates_only=True)
         return maps
 
     def fitted(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """A state with timm's names whose position embeddings are on this network's grid."""
+        """Bring the position embeddings of a state with timm's names to this network's grid."""
         positions = {n: on_grid(value, self.grid) for n, value in state.items() if n == "pos_embed"}
         return {**state, **positions}
 
 
 class TransformerEncoder(Encoder):
-    """An encoder of timm's transformers; `pretrain` takes their weights whatever grid of positions they have.
+    """Encoder of timm's transformers; `pretrain` takes their weights with any grid of positions.
 
-    Args: as `Encoder` has them.
+    Args: as for `Encoder`.
     """
 
     def pretrain(self, weights: Path | str, *, normalise: str | None = None) -> Filled:
-        """Take weights from the "hub" or a file with timm's names, and normalise from now on; returns what was found.
+        """Load weights from the "hub" or a file with timm's names, and normalise from now on; return the matches.
 
-        Blocks beyond those that the network has are not used. Arguments as `Encoder.pretrain` has them.
+        Further blocks in the file are not used. Arguments as for `Encoder.pretrain`.
 
         Raises:
             ValueError: the file does not fill the network.
@@ -123,12 +127,12 @@ class TransformerEncoder(Encoder):
         return self.filled
 
     def named(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """timm's tensors under the names that the network has them under."""
+        """Rename timm's tensors to the names of this network."""
         return self.pyramid.fitted(state) if isinstance(self.pyramid, Tokens) else state
 
 
 def on_grid(positions: Float[Tensor, "1 n d"], grid: Size) -> Float[Tensor, "1 m d"]:
-    """Position embeddings of a square grid, whose class tokens come first and are dropped, on another grid."""
+    """Resample position embeddings of a square grid to another grid; class tokens, which come first, are dropped."""
     if positions.shape[1] == grid[0] * grid[1]:
         return positions
     side = isqrt(positions.shape[1])

@@ -1,4 +1,4 @@
-"""U-Net decoder of transposed convolutions, each as wide as the map it meets (Res18-UNet of Diao et al. 2023)."""
+"""U-Net decoder of transposed convolutions (Res18-UNet of Diao et al. 2023)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from foveate.models.parts.decoders import Decoder
 
 
 class TransposedUNet(Decoder):
-    """Each step: transposed convolution to the next finer map, that map beside it, two 3x3 convolutions.
+    """Decoder whose steps are a transposed convolution to the next finer map, that map as skip, two 3x3 convolutions.
 
-    It ends at the finest map; pixel heads enlarge the rest. With 256, 128, 64, 64 channels on ResNet-18 (whose stem and
-    first layer both have 64) the networks of Diao et al. come to the sizes that their tables print.
+    It ends at the finest map; the pixel head enlarges the rest. With 256, 128, 64, 64 channels on ResNet-18 (whose stem
+    and first layer both have 64) the networks of Diao et al. have the sizes that their tables print.
 
     Args:
         channels: of the maps, fine to coarse.
@@ -32,9 +32,7 @@ class TransposedUNet(Decoder):
     ) -> None:
         super().__init__()
         if not widths or len(channels) < 2:
-            raise ValueError(
-                f"widths={list(widths)}, channels={list(channels)}; give one width or more, maps two or more"
-            )
+            raise ValueError(f"widths={list(widths)}, channels={list(channels)}; give at least one width and two maps")
         skips, coarse = list(channels)[-2::-1], list(reductions)[::-1]
         self.up, self.join = nn.ModuleList(), nn.ModuleList()
         below = channels[-1]
@@ -45,7 +43,7 @@ class TransposedUNet(Decoder):
         self.channels, self.reduction = below, coarse[len(self.up)]
 
     def forward(self, features: Sequence[Tensor]) -> Float[Tensor, "b d i j"]:
-        """The map at the reduction that `reduction` tells."""
+        """Return the map at the resolution given by `reduction`."""
         decoded = features[-1]
         for up, join, skip in zip(self.up, self.join, list(features)[-2::-1], strict=False):
             decoded = join(torch.cat([up(decoded), skip], 1))

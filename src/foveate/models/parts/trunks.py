@@ -1,4 +1,4 @@
-"""Two encoders side by side that exchange their maps after every stage: one to answer, one to mark."""
+"""Two encoders that exchange their maps after every stage: one answers, one marks."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from foveate.models.parts.transposed import TransposedUNet
 
 
 class TwoTrunks(nn.Module):
-    """An answering and a marking encoder, each followed by its own head.
+    """Answering and marking encoder, each followed by its own head.
 
     Args:
         encoder_name: a timm network that is a chain of layers (ResNets and most others).
         schema: its questions and labels give the numbers of logits.
-        exchange: channels of a stage -> module that takes both maps and gives both; None = nothing passes.
-        stages: how many of the encoder's maps are exchanged, from the finest on.
+        exchange: channels of a stage -> module that reads both maps and returns both.
+        stages: end of the range of maps that are exchanged, from the finest on: None = all, -1 = all except the
+            coarsest.
         widths: of the decoder, coarse to fine.
         channels: of the image, 1 or 3.
         dropout: before the linear heads.
 
     Raises:
-        ValueError: the schema lacks questions or labels, or the encoder is no chain of layers.
+        ValueError: the schema lacks questions or labels, or the encoder is not a chain of layers.
     """
 
     def __init__(
@@ -47,17 +48,15 @@ class TwoTrunks(nn.Module):
         self.answering = encoder(encoder_name, channels=channels)
         self.marking = encoder(encoder_name, channels=channels)
         if not isinstance(self.answering.pyramid, FeatureListNet):
-            raise ValueError(f"encoder_name={encoder_name!r} is no chain of layers; take a ResNet")
+            raise ValueError(f"encoder_name={encoder_name!r} must be a chain of layers; take a ResNet")
         sizes = self.answering.channels
         self.exchanges = nn.ModuleList(exchange(size) for size in sizes[:stages])
         self.decoder = TransposedUNet(sizes, reductions=self.answering.reductions, widths=widths)
-        self.pixel_head = PixelHead(
-            self.decoder.channels, logits=schema.pixel_channels, reduction=self.decoder.reduction, kernel=3
-        )
+        self.pixel_head = PixelHead.after(self.decoder, schema)
         self.image_head = ImageHead(sizes[-1], schema=schema, dropout=dropout)
 
     def forward(self, image: Float[Tensor, "b c h w"], prior: Float[Tensor, "b k h w"] | None = None) -> Outputs:
-        """Pixel and image logits and the answering encoder's maps; the prior is not read."""
+        """Return pixel and image logits and the answering encoder's maps; the prior is not read."""
         answering, marking = self.pyramids(image)
         return Outputs(
             pixel=self.pixel_head(self.decoder(marking), size=(image.shape[2], image.shape[3])),
@@ -66,7 +65,7 @@ class TwoTrunks(nn.Module):
         )
 
     def pyramids(self, image: Float[Tensor, "b c h w"]) -> tuple[list[Tensor], list[Tensor]]:
-        """Maps of both encoders, fine to coarse, after the exchange."""
+        """Return the maps of both encoders, fine to coarse, after the exchange."""
         frame = padded(image, self.answering.reductions[-1])
         a = (frame - self.answering.mean) / self.answering.std
         m = (frame - self.marking.mean) / self.marking.std

@@ -1,9 +1,9 @@
 """Plain vision transformers of timm as a pyramid: their one grid of tokens becomes maps at 1/4, 1/8, 1/16 and 1/32.
 
-The simple feature pyramid of ViTDet (Li et al. 2022): a finer map is a transposed convolution of the tokens, a coarser
-one a pool of them. The maps come from blocks at even depths, fine ones from early blocks (as Ranftl et al. 2021 and Bao
-et al. 2022 do); ViTDet takes the last block alone. Its coarsest map is the highest token of four, ours is their mean:
-so a linear head on the mean of this map is one on the mean of all tokens.
+It is the simple feature pyramid of ViTDet (Li et al. 2022): a finer map is a transposed convolution of the tokens, a
+coarser one a pool of them. Two things differ. The maps come from blocks at even depths, fine ones from early blocks (as
+in Ranftl et al. 2021 and Bao et al. 2022); ViTDet uses only the last block. The coarsest map is the mean of four
+tokens; in ViTDet it is their maximum. So a linear head on the mean of this map is one on the mean of all tokens.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ STRIDES = (4, 8, 16, 32)
 
 
 class TokenPyramid(nn.Module):
-    """A plain vision transformer whose tokens come out as several maps.
+    """Plain vision transformer that returns its tokens as several maps.
 
     Args:
         net: of timm, with ``blocks`` and ``forward_intermediates``.
@@ -59,7 +59,7 @@ class TokenPyramid(nn.Module):
         self.channels = [width // max(stride // r, 1) for r in reductions]
 
     def forward(self, image: Float[Tensor, "b c h w"]) -> list[Tensor]:
-        """The maps, fine to coarse; the image's sides are multiples of the coarsest reduction."""
+        """Return the maps, fine to coarse; the image's sides must be multiples of the coarsest reduction."""
         net: Any = self.net
         maps = net.forward_intermediates(image, indices=self.indices, norm=True, intermediates_only=True)
         return [
@@ -69,7 +69,7 @@ class TokenPyramid(nn.Module):
 
 
 def _level(width: int, doublings: int) -> nn.Sequential:
-    """Doubles the map so often, halving its channels each time; every step is normalised."""
+    """Make layers that double the map, with half the channels after each step; every step is normalised."""
     steps: list[nn.Module] = []
     for number in range(doublings):
         steps += [nn.GELU()] if number else []
@@ -79,12 +79,12 @@ def _level(width: int, doublings: int) -> nn.Sequential:
 
 
 def is_plain(name: str) -> bool:
-    """Whether a timm network keeps one grid of tokens throughout."""
+    """Check whether a timm network keeps one grid of tokens throughout."""
     return bool(is_model_in_modules(name.partition(".")[0], MODULES))
 
 
 def token_pyramid(name: str, *, channels: int, maps: int | None = None, coarsest: int = 32) -> TokenPyramid:
-    """A plain vision transformer of timm with random weights, for images of any size.
+    """Make a plain vision transformer of timm with random weights, for images of any size.
 
     Position embeddings are resampled (bicubic) to the image's grid in each pass. A patch of 14 pixels becomes one of
     16, because maps must be whole fractions of the image; weights are resampled to it (FlexiViT, Beyer et al. 2023).
@@ -92,7 +92,7 @@ def token_pyramid(name: str, *, channels: int, maps: int | None = None, coarsest
     Args:
         name: of timm.
         channels: of the image.
-        maps: how many, from the finest on; None = all.
+        maps: number of maps, from the finest on; None = all.
         coarsest: image pixels per pixel of the coarsest map: 32, 16 or 8; coarser maps are left out.
 
     Raises:
@@ -103,12 +103,12 @@ def token_pyramid(name: str, *, channels: int, maps: int | None = None, coarsest
     state = torch.get_rng_state()
     try:
         net = timm.create_model(name, num_classes=0, in_chans=channels, dynamic_img_size=True, **other)
-    except TypeError:  # takes every size as it is, and does not know the keyword
+    except TypeError:  # a network that takes every size does not have the keyword
         torch.set_rng_state(state)
         net = timm.create_model(name, num_classes=0, in_chans=channels, **other)
-    told = net.feature_info[-1]
-    stride = told["reduction"]
+    info = net.feature_info[-1]
+    stride = info["reduction"]
     if stride & (stride - 1) or stride < 4:
         raise ValueError(f"encoder {name!r} has tokens of {stride} px, which is not 4, 8, 16 or 32; choose another")
     reductions = [r for r in STRIDES if r <= max(coarsest, 4)][:maps]
-    return TokenPyramid(net, width=told.get("num_chs_norm", told["num_chs"]), stride=stride, reductions=reductions)
+    return TokenPyramid(net, width=info.get("num_chs_norm", info["num_chs"]), stride=stride, reductions=reductions)

@@ -15,20 +15,20 @@ from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 WRAPPERS = ("teacher", "state_dict", "model", "student", "module")
-"""Names under which training code keeps the network's tensors, the most wanted first."""
+"""Names under which training code keeps the network's tensors, in order of preference."""
 
 
 class Filled(NamedTuple):
-    """How much of a network a file has filled.
+    """Extent to which a file has filled a network.
 
     Args:
-        matched: number of the network's tensors that were in the file.
+        matched: number of the network's tensors that are in the file.
         total: number of tensors (parameters and buffers) that the network has.
         missing: names in the network that the file lacks or has in another shape.
-        unused: names in the file that the network has no place for (its classifier, later stages, an MAE's decoder).
+        unused: names in the file that the network lacks (its classifier, later stages, an MAE's decoder).
         resampled: names in the network whose tensors were made for another grid or patch.
-        file: that they come from.
-        normalise: by what images are normalised from now on: one of `encoders.NORMALISE`, or "timm" = as timm has it.
+        file: from which they come.
+        normalise: normalisation of images from now on: one of `encoders.NORMALISE`, or "timm" = as in timm.
     """
 
     matched: int
@@ -40,42 +40,42 @@ class Filled(NamedTuple):
     normalise: str = "timm"
 
     def __str__(self) -> str:
-        """One line for people: what was filled, what was missing, what was not used."""
+        """Describe in one line how much was filled, what was missing and what was not used."""
         parts = [f"{self.file}: filled {self.matched} of {self.total} tensors of the encoder"]
         for word, names in (("resampled", self.resampled), ("missing", self.missing), ("not used", self.unused)):
             if names:
                 parts.append(f"{word} {', '.join(names[:3])}" + (f" and {len(names) - 3} more" if names[3:] else ""))
-        how = "as timm has it for the name" if self.normalise == "timm" else f"by {self.normalise!r}"
+        how = "as in timm for the name" if self.normalise == "timm" else f"by {self.normalise!r}"
         return "; ".join([*parts, f"images are normalised {how}"])
 
 
 def read(path: Path | str) -> dict[str, Tensor]:
-    """Tensors of a .safetensors file or a checkpoint (.pth, .pt) that holds tensors; floating ones as float32.
+    """Read the tensors of a .safetensors file or a checkpoint (.pth, .pt), floating ones as float32.
 
-    A checkpoint of training code may hold them under "state_dict", "model", "teacher", "student" or "module", beside
+    A checkpoint of training code may have them under "state_dict", "model", "teacher", "student" or "module", beside
     numbers and the arguments of a command line. Nothing in it is executed.
 
     Raises:
-        ValueError: there is no such file, it does not hold a mapping of names to tensors, or it holds Python objects.
+        ValueError: the file does not exist, is not a mapping of names to tensors, or has Python objects.
     """
     file = Path(path)
     if not file.is_file():
         raise ValueError(
-            f"weights={str(path)!r} is no file; give 'none', 'hub', 'auto' or the path of a .safetensors or .pth file"
+            f"weights={str(path)!r} must be 'none', 'hub', 'auto' or the path of a .safetensors or .pth file"
         )
     state = _unwrapped(_loaded(file))
     if not isinstance(state, Mapping) or not state or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ValueError(f"weights={str(path)!r} holds no mapping of names to tensors; save a state_dict")
+        raise ValueError(f"weights={str(path)!r} must be a mapping of names to tensors; save a state_dict")
     return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
 
 
 def _loaded(file: Path) -> Any:
-    """The content of a file, with no code of its own."""
+    """Load the content of a file without executing any code in it."""
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
-        # RETFound and MAE keep their command line's argparse.Namespace beside the tensors: plain attributes, which
-        # weights_only sets without calling anything
+        # RETFound and MAE keep the argparse.Namespace of their command line beside the tensors. It has plain
+        # attributes, which weights_only sets without a call.
         with torch.serialization.safe_globals([argparse.Namespace]):
             return torch.load(file, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, SafetensorError, EOFError, RuntimeError) as error:
@@ -86,7 +86,7 @@ def _loaded(file: Path) -> Any:
 
 
 def _unwrapped(content: Any) -> Any:
-    """The mapping of names to tensors inside what training code saves; entries beside it are left out."""
+    """Find the mapping of names to tensors inside the content of a checkpoint; other entries are left out."""
     while isinstance(content, Mapping) and not any(isinstance(value, Tensor) for value in content.values()):
         inner = next((content[name] for name in WRAPPERS if isinstance(content.get(name), Mapping)), None)
         if inner is None:
@@ -103,20 +103,20 @@ def fill(
     least: float = 0.95,
     optional: tuple[str, ...] | None = None,
 ) -> Filled:
-    """Copy the tensors whose names and shapes agree; a first convolution is adapted to other image channels.
+    """Copy the tensors whose names and shapes agree; a first convolution is adapted to the number of image channels.
 
-    One channel gets the sum of the filters of the file's channels, so that a grey image given once answers like the
-    same image given in every channel; three channels get a third each of the filters of one.
+    One channel gets the sum of the filters of the file's channels, so that a grey image in one channel gives the same
+    map as in three. Three channels get a third each of the filters of one.
 
     Args:
-        network: is changed in place, once enough tensors match. What LoRA adds is no part of a file.
-        state: names as the network has them (timm; torchvision's are the same for ResNet and Inception-v3).
+        network: is changed in place, if enough tensors match. LoRA's tensors do not count: files do not have them.
+        state: name in the network -> tensor (torchvision's names are timm's for ResNet and Inception-v3).
         file: named in the errors.
         least: share of the network's tensors that must be filled.
-        optional: beginnings of the names that alone may be missing; None = any may, up to ``least``.
+        optional: prefixes of the only names that may be missing; None = any may, up to ``least``.
 
     Raises:
-        ValueError: fewer are filled; the message names some that are missing.
+        ValueError: fewer tensors match; the message names some that are missing.
     """
     wanted = {name: value for name, value in network.state_dict().items() if ".lora_" not in name}
     found = {name: _fitted(state[name], like=value) for name, value in wanted.items() if name in state}
@@ -135,7 +135,7 @@ def fill(
 
 
 def _fitted(value: Tensor, *, like: Tensor) -> Tensor:
-    """A convolution's filters for as many input channels as ``like`` has; anything else as it is."""
+    """Adapt a convolution's filters to the input channels of ``like``; return any other tensor unchanged."""
     same_kernel = value.ndim == like.ndim == 4 and value.shape[0] == like.shape[0] and value.shape[2:] == like.shape[2:]
     if same_kernel and value.shape[1] == 3 and like.shape[1] != 3:
         fitted: Tensor = adapt_input_conv(like.shape[1], value)
