@@ -78,25 +78,19 @@ def grad_cam(
 ) -> Float[Tensor, "b i j"]:
     """Map the evidence for the target: >= 0, unscaled, at the resolution of the feature map, on the image's device.
 
-    <<<<<<< Updated upstream
-        See `grad_cams` for several targets of one image.
+    See `grad_cams` for several targets of one image.
 
-        Works for callers under ``no_grad`` or ``inference_mode`` and with frozen parameters; leaves no gradient, hook
-        or state behind.
-    =======
-        Works under ``no_grad`` and ``inference_mode`` and with frozen parameters. Leaves no gradient, hook or state
-        behind.
-    >>>>>>> Stashed changes
+    Works under ``no_grad`` and ``inference_mode`` and with frozen parameters. Leaves no gradient, hook or state behind.
 
-        Args:
-            network: in evaluation mode, so that images do not influence each other.
-            image: as the network reads it.
-            target: `of_answer`, `of_label`, or your own function of the outputs.
-            layer: which of ``Outputs.features``; -1 = the coarsest.
-            prior: as the network reads it.
+    Args:
+        network: in evaluation mode, so that images do not influence each other.
+        image: as the network reads it.
+        target: `of_answer`, `of_label`, or your own function of the outputs.
+        layer: which of ``Outputs.features``; -1 = the coarsest.
+        prior: as the network reads it.
 
-        Raises:
-            ValueError: the network is in training mode, has no such layer, or the target does not depend on it.
+    Raises:
+        ValueError: the network is in training mode, has no such layer, or the target does not depend on it.
     """
     return grad_cams(network, image, targets=[target], layer=layer, prior=prior)[0]
 
