@@ -77,7 +77,7 @@ def test_frame() -> None:
     assert beside(image, torch.rand(1, 1, 33, 64), prior_channels=0) is image
     with pytest.raises(ValueError, match="prior has 2 maps, the network reads 1; make it with prior_channels=2"):
         beside(image, torch.rand(1, 2, 33, 64), prior_channels=1)
-    with pytest.raises(ValueError, match=r"prior is \(8, 8\) but the image is \(33, 64\)"):
+    with pytest.raises(ValueError, match=r"prior is \(8, 8\), but the image is \(33, 64\)"):
         one_map(torch.rand(1, 1, 8, 8), image)
 
 
