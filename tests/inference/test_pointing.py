@@ -45,7 +45,7 @@ class Pointing(nn.Module):
 @pytest.fixture
 def predictor(tmp_path: Path) -> Predictor:
     stage = Stage("point", network=Pointing, loss=Weigh(pixels=(1.0, bce)))
-    run = Run(tmp_path / "run", Recipe(SCHEMA, Prepare(size=96), (stage,)))
+    run = Run(tmp_path / "run", Recipe(SCHEMA, Prepare(size=96), (stage,), precision="fp32"))
     save_weights(run.stage_folder("point") / "weights.safetensors", Pointing())
     return Predictor(run, device="cpu")
 

@@ -53,7 +53,7 @@ def bright(folder: Path, **prepare: object) -> Run:
     """A run of the network above."""
     settings: dict[str, object] = {"size": 96, **prepare}
     stage = Stage("bright", network=Bright, loss=Weigh(pixels=(1.0, bce)))
-    run = Run(folder, Recipe(SCHEMA, Prepare(**settings), (stage,)))  # type: ignore[arg-type]
+    run = Run(folder, Recipe(SCHEMA, Prepare(**settings), (stage,), precision="fp32"))  # type: ignore[arg-type]
     save_weights(run.stage_folder("bright") / "weights.safetensors", Bright())
     return run
 
@@ -158,7 +158,7 @@ def test_cams_lie_on_the_original_pixels(predictor: Predictor) -> None:
 
 def test_maps_cost_no_second_pass_if_the_head_is_linear(tmp_path: Path) -> None:
     stage = Stage("joint", network=partial(Joint, "resnet10t", SCHEMA), loss=Weigh(pixels=(1.0, bce)))
-    run = Run(tmp_path, Recipe(SCHEMA, Prepare(size=64), (stage,)))
+    run = Run(tmp_path, Recipe(SCHEMA, Prepare(size=64), (stage,), precision="fp32"))
     save_weights(run.stage_folder("joint") / "weights.safetensors", stage.network())
     predict, calls = Predictor(run, device="cpu"), []
     pixels, _ = photograph((80, 70))
