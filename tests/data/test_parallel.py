@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 
+from foveate.data import parallel
 from foveate.data.parallel import gather as go
 
 
@@ -32,7 +33,7 @@ def test_few_are_under_way() -> None:
     some = go(begun.append, range(10_000), workers=0)
     next(some)
     some.close()
-    assert len(begun) <= 8 * gather.AHEAD * 2 + 16
+    assert len(begun) <= 8 * parallel.AHEAD * 2 + 16
 
 
 def _own(_: int) -> int:

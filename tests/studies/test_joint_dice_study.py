@@ -8,6 +8,7 @@ from foveate.data import synthetic
 from foveate.engine.study import run_name
 from foveate.metrics import table
 from foveate.metrics.counts import Counts
+from foveate.metrics.measure import measure
 from foveate.metrics.tally import ANSWERS, PIXELS
 from foveate.studies import load_study
 from foveate.studies.joint_dice import COLUMNS, TABLE1, TABLE2, TABLE3

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from foveate.core.files import whole_file
+
 Table = Mapping[str, np.ndarray]
 """Column name -> one-dimensional array; all columns are equally long."""
 
