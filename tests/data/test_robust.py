@@ -84,7 +84,7 @@ def test_ctrl_c_in_scan_writes_nothing(root: Path, tmp_path: Path, monkeypatch: 
 
 def test_ctrl_c_in_check_ends_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = scan("folder", root)
-    monkeypatch.setattr(checking, "look", interrupting(checking.look, after=2))
+    monkeypatch.setattr(checking, "inspect_row", interrupting(checking.inspect_row, after=2))
     with pytest.raises(KeyboardInterrupt):
         check(rows)
 

@@ -242,7 +242,7 @@ def test_folders_are_listed(tmp_path: Path) -> None:
     listed = list_images([tmp_path, tmp_path / "notes.txt"])
     assert [p.name for p in listed] == ["a.JPG", "b.png", "c.tiff", "notes.txt"]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="no image there; known endings are"):
+    with pytest.raises(ValueError, match="no image there; see the formats with"):
         list_images([tmp_path / "empty"])
 
 

@@ -45,7 +45,7 @@ def test_a_gate_needs_a_healthy_answer() -> None:
 
 def test_a_study_of_two_answers_scores_the_one_that_is_not_healthy() -> None:
     for answers in (("NORMAL", "CNV"), ("CNV", "NORMAL")):
-        assert "auc/class/CNV" in load_study("dual_guidance", schema(*answers))["Table 7"].figures
+        assert "auc/class/CNV" in load_study("dual_guidance", schema(*answers))["Table 7"].metrics
 
 
 @pytest.mark.parametrize(

@@ -215,7 +215,7 @@ def test_patches_train_and_windows_read() -> None:
     assert paper.patches is not None
     assert paper.infer is not None
     assert (paper.patches.size, paper.infer.size, paper.infer.stride) == (224, 224, 112)
-    with pytest.raises(ValueError, match="patches need grader=None"):
+    with pytest.raises(ValueError, match="patches need `grader=None`"):
         made(network="fcn", parts=2)
     with pytest.raises(ValueError, match="parts=3, size=64"):
         made(network="fcn", parts=3, grader=None)
@@ -243,8 +243,8 @@ def test_what_is_learnt() -> None:
         ({"share": -0.1, "late": False}, r"share must be in \[0, 1\], got -0\.1"),
         ({"share": float("nan")}, "share must be in .* got nan"),
         ({"network": None}, "side_attention needs a network"),
-        ({"network": None, "grader": None}, "grader=None trains a network alone"),
-        ({"grader": "abn"}, "the other graders none"),
+        ({"network": None, "grader": None}, "`grader=None` trains a network alone"),
+        ({"grader": "abn"}, "`classifier` and `abn` none"),
         ({"question": "age"}, "question 'age'"),
         ({"labels": []}, "the schema has no labels"),
     ],
@@ -270,7 +270,8 @@ def test_an_ordinal_loss_needs_an_order() -> None:
 
 IDLE: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"network": "classifier", "grader": None}, {"loss": "wce", "share": 0.5, "stride": 2, "late": False}, "network"),
-    ({"network": "unet", "grader": None, "loss": "focal"}, {"share": 0.5, "late": False, "per_lesion": True}, "loss"),
+    ({"network": "unet", "grader": None, "loss": "focal"}, {"share": 0.5, "late": False}, "loss"),
+    ({"network": "unet", "grader": None, "loss": "focal"}, {"per_lesion": True}, "network"),
     ({"network": "unet", "grader": None}, {"stride": 16}, "network"),
     ({"network": None, "grader": "abn"}, {"attention": "concat", "shrink": "mean", "finetune": True}, "grader"),
     ({"grader": None}, {"attention": "conv", "ordinal": True, "grade_lr": 0.1, "grade_epochs": 2}, "grader"),

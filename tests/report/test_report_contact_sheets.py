@@ -62,7 +62,7 @@ def test_pictures_are_small_and_marked():
 def test_a_page_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
     path = write(tmp_path)
     before = path.read_bytes()
-    monkeypatch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         write(tmp_path, ok=True)
     assert [p.name for p in path.parent.iterdir()] == ["check.html"]

@@ -67,7 +67,7 @@ def test_two_classes_have_the_tables_of_the_second_set() -> None:
     first = ["Table 7", "Table 8", "Table 9", "Table 5", "Table 6"]
     assert list(study) == [*first, "End to end", "Maps", "Partial labels"]
     assert study["Table 7"].paper["VGG16"]["specificity/oedema"] == 0.75
-    assert study["Table 8"].paper["UNet"]["sensitivity"] == 0.9096
+    assert study["Table 8"].paper["UNet"]["pixel/sensitivity"] == 0.9096
     assert study["Table 9"].paper["Cross-stitch"]["accuracy/oedema"] == 0.9250
     assert study["Table 6"].paper == {}
     other = load_study("dual_guidance", LabelSchema((Question("set", ("healthy", "ill")),), ("fluid",)))

@@ -41,8 +41,6 @@ def list_(
     """
     from textwrap import indent
 
-    from foveate.metrics import listing
-
     packages = {
         "recipes": "recipes",
         "comparisons": "studies/comparisons",
@@ -52,7 +50,7 @@ def list_(
         "models": "models",
         "baselines": "models/baselines",
     }
-    entries = {"losses": plugins.losses, "metrics": listing.lines}
+    entries = {"losses": plugins.losses, "metrics": _metrics}
     if kind is not None and kind not in (*packages, *entries):
         raise ValueError(f"kind must be one of {[*packages, *entries]}, got {kind!r}")
     for name in [kind] if kind else [*packages, *entries]:
@@ -98,6 +96,13 @@ def _add_commands() -> None:
 
 
 _add_commands()
+
+
+def _metrics() -> dict[str, str]:
+    """Name of each metric -> its line; imports numpy."""
+    from foveate.metrics import listing
+
+    return listing.lines()
 
 
 def _list_formats() -> None:

@@ -136,7 +136,7 @@ def study(
                 metrics,
                 paper=printed(metrics, paper) if one else {},
                 reference="Ours" if "Ours" in rows else "Dice",
-                compared=tuple(m for m in metrics if "_std" not in f),
+                compared=tuple(m for m in metrics if "_std" not in m),
                 costs=("size", "training", "test"),
                 note=(_said_of_one(labels[0]) if one else _said_of_several(labels)) + _gated(rows) + _unfilled(rows),
             )
