@@ -183,8 +183,8 @@ def test_what_is_wrong_is_named(make: Any, said: str) -> None:
 
 @pytest.mark.parametrize("kind", [np.array, torch.tensor])
 def test_a_tie_with_the_background_is_the_background(kind: Any) -> None:
-    """Exclusive labels: [0.5, 0] leaves 0.5 to the background; [0.4, 0.2] leaves 0.4; [0.5, 0.25] leaves less."""
-    columns = [[0.5, 0.0], [0.4, 0.2], [0.5, 0.25], [0.0, 0.0]]
+    """Exclusive labels: [0.5, 0] leaves 0.5 to the background; [0.375, 0.25] leaves 0.375; [0.5, 0.25] leaves less."""
+    columns = [[0.5, 0.0], [0.375, 0.25], [0.5, 0.25], [0.0, 0.0]]
     p = kind([[[column[label] for column in columns]] for label in (0, 1)])
     marked = BOTH.masks(p)
     assert marked.tolist() == [[[False, False, True, False]], [[False, False, False, False]]]
