@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foveate.core import files
@@ -108,6 +108,7 @@ def test_content_is_written_as_it_is(tmp_path: Path) -> None:
     assert path.read_text(encoding="utf-8") == '{\n "a": "é"\n}\n'
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1))
 def test_an_id_is_a_file_name_and_comes_back(name: str) -> None:
     try:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foveate.core.text import LONGEST, printable, shortened
@@ -16,6 +16,7 @@ SOURCE = Path(__file__).parent.parent.parent / "src"
 HOSTILE = "eye\x1b[2J\x1b]0;title\x07\r\u202egnp.exe\x9b\udcff.png"
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(), max_size=40))
 def test_what_is_left_is_printable_and_letters_stay(text: str) -> None:
     shown = printable(text)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from engine_toys import Nested, TinyNet
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -136,6 +136,7 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None)  # each write waits for the disk
 @given(data=json_values)
 def test_json_comes_back(data: object, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.getbasetemp() / "data.json"
