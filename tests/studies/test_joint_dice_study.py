@@ -8,6 +8,7 @@ from foveate.data import synthetic
 from foveate.engine.study import run_name
 from foveate.metrics import table
 from foveate.metrics.counts import Counts
+from foveate.metrics.listing import Named
 from foveate.metrics.measure import measure
 from foveate.metrics.tally import ANSWERS, PIXELS
 from foveate.studies import load_study
@@ -37,7 +38,7 @@ def rebuilt(excluded: float, sensitivity: float, specificity: float) -> dict[str
     }  # fmt: skip
     schema = LabelSchema((), ("atrophy",))
     counts = Counts(schema, table.build(PIXELS, pixels), table.build(ANSWERS, dict.fromkeys(ANSWERS, ())))
-    return {name: float(values[0]) for name, values in measure(counts, np.ones((1, 86))).items()}
+    return Named({name: float(values[0]) for name, values in measure(counts, np.ones((1, 86))).items()})
 
 
 @pytest.mark.parametrize("row", [*TABLE1, *list(TABLE2)[1:-1]])
