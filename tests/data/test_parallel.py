@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from foveate.data import parallel
-from foveate.data.parallel import gather as go
+from foveate.data.parallel import run_parallel as go
 
 
 @pytest.mark.parametrize("workers", [0, 2])
