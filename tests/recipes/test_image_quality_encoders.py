@@ -75,7 +75,7 @@ def test_rates_of_the_encoder(name: str) -> None:
     [
         ({"lora": 4}, "lora=4 freezes the encoder, whose weights are random"),
         ({"lora": 4, "weights": "hub"}, "lora=4 changes plain vision transformers, not 'resnet10t'"),
-        ({"normalise": "half"}, "normalise='half' has no effect with weights"),
+        ({"normalise": "half"}, "normalise='half' (has no effect with|belongs to) weights"),
         ({"layer_decay": 1.5}, "layer_decay must be over 0 and at most 1, got 1.5"),
     ],
 )
