@@ -73,16 +73,21 @@ def test_a_crop_about_a_mask_needs_no_torch(drawn: Path, tmp_path: Path) -> None
 
 
 def test_split_starts_quickly(drawn: Path, tmp_path: Path) -> None:
-    """0.7 to 1.2 s of processor time on two slow cores, of which numpy takes half; with torch it was 4 to 6 s."""
+    """1 s of processor time on two slow cores, 2 s if they are busy, mostly numpy, typer, pydantic; torch took 4 to 6.
+
+    The bound is a multiple of the time that these three take, as the load of a machine changes from minute to minute.
+    """
+    spent = "import resource\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_utime)"
+    least = float(run("import numpy, pydantic, typer\n" + spent))
     code = (
         "import atexit, resource, sys\nfrom foveate.cli.main import main\nsys.argv[0] = 'foveate'\n"
         "atexit.register(lambda: print(len(sys.modules), 'torch' in sys.modules, 'scipy' in sys.modules, "
         "resource.getrusage(resource.RUSAGE_SELF).ru_utime))\nmain()"
     )
-    said = run(code, "split", drawn, "--out", tmp_path / "split.jsonl").splitlines()[-1].split()
-    assert said[1:3] == ["False", "False"]
-    assert int(said[0]) < 1100
-    assert float(said[3]) < 3.6
+    printed = run(code, "split", drawn, "--out", tmp_path / "split.jsonl").splitlines()[-1].split()
+    assert printed[1:3] == ["False", "False"]
+    assert int(printed[0]) < 1100
+    assert float(printed[3]) < 3 * least + 1
 
 
 def test_the_package_itself_is_light() -> None:
