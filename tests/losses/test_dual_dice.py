@@ -111,6 +111,19 @@ def test_strange_settings_are_refused(term: Callable, message: str) -> None:
         term(logits(batch), batch)
 
 
+@pytest.mark.parametrize("absent", [True, False])
+def test_both_parts_have_the_settings_of_the_whole(absent: bool) -> None:
+    """With one label that no image bears, `absent` changes either part; so do pool, share and eps."""
+    batch = truth(OVERLAPPING, 4, b=3, known=1.0)
+    masks = batch.masks.clone()
+    masks[:, 1] = False
+    batch, outputs = replace(batch, masks=masks), logits(batch, 4)
+    settings = {"eps": 0.5, "pool": per_label, "absent": absent}
+    pixel, image = dice_squared(outputs, batch, **settings), presence_dice(outputs, batch, **settings)
+    assert not torch.isclose(image, presence_dice(outputs, batch, **settings | {"absent": not absent}))
+    torch.testing.assert_close(dual_dice(outputs, batch, share=0.3, **settings), 0.3 * pixel + 0.7 * image)
+
+
 WORKER = """
 import sys, torch, torch.distributed as dist
 from losses_cases import OVERLAPPING, logits

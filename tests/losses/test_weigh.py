@@ -93,7 +93,10 @@ def test_a_weight_may_change_over_the_training() -> None:
     torch.testing.assert_close(loss(outputs, batch, progress=0.4)["late"], focal(outputs, batch))
     assert list(loss(outputs, batch)) == ["late"]  # as it ends: what validations compare
     assert "Ramp(first=1.0, last=0.0, start=0.2, end=0.6)" in repr(loss)
-    with pytest.raises(ValueError, match="first and last must be 0 or more"):
-        Ramp(-1.0, 0.0)
+    for wrong in (float("inf"), float("nan"), -1.0):
+        with pytest.raises(ValueError, match="first and last must be 0 or more"):
+            Ramp(1.0, wrong)
+        with pytest.raises(ValueError, match="first and last must be 0 or more"):
+            Ramp(wrong, 1.0)
     with pytest.raises(ValueError, match="0 <= start <= end <= 1"):
         Ramp(1.0, 0.0, start=0.9, end=0.1)
