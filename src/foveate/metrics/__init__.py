@@ -1,1 +1,1 @@
-"""Counts first, figures after: every figure is a function of (counts, image weights), so each has its interval."""
+"""Counts first, metrics after: each metric is a function of (counts, image weights), so each has its interval."""

@@ -1,6 +1,6 @@
-"""What every figure is made of: pixels counted per image and label, and scores per image and answer.
+"""Counts, of which every metric is made: pixels per image and label, and scores per image and answer.
 
-Only what is known is counted. A figure never sees an image again, so a run's figures, intervals and tables can be
+Only what is known is counted. A metric never sees an image again, so a run's metrics, intervals and tables can be
 made from two small CSV files.
 """
 
