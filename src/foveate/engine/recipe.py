@@ -40,10 +40,11 @@ def at(loss: Loss, *, progress: float) -> Loss:
     return partial(changing, progress=progress)
 
 
-PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
-
 AUTO = "auto"
-"""A precision that is chosen when a training starts (`engine.settle`)."""
+"""A precision that is chosen when a training starts (`engine.settle`); without a training it is fp32."""
+
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, AUTO: None}
+"""Precision -> type of autocast; None = no autocast."""
 
 TRAINING = {
     "precision": "fp32, bf16, or auto: the faster one, by measured steps",
@@ -210,9 +211,9 @@ class Recipe:
             raise ValueError(
                 f"recipe {self.name!r}: average={self.average}; give a share of the steps from 0 to below 1"
             )
-        if self.precision not in (*PRECISIONS, AUTO):
+        if self.precision not in PRECISIONS:
             raise ValueError(
-                f"recipe {self.name!r}: precision must be one of {[*PRECISIONS, AUTO]}, got {self.precision!r}"
+                f"recipe {self.name!r}: precision must be one of {list(PRECISIONS)}, got {self.precision!r}"
             )
         self._check_limits()
         if self.balance is not None:

@@ -287,7 +287,7 @@ def autocast_forward(network: nn.Module, batch: Batch, *, precision: str) -> Out
 
 def autocast(network: nn.Module, image: Tensor, *, prior: Tensor | None, precision: str) -> Outputs:
     """`autocast_forward` of an image and its prior alone."""
-    dtype = PRECISIONS.get(precision)  # "auto" that no training has decided reads in fp32
+    dtype = PRECISIONS[precision]
     with torch.autocast(image.device.type, dtype=dtype, enabled=dtype is not None):
         out: Outputs = network(image.contiguous(memory_format=torch.channels_last), prior)
     return out

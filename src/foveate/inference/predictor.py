@@ -165,8 +165,9 @@ class Predictor:
     ) -> ImageResult:
         """Read an image that has been prepared."""
         batch = collate([sample], self.recipe.schema).to(self.device)
-        passes = list(self.pipeline.passes(batch))
-        outputs = self.pipeline.combined(passes, batch)
+        passes = self.pipeline.passes(batch)
+        kept = list(passes) if cam else []  # activation maps read each pass again; without them none is kept
+        outputs = self.pipeline.combined(kept or passes, batch)
         found = read_out(
             outputs,
             schema=self.recipe.schema,
@@ -176,7 +177,7 @@ class Predictor:
         )[0]
         known, pointing = eye or Eye(), {}
         if cam and outputs.image is not None:
-            own, maps = self._cams(passes, sample)
+            own, maps = self._cams(kept, sample)
             found = Prediction(**{**_shallow(found), "cam": maps})
             regions = known.regions(found) if own else None
             if regions is not None:
