@@ -73,3 +73,52 @@ def test_a_loss_and_a_recipe_in_a_file_of_ones_own(tmp_path: Path) -> None:
     log = (run.folder / "joint" / "log.jsonl").read_text(encoding="utf-8")
     assert "pixels" in log
     assert "answers" in log
+
+
+METRIC = """
+import numpy as np
+from foveate.core.labels import LabelSchema
+from foveate.engine.keep import best
+from foveate.metrics import table
+from foveate.metrics.counts import Counts
+from foveate.metrics.summary import summary
+from foveate.metrics.tally import ANSWERS, PIXELS
+from foveate.report import segmentation
+
+pixels = {"image": ["a", "b"], "group": ["a", "b"], "label": ["disc"] * 2, "tp": [3, 2], "fp": [3, 0], "fn": [1, 2],
+          "tn": [9, 9], "probability": [0.9, 0.9], "truth": [1, 1]}
+schema = LabelSchema((), ("disc",))
+counts = Counts(schema, table.build(PIXELS, pixels), table.build(ANSWERS, dict.fromkeys(ANSWERS, ())))
+found = summary(counts)
+print(found["pixel/area_ratio/disc"], best("area_ratio/disc").of(found), "area ratio" in str(segmentation(counts)))
+"""
+
+
+def test_a_metric(copy: Path) -> None:
+    """It is in the list, in the summary of counts, in the choice of weights and in the report's table."""
+    assert re.search(r"pixel/area_ratio +area ratio: Marked pixels / true pixels", foveate(copy, "list", "metrics"))
+    assert python(copy, METRIC).split() == ["1.0", "1.0", "True"]  # (1.5 + 0.5) / 2
+
+
+def test_a_file_format(copy: Path, tmp_path: Path) -> None:
+    """`scan` and `check` read it, and `predict` finds it in a folder, whatever its ending."""
+    assert re.search(r"my_format +Camera of our clinic \(\.eye\)", foveate(copy, "list", "formats"))
+    (tmp_path / "set").mkdir()
+    for name, grey in (("one.eye", 40), ("two.bin", 200)):
+        (tmp_path / "set" / name).write_bytes(b"EYE" + bytes([4, 6]) + bytes(range(grey, grey + 24)))
+    foveate(copy, "scan", "volumes", str(tmp_path / "set"), "-o", str(tmp_path / "m.jsonl"), "--quiet")
+    assert [row.id for row in Manifest.read(tmp_path / "m.jsonl")] == ["one", "two"]
+    foveate(copy, "check", str(tmp_path / "m.jsonl"), "--workers", "0", "--quiet")
+    script = "from pathlib import Path; from foveate.data import read; from foveate.inference.write_results import *\n"
+    script += f"found = list_images([Path({str(tmp_path / 'set')!r})])\n"
+    script += "print([path.name for path in found], read.image(found[1])[0, 0].tolist())"
+    assert python(copy, script) == "['one.eye', 'two.bin'] [200, 200, 200]\n"
+
+
+def python(copy: Path, script: str) -> str:
+    """Output of a script that imports the copy."""
+    environment = os.environ | {"PYTHONPATH": str(copy / "src")}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=200)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
