@@ -42,7 +42,7 @@ def test_answers_are_settled(tmp_path: Path, at_least: int | str, x: dict[str, s
 def test_a_manifest_that_nobody_read_is_told(tmp_path: Path) -> None:
     Manifest(SCHEMA, (Row("z", "z.png", {"grade": "0"}),), tmp_path).write(tmp_path / "m.jsonl")
     told = CliRunner().invoke(app, ["consensus", str(tmp_path / "m.jsonl"), "-o", str(tmp_path / "o.jsonl")])
-    assert "no image has readings or cues of a reader" in told.output
+    assert "no image has readings or cues of annotators" in told.output
     assert Manifest.read(tmp_path / "o.jsonl").rows[0].answers == {"grade": "0"}
     for value in ("0", "-1", "most", "1.5"):
         wrong = CliRunner().invoke(app, ["consensus", str(readers(tmp_path)), "-o", str(tmp_path / "o.jsonl"),

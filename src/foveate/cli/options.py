@@ -28,6 +28,24 @@ Folds = Annotated[
         "patient (all: 5).",
     ),
 ]
+Annotators = Annotated[
+    str | None,
+    typer.Option("--annotators", "--graders", help="Compare with one annotator's masks, or merge by another rule."),
+]
+Lesions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lesion", metavar="LABEL=LESION", help="For the guideline: a label, and the guideline's name for that lesion."
+    ),
+]
+Grade = Annotated[
+    str | None,
+    typer.Option(
+        "--grade",
+        metavar="QUESTION",
+        help="For the guideline: the graded question; default: grade, else the only one of five ordered answers.",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Of all random choices.")]
 CacheLimit = Annotated[
     str | None,
@@ -69,6 +87,16 @@ def amount(text: str | None, units: dict[str, float], *, option: str) -> float |
     if not 0 < value < float("inf"):
         raise ValueError(f"{option} {text!r}: give a positive number and one of the units {list(units)}")
     return value
+
+
+def spacing_of(text: str | None) -> tuple[float, float] | None:
+    """Parse mm per pixel (rows, columns): one positive number, or two with a comma; ValueError for anything else."""
+    if text is None:
+        return None
+    parts = [float(part) for part in text.split(",")]
+    if len(parts) not in (1, 2) or min(parts) <= 0:
+        raise ValueError(f"spacing={text!r}: give mm per pixel: one positive number, or two (rows,columns)")
+    return parts[0], parts[-1]
 
 
 def rows_of(path: Path, fold: int | None) -> Any:

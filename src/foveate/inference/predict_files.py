@@ -130,13 +130,3 @@ def bound(guideline: Guideline, schema: LabelSchema, *, grade: str | None = None
     if question is None or (grade is None and question.name == guideline.question):
         return guideline
     return guideline.asked(question)
-
-
-def spacing_of(text: str | None) -> tuple[float, float] | None:
-    """Parse mm per pixel (rows, columns): one positive number, or two with a comma; ValueError for anything else."""
-    if text is None:
-        return None
-    parts = [float(part) for part in text.split(",")]
-    if len(parts) not in (1, 2) or min(parts) <= 0:
-        raise ValueError(f"spacing={text!r}: give mm per pixel: one positive number, or two (rows,columns)")
-    return parts[0], parts[-1]

@@ -47,11 +47,7 @@ def write_evidence(evidence: Evidence, folder: Path, *, name: str | None = None)
     stem = name or evidence.id
     path = folder / f"{stem}_evidence.json"
     write_json(path, evidence.to_json())
-
-    def save(aside: Path) -> None:
-        aside.write_text(str(evidence), encoding="utf-8")
-
-    write_file(folder / f"{stem}_evidence.txt", save)
+    write_file(folder / f"{stem}_evidence.txt", str(evidence))
     return path
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from foveate.cli.options import Device, ManifestPath, Quiet, Seed, keywords
+from foveate.cli.options import Device, Grade, Lesions, ManifestPath, Quiet, Seed, keywords
 from foveate.core.text import printable
 
 
@@ -43,22 +43,13 @@ def check(
         int | None, typer.Option(help="Processes that decode; 0 = threads; default: by the number of images.")
     ] = None,
     guideline: Annotated[
-        bool, typer.Option("--guideline", help="Also hold lesions against the grade of diabetic retinopathy.")
+        bool, typer.Option("--guideline", help="Also compare lesions with the grade of diabetic retinopathy.")
     ] = False,
-    lesions: Annotated[
-        list[str] | None,
-        typer.Option("--lesion", metavar="LABEL=LESION", help="A label that the guideline knows by another name."),
-    ] = None,
-    grade: Annotated[
-        str | None,
-        typer.Option(
-            "--grade",
-            metavar="QUESTION",
-            help="The question that the guideline grades; default: grade, else the only one of five ordered answers.",
-        ),
-    ] = None,
+    lesions: Lesions = None,
+    grade: Grade = None,
     indirect: Annotated[
-        bool, typer.Option("--indirect", help="Indirect signs of a graver grade (hard exudates, say) contradict too.")
+        bool,
+        typer.Option("--indirect", help="Indirect signs of a graver grade contradict too."),
     ] = False,
     clean: Annotated[
         Path | None,
@@ -126,15 +117,15 @@ def merge(
 
 def consensus(
     manifest: Annotated[
-        Path, typer.Argument(metavar="READERS.jsonl", help="Manifest with readings, or cues of several readers.")
+        Path, typer.Argument(metavar="SEVERAL.jsonl", help="Manifest with readings or cues of several annotators.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="M.jsonl", help="Manifest to write.")],
     at_least: Annotated[
         str,
         typer.Option(
             "--at-least",
-            metavar="READERS",
-            help="How many must have seen a finding (a number, union, majority, intersection); absent where none did.",
+            metavar="RULE",
+            help="How many must have seen a finding: a number, union, majority, intersection; absent if none did.",
         ),
     ] = "2",
 ) -> None:
@@ -149,11 +140,11 @@ def consensus(
 
     rows = Manifest.read(manifest)
     settled = settle(rows, at_least=int(at_least) if at_least.lstrip("-").isdecimal() else at_least)
-    told = outcome(rows, settled)
+    outcomes = outcome(rows, settled)
     settled.write(out)
-    if not any(one.read for one in told):
-        typer.secho("warning: no image has readings or cues of a reader; no answer was changed", fg="yellow", err=True)
-    for one in told:
+    if not any(one.read for one in outcomes):
+        typer.secho("warning: no image has readings or cues of annotators; no answer changed", fg="yellow", err=True)
+    for one in outcomes:
         typer.echo(str(one))
     typer.echo(f"{out}: {len(settled)} images")
 
@@ -190,7 +181,7 @@ def split(
 
 def crop(
     manifest: ManifestPath,
-    around: Annotated[str, typer.Option("--around", metavar="LABEL", help="The label that the square lies about.")],
+    around: Annotated[str, typer.Option("--around", metavar="LABEL", help="The label at the centre of the square.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="New folder; its manifest.jsonl is the cut.")],
     reach: Annotated[float, typer.Option(help="Side of the square in diameters of the label.")] = 2.5,
     run: Annotated[
@@ -199,7 +190,7 @@ def crop(
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Cut every image to a square about a label (the disc, say): a data set in its own pixels.
+    """Crop every image to a square around a label, such as the disc; the result is a data set in its own pixels.
 
     Example: `foveate crop my.jsonl --around disc -o discs` cuts around the disc that the masks mark.
 

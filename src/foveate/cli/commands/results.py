@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from foveate.cli.options import Device, Quiet, Seed, keywords
+from foveate.cli.options import Device, Grade, Lesions, Quiet, Seed, keywords, spacing_of
 
 
 def report(
@@ -49,21 +49,8 @@ def predict(
     why: Annotated[
         bool, typer.Option("--explain", help="Also the lesions for and against each answer, in words and JSON.")
     ] = False,
-    lesions: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--lesion", metavar="LABEL=LESION", help="With --explain: a label by the guideline's name for it."
-        ),
-    ] = None,
-    grade: Annotated[
-        str | None,
-        typer.Option(
-            "--grade",
-            metavar="QUESTION",
-            help="With --explain: the question that the guideline grades; default: grade, else the only one of five "
-            "ordered answers.",
-        ),
-    ] = None,
+    lesions: Lesions = None,
+    grade: Grade = None,
     manifest: Annotated[
         Path | None,
         typer.Option(metavar="M.jsonl", help="Manifest with disc, fovea, laterality or spacing of some of the images."),
@@ -78,7 +65,7 @@ def predict(
     Example: `foveate predict RUN eye.jpg -o OUT --spacing 0.0065` also gives areas in mm².
     """
     from foveate.data.manifest import Manifest
-    from foveate.inference.predict_files import guideline_for, predict_all, spacing_of
+    from foveate.inference.predict_files import guideline_for, predict_all
 
     why = why or bool(lesions) or grade is not None
     bad = predict_all(

@@ -10,6 +10,7 @@ import typer
 from foveate.cli.options import (
     SIZES,
     UNITS,
+    Annotators,
     CacheLimit,
     Device,
     Fold,
@@ -107,10 +108,7 @@ def evaluate(
         typer.Option(help="Which rows: test, val, train or all; default: test, or all for folds without a test split."),
     ] = None,
     fold: Fold = None,
-    graders: Annotated[
-        str | None,
-        typer.Option("--annotators", "--graders", help="Compare with one annotator's masks, or merge by another rule."),
-    ] = None,
+    graders: Annotators = None,
     absent: Annotated[str, typer.Option(help="Images without the label: one, zero, nan or exclude.")] = "one",
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Another folder for the metrics.")
@@ -236,10 +234,7 @@ def study(
     folds: Annotated[list[int] | None, typer.Option("--fold", help="Only these folds.")] = None,
     device: Device = "auto",
     seed: Seed = 0,
-    graders: Annotated[
-        str | None,
-        typer.Option("--annotators", "--graders", help="Compare with one annotator's masks, or merge by another rule."),
-    ] = None,
+    graders: Annotators = None,
     absent: Annotated[
         str | None,
         typer.Option(help="Images without the label: one, zero, nan or exclude (else as each table has it)."),
