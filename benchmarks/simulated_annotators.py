@@ -194,12 +194,12 @@ def shapes(label: str, regions: Collection[str]) -> list[dict[str, Any]]:
     return [{"id": "r", "label": label, "kind": "regions", "regions": list(regions)}] if regions else []
 
 
-def work(person: Person, number: int, told: Mapping[str, Truth], noise: Noise, label: str) -> int:
+def work(person: Person, number: int, truth_of: Mapping[str, Truth], noise: Noise, label: str) -> int:
     """One annotator's work, saving after every region as a page does; returns the saves."""
     saves = 0
     while (item := person.send("POST", "/api/work/next")["item"]) is not None:
         begun, page = time.perf_counter(), person.send("GET", f"/api/items/{item}")
-        named = reading(told[page["id"]], noise, annotator=number, image=page["id"])
+        named = reading(truth_of[page["id"]], noise, annotator=number, image=page["id"])
         version, path = page["marks"]["version"], f"/api/items/{item}/marks"
         steps = [named[: i + 1] for i in range(len(named))] + [named]
         for step, regions in enumerate(steps, 1):
@@ -210,18 +210,18 @@ def work(person: Person, number: int, told: Mapping[str, Truth], noise: Noise, l
     return saves
 
 
-def adjudicate(person: Person, told: Mapping[str, Truth], how: str, label: str) -> None:
+def adjudicate(person: Person, truth_of: Mapping[str, Truth], how: str, label: str) -> None:
     """Settle every image that the rule leaves open, with the regions that its annotators named."""
     for one in person.send("GET", "/api/consensus?state=disputed")["items"]:
         page = person.send("GET", path := f"/api/items/{one['item']}/consensus")
         given = [s["regions"] for r in page["annotations"] for s in r["marks"]["shapes"]]
-        seen = bool(told[page["id"]].holding) if how == "truth" else 2 * len(given) > len(page["annotations"])
+        seen = bool(truth_of[page["id"]].holding) if how == "truth" else 2 * len(given) > len(page["annotations"])
         regions = sorted({name for some in given for name in some}) if seen else []
         marks = {"findings": {label: "present" if seen else "absent"}, "shapes": shapes(label, regions)}
         person.save(path, page["consensus"]["version"], marks, done=True, seconds=0.0)
 
 
-def read_room(project: Path, told: Mapping[str, Truth], noise: Noise, *, how: str, label: str) -> Any:
+def annotate_project(project: Path, truth_of: Mapping[str, Truth], noise: Noise, *, how: str, label: str) -> Any:
     """Everybody's work, until every image is settled: saves, seconds, Fleiss' kappa, images adjudicated."""
     with served(project) as (url, invite), ExitStack() as stack:
         chief = Person(url, "coordinator", invite)
@@ -238,33 +238,32 @@ def read_room(project: Path, told: Mapping[str, Truth], noise: Noise, *, how: st
         judge = join("adjudicator", "adjudicator")
         begun = time.perf_counter()
         with ThreadPoolExecutor(ANNOTATORS) as pool:
-            days = [pool.submit(work, one, n, told, noise, label) for n, one in enumerate(people, 1)]
+            days = [pool.submit(work, one, n, truth_of, noise, label) for n, one in enumerate(people, 1)]
             saves = sum(day.result() for day in days)
         seconds = time.perf_counter() - begun
-        adjudicate(judge, told, how, label)
+        adjudicate(judge, truth_of, how, label)
         found = judge.send("GET", "/api/consensus")
         kappa = [one["kappa"] for one in judge.send("GET", "/api/agreement")["findings"] if one["all"]]
-    if found["counts"]["settled"] != len(told):
-        raise RuntimeError(f"{found['counts']} of {len(told)} images: not all are settled")
-    disputed = sum(bool(one["disputes"]) for one in found["items"])
+    if found["counts"]["settled"] != len(truth_of):
+        raise RuntimeError(f"{found['counts']} of {len(truth_of)} images: not all are settled")
     measured = {"saves": saves, "seconds": seconds, "saves_per_second": saves / seconds}
-    return measured | {"fleiss_kappa": kappa[0], "adjudicated": disputed}
+    return measured | {"fleiss_kappa": kappa[0], "adjudicated": sum(bool(one["disputes"]) for one in found["items"])}
 
 
-def against(said: Mapping[str, str | None], named: Mapping[str, Collection[str]], told: Mapping[str, Truth]) -> Any:
+def against(said: Mapping[str, str | None], named: Mapping[str, Collection[str]], truth_of: Mapping[str, Truth]) -> Any:
     """Answers (None = not known) and regions, compared with the masks; regions are pooled over the images."""
-    known = [image for image in told if said.get(image) is not None]
-    there = np.array([bool(told[image].holding) for image in known], bool)
+    known = [image for image in truth_of if said.get(image) is not None]
+    there = np.array([bool(truth_of[image].holding) for image in known], bool)
     seen = np.array([said[image] == "yes" for image in known], bool)
-    right = sum(len(set(some) & set(told[image].holding)) for image, some in named.items())
+    right = sum(len(set(some) & set(truth_of[image].holding)) for image, some in named.items())
     kappa = cohen(there, seen)
     return {
         "kappa": None if np.isnan(kappa) else kappa,
         "sensitivity": share(int(seen[there].sum()), int(there.sum())),
         "specificity": share(int((~seen[~there]).sum()), int((~there).sum())),
         "region_precision": share(right, sum(map(len, named.values()))),
-        "region_recall": share(right, sum(len(one.holding) for one in told.values())),
-        "unknown": len(told) - len(known),
+        "region_recall": share(right, sum(len(one.holding) for one in truth_of.values())),
+        "unknown": len(truth_of) - len(known),
     }
 
 
@@ -278,14 +277,14 @@ def regions_of(rows: Manifest, grader: str, label: str) -> dict[str, set[str]]:
     return {row.id: {n for cue in row.cues.get(label, ()) if cue.grader == grader for n in cue.regions} for row in rows}
 
 
-def judged(out: Path, told: Mapping[str, Truth], question: str, label: str) -> Any:
+def judged(out: Path, truth_of: Mapping[str, Truth], question: str, label: str) -> Any:
     """Evaluate each annotator and the consensus, from what the project exported."""
     agreed, each = Manifest.read(out / "consensus.jsonl"), Manifest.read(out / "consensus.annotators.jsonl")
     names = sorted({name for row in each for name in row.readings})
     given = {name: {row.id: row.readings.get(name, {}).get(question) for row in each} for name in names}
     answers = {row.id: row.answers.get(question) for row in agreed}
-    people = {name: against(given[name], regions_of(each, name, label), told) for name in names}
-    return {"annotators": people, "consensus": against(answers, regions_of(agreed, "consensus", label), told)}
+    people = {name: against(given[name], regions_of(each, name, label), truth_of) for name in names}
+    return {"annotators": people, "consensus": against(answers, regions_of(agreed, "consensus", label), truth_of)}
 
 
 def say(found: Mapping[str, Any]) -> None:
@@ -365,7 +364,7 @@ def main(words: Sequence[str] | None = None) -> int:
     args = ask.parse_args(words)
     out, noise = args.out, Noise(**{name: getattr(args, name) for name in asdict(Noise())})
     rows = one_finding(Manifest.read(args.manifest), args.finding)
-    question, label, told = rows.schema.questions[0].name, rows.schema.labels[0], truths(rows)
+    question, label, truth_of = rows.schema.questions[0].name, rows.schema.labels[0], truths(rows)
     out.mkdir(parents=True, exist_ok=True)
     settings = asdict(noise) | {"adjudicator": args.adjudicator, "manifest": rows.hash}
     settle(out, settings)
@@ -376,13 +375,13 @@ def main(words: Sequence[str] | None = None) -> int:
             text = PROTOCOL.format(label=label, question=question, annotators=ANNOTATORS, undecided=undecided)
             (out / "protocol.toml").write_text(text, encoding="utf-8")
             new_project(original, protocol=out / "protocol.toml", out=project)[0].store.close()
-        found = read_room(project, told, noise, how=args.adjudicator, label=label)
+        found = annotate_project(project, truth_of, noise, how=args.adjudicator, label=label)
         opened = Project.open(project)
         export(opened, out / "consensus.jsonl")
         opened.store.close()
-        there = sum(bool(truth.holding) for truth in told.values())
-        about = {"finding": question, "images": len(told), "with_finding": there, "settings": settings}
-        found = about | found | judged(out, told, question, label)
+        there = sum(bool(truth.holding) for truth in truth_of.values())
+        about = {"finding": question, "images": len(truth_of), "with_finding": there, "settings": settings}
+        found = about | found | judged(out, truth_of, question, label)
         (out / "annotators.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     say(json.loads((out / "annotators.json").read_text(encoding="utf-8")))
     agreed = Manifest.read(out / "consensus.jsonl")

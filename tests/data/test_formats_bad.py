@@ -138,7 +138,7 @@ def test_decompression_bombs(tmp_path: Path) -> None:
 def test_claims_of_many_slices_that_few_bytes_cannot_hold(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"".join(metaimage(volume(), packed=True)).replace(b"16 10 3", b"1 1 4000000000"))
-    with pytest.raises(read.Unreadable, match="which cannot be the 4000000000 that it claims"):
+    with pytest.raises(read.Unreadable, match="which cannot be the 4000000000 that it states"):
         read.frames(path)
     header = bytearray(nifti(volume()))
     struct.pack_into("<8h", header, 40, 5, 1, 1, 1, 1, 32767, 1, 1)

@@ -1,4 +1,4 @@
-"""Names of the files in a room with their first docstring line, without importing them."""
+"""List the files of a package with their first docstring line, without importing them."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from types import ModuleType
 PACKAGE = Path(__file__).parent.parent
 
 
-def names(room: str) -> dict[str, str]:
-    """The files of a room (``"recipes"``, ``"models/baselines"``) -> first line of their docstring, sorted."""
+def names(package: str) -> dict[str, str]:
+    """Files of a package (``"recipes"``, ``"models/baselines"``) -> first line of their docstring, sorted."""
     found = {}
-    for path in sorted((PACKAGE / room).glob("*.py")):
+    for path in sorted((PACKAGE / package).glob("*.py")):
         if not path.stem.startswith("_"):
             doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
             found[path.stem] = doc.partition("\n")[0]
     return found
 
 
-def has(room: str, name: str) -> bool:
+def has(package: str, name: str) -> bool:
     """Whether a package has a file of that name; reads no file."""
-    return name.isidentifier() and not name.startswith("_") and (PACKAGE / room / f"{name}.py").is_file()
+    return name.isidentifier() and not name.startswith("_") and (PACKAGE / package / f"{name}.py").is_file()
 
 
-def load(room: str, name: str) -> ModuleType:
-    """Import one file of a room by its name.
+def load(package: str, name: str) -> ModuleType:
+    """Import a file of a package by its name.
 
     Raises:
-        ValueError: there is no such file; the message lists those there are.
+        ValueError: there is no such file; the message lists the files.
     """
-    if not has(room, name):
-        raise ValueError(f"{room}: {name!r} is none of {list(names(room))}")
-    return import_module(".".join(["foveate", *room.split("/"), name]))
+    if not has(package, name):
+        raise ValueError(f"{package}: the name must be one of {list(names(package))}, got {name!r}")
+    return import_module(".".join(["foveate", *package.split("/"), name]))
 
 
 def functions(package: str, *, first: tuple[str, ...], returns: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What a map.toml may say of a merge, and its reading; docs/guides/merge.md explains it to its writer."""
+"""Read a map.toml, the mapping of a merge; docs/guides/merge.md describes its contents."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ LEVELS = {
     "image": "of whole images: answers, and labels as present or absent",
     "map": "of activation maps against cues and masks",
 }
-"""What is counted once: the first part of a metric's name."""
+"""Level -> the things that are counted; the first part of a metric's name."""
 
 OF = ("label", "question", "finding", "lesions")
 """Which part of the counts the function of a metric gets."""

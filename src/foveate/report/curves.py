@@ -21,7 +21,7 @@ DICE = "pixel/dice_present"
 HEADLINES = (
     DICE, "pixel/dice", "pixel/iou", "image/auc", "image/accuracy", "image/f1", "image/kappa", "image/qkappa",
 )  # fmt: skip
-"""Validation metrics that are drawn if there are too many to tell apart."""
+"""Validation metrics that are drawn if there are too many to distinguish."""
 OF_LABELS = (f"{DICE}/", "pixel/dice/")
 """How the Dice of a label begins; logs without it have it as ``pixel/dice``, for validation leaves out images
 without the label."""

@@ -91,7 +91,9 @@ def describe(adapter: str) -> str:
 
 def _public(adapter: str) -> Any:
     if adapter not in plugins.names(ROOM):
-        raise ValueError(f"adapter={adapter!r} is none of {list(plugins.names(ROOM))}, nor a path that ends in .toml")
+        raise ValueError(
+            f"adapter must be one of {list(plugins.names(ROOM))} or a path that ends in .toml, got {adapter!r}"
+        )
     return plugins.load(ROOM, adapter)
 
 

@@ -1,4 +1,4 @@
-"""What a dataset.toml may say, and its reading; docs/reference/dataset_toml.md explains it to its writer."""
+"""Read a dataset.toml; docs/reference/dataset_toml.md describes its contents."""
 
 from __future__ import annotations
 

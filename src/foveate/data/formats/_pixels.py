@@ -125,14 +125,14 @@ def too_many(limit: int) -> str:
     )
 
 
-def packs_so_far(path: Path, there: int, told: int) -> None:
+def packs_so_far(path: Path, there: int, stated: int) -> None:
     """Check what a compressed file claims to unpack to: deflate makes nothing more than 1032 times smaller.
 
     Raises:
         Unreadable: it claims more bytes than that.
     """
-    if told > 1032 * (there + 1):
-        raise Unreadable(path, f"holds {there} bytes, which cannot be the {told} that it claims; copy or save it again")
+    if stated > 1032 * (there + 1):
+        raise Unreadable(path, f"holds {there} bytes, which cannot be the {stated} that it states; save it again")
 
 
 def chosen(path: Path, frame: int | None, count: int, *, word: str = "B-scans") -> int:
@@ -150,14 +150,14 @@ def chosen(path: Path, frame: int | None, count: int, *, word: str = "B-scans") 
     return frame or 0
 
 
-def complete(path: Path, found: int, told: int, *, word: str = "B-scans") -> None:
+def complete(path: Path, found: int, stated: int, *, word: str = "B-scans") -> None:
     """Check a count against the header's.
 
     Raises:
         Unreadable: they differ.
     """
-    if found != told:
-        raise Unreadable(path, f"its header states {told} {word} and {found} are there; copy or export it again")
+    if found != stated:
+        raise Unreadable(path, f"its header states {stated} {word} and {found} are there; copy or export it again")
 
 
 def series_of(slices: Sequence[Slice]) -> list[int]:

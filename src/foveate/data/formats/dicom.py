@@ -85,16 +85,16 @@ def _header(path: Path) -> Iterator[Any]:
 
 def _count(path: Path, header: Any) -> int:
     """Frames, checked against the frames that are described."""
-    told = int(header.get("NumberOfFrames") or 1)
+    stated = int(header.get("NumberOfFrames") or 1)
     described = len(header.get("PerFrameFunctionalGroupsSequence") or ())
-    if told < 1 or (described and described != told):
-        raise Unreadable(path, f"states {told} frames and describes {described}; export it again")
+    if stated < 1 or (described and described != stated):
+        raise Unreadable(path, f"states {stated} frames and describes {described}; export it again")
     syntax = header.file_meta.TransferSyntaxUID
     packed = syntax.is_compressed or syntax.is_deflated
-    least = told * (8 if packed else int(header.Rows) * int(header.Columns) * int(header.BitsAllocated) // 8)
+    least = stated * (8 if packed else int(header.Rows) * int(header.Columns) * int(header.BitsAllocated) // 8)
     if (there := path.stat().st_size) < least:
-        raise Unreadable(path, f"holds {there} bytes, and {told} frames need {least} or more; copy or export it again")
-    return told
+        raise Unreadable(path, f"holds {there} bytes, and {stated} frames need {least} or more; export it again")
+    return stated
 
 
 def _groups(header: Any, frame: int) -> list[Any]:

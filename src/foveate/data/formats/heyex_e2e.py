@@ -113,8 +113,8 @@ def _in_order(
         by_series[key[:3]].append((metas.get(key, (0, key[3]))[1], key[3]))
     found = []
     for position, (eye, places) in enumerate(sorted(by_series.items())):
-        told = max((metas[(*eye, number)][0] for _, number in places if (*eye, number) in metas), default=len(places))
-        complete(path, len(places), told)
+        stated = max((metas[(*eye, number)][0] for _, number in places if (*eye, number) in metas), default=len(places))
+        complete(path, len(places), stated)
         for _, number in sorted(places):
             start, size = images[(*eye, number)]
             said = Slice(size, None, sides.get(eye), patients.get(eye[0]) or None, str(position), "oct")

@@ -56,9 +56,9 @@ def _scans(path: Path) -> list[tuple[Path, Slice]]:
         number = _text(patient, "PatientID") or _text(patient, "ID") or None
         for position, series in enumerate(patient.iterfind(".//{*}Series")):
             images = series.findall("{*}Image")
-            told = int(_text(series, "NumImages") or len(images))
-            if len(images) < told:
-                raise Unreadable(path, f"a series states {told} images and {len(images)} are there; export it again")
+            stated = int(_text(series, "NumImages") or len(images))
+            if len(images) < stated:
+                raise Unreadable(path, f"a series states {stated} images and {len(images)} are there; export it again")
             for image in images:
                 if _text(image, "ImageType/{*}Type") == "OCT":
                     side = _text(image, "Laterality") or _text(series, "Laterality") or None

@@ -133,14 +133,14 @@ def _header(path: Path) -> _Header:
 def _complete(path: Path, header: _Header, said: Mapping[str, str]) -> None:
     with reading(header.data):
         there = header.data.stat().st_size - header.start
-    told = header.step * header.count
+    stated = header.step * header.count
     if header.packed:
-        if told > MOST:
-            raise Unreadable(path, f"claims {told} bytes once unpacked, more than the {MOST} that are read; cut it")
-        packs_so_far(path, there, told)
-        told = int(said.get("CompressedDataSize", 1))
-    if there < told:
-        raise Unreadable(header.data, f"holds {there} bytes of pixels, and its header states {told}; copy it again")
+        if stated > MOST:
+            raise Unreadable(path, f"claims {stated} bytes once unpacked, more than the {MOST} that are read; cut it")
+        packs_so_far(path, there, stated)
+        stated = int(said.get("CompressedDataSize", 1))
+    if there < stated:
+        raise Unreadable(header.data, f"holds {there} bytes of pixels, and its header states {stated}; copy it again")
 
 
 def _place(path: Path, said: Mapping[str, str], end: int) -> tuple[Path, int]:

@@ -85,12 +85,12 @@ def _opened(path: Path) -> Iterator[Any]:
             {"header": FileHolder(fileobj=file), "image": FileHolder(fileobj=file)}
         )
         _shape(path, image)
-        told = int(image.dataobj.offset) + math.prod(image.shape) * image.dataobj.dtype.itemsize
+        stated = int(image.dataobj.offset) + math.prod(image.shape) * image.dataobj.dtype.itemsize
         there = path.stat().st_size
         if packed:
-            packs_so_far(path, there, told)
-        elif there < told:
-            raise Unreadable(path, f"holds {there} bytes, and its header states {told}; copy or save it again")
+            packs_so_far(path, there, stated)
+        elif there < stated:
+            raise Unreadable(path, f"holds {there} bytes, and its header states {stated}; copy or save it again")
         yield image
 
 
