@@ -22,7 +22,7 @@ def test_rows_are_counted_a_split():
         "unknown": {"train": 0, "test": 1},
     }
     assert found["answers: grade"]["0-1"] == {"train": 1, "test": 0}
-    assert found["labels"] == {"drusen": {"marked": 1, "stated absent": 1, "unknown": 1, "graders at most": 2}}
+    assert found["labels"] == {"drusen": {"a mask": 1, "stated absent": 1, "unknown": 1, "annotators at most": 2}}
 
 
 def test_without_patients_they_are_called_groups():

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from importlib import import_module
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from foveate.core import plugins
 from foveate.metrics.metric import LEVELS, Metric
@@ -107,6 +107,14 @@ class Named(dict[str, V]):
         if len(found) > 1:
             raise ValueError(f"metric {name!r} must be one of {found}: state its level")
         return self[found[0]]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value of a name as ``[]`` finds it ; the default if there is none. ``dict.get`` asks no `__missing__`.
+
+        >>> Named({"pixel/dice/cup": 0.9}).get("dice/cup"), Named().get("dice")
+        (0.9, None)
+        """
+        return self[name] if name in self else default  # noqa: SIM401 - this is get
 
     def __contains__(self, name: object) -> bool:
         return super().__contains__(name) or sum(short(key) == name for key in self) == 1

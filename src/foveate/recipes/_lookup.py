@@ -61,7 +61,7 @@ def effective(name: str, keywords: Mapping[str, Any]) -> dict[str, Any]:
 def placed(name: str, keywords: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """The recipe that keywords belong to, the method or the comparison of that name, and those with an effect there.
 
-    Until version 0.1 one recipe was both. A study gives its rows such keywords, and old run folders list them.
+    In earlier versions one recipe was both. A study gives its rows such keywords, and old run folders list them.
 
     Args:
         name: of a method; a name that has no comparison stays.

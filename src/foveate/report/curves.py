@@ -62,7 +62,7 @@ def curves(log: Sequence[Record], *, stage: str | None = None) -> Figure:
         val = {key: points for key, points in val.items() if key in ("loss", *HEADLINES)}
     # A validation metric outside [-1, 1] is a loss and would flatten the others: it belongs to the loss terms.
     like_loss = {key for key, points in val.items() if key in train or any(abs(y) > 1 for _, y in points)}
-    kept = [_epoch(i, r) for i, r in enumerate(records) if r.get("best")]
+    kept = [x for x, r in zip(epochs(records), records, strict=True) if r.get("best")]
     figure, (left, middle, *more, right) = canvas.panels(4 if labels else 3, width=3.6, columns=2 if labels else 3)
     _draw(left, "Loss terms", train | {f"{key} (validation)": val[key] for key in val if key in like_loss}, kept[-1:])
     shown = {heading(k): points for k, points in val.items() if k not in like_loss}
@@ -70,7 +70,7 @@ def curves(log: Sequence[Record], *, stage: str | None = None) -> Figure:
     for axes in more:
         _draw(axes, "Validation, Dice where present", labels, kept[-1:])
         axes.set_ylim(-0.02, 1.02)
-    rate = [(_epoch(i, r), float(r["lr"])) for i, r in enumerate(records) if _finite(r.get("lr"))]
+    rate = [(x, float(r["lr"])) for x, r in zip(epochs(records), records, strict=True) if _finite(r.get("lr"))]
     _draw(right, "Learning rate", {"rate": rate} if rate else {}, kept[-1:])
     if rate and min(y for _, y in rate) > 0:
         right.set_yscale("log")
@@ -84,12 +84,12 @@ def _of_labels(val: Mapping[str, Sequence[tuple[float, float]]]) -> dict[str, Se
 
 
 def _series(records: Sequence[Record], part: str) -> dict[str, list[tuple[float, float]]]:
-    keys = dict.fromkeys(key for r in records for key in (r.get(part) or {}))
+    keys, places = dict.fromkeys(key for r in records for key in (r.get(part) or {})), epochs(records)
     out = {}
     for key in keys:
         points = [
-            (_epoch(i, r), float(value) if _finite(value) else math.nan)
-            for i, r in enumerate(records)
+            (x, float(value) if _finite(value) else math.nan)
+            for x, r in zip(places, records, strict=True)
             if (value := (r.get(part) or {}).get(key)) is not None
         ]
         if any(math.isfinite(y) for _, y in points):
@@ -97,8 +97,16 @@ def _series(records: Sequence[Record], part: str) -> dict[str, list[tuple[float,
     return out
 
 
-def _epoch(position: int, record: Record) -> float:
-    return float(record.get("epoch", position))
+def epochs(records: Sequence[Record]) -> list[float]:
+    """Epochs done at each record, a part of one if an epoch has several validations.
+
+    >>> epochs([{"epoch": 1, "step": 8}, {"epoch": 2, "step": 16}, {"epoch": 2, "step": 24}])
+    [0.6666666666666666, 1.3333333333333333, 2.0]
+    """
+    steps = max((r["step"] / r["epoch"] for r in records if r.get("step") and r.get("epoch")), default=0.0)
+    if not steps:
+        return [float(r.get("epoch", i)) for i, r in enumerate(records)]
+    return [r["step"] / steps if r.get("step") else float(r.get("epoch", i)) for i, r in enumerate(records)]
 
 
 def _finite(value: object) -> bool:

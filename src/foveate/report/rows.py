@@ -18,8 +18,8 @@ def describe(rows: Iterable[Row], *, schema: LabelSchema) -> dict[str, int | Cou
     """Numbers of a data set: totals under plain names, and a table under each name whose value is a mapping.
 
     A patient is `Row.group`: the patient where it is named, else the eye, the volume or the image itself; the total is
-    called "groups" where some rows name no patient; one in several splits is a leak. Of a label an image is "marked"
-    (a mask was drawn, maybe an empty one), "stated absent", or unknown.
+    called "groups" where some rows name no patient; one in several splits is a leak. Of a label an image has "a mask"
+    (maybe an empty one), or is "stated absent", or unknown.
 
     Args:
         rows: all of them, every split.
@@ -53,12 +53,12 @@ def describe(rows: Iterable[Row], *, schema: LabelSchema) -> dict[str, int | Cou
 def _label(rows: Sequence[Row], label: str) -> dict[str, int]:
     sources = [row.masks[label] for row in rows if row.masks.get(label)]
     drawn = sum(any(source.path is not None for source in mask) for mask in sources)
-    graders = max((len(mask) for mask in sources), default=0)
+    annotators = max((len(mask) for mask in sources), default=0)
     return {
-        "marked": drawn,
+        "a mask": drawn,
         "stated absent": len(sources) - drawn,
         "unknown": len(rows) - len(sources),
-        "graders at most": graders,
+        "annotators at most": annotators,
     }
 
 

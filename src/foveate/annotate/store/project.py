@@ -25,7 +25,7 @@ FROM_MASKS = "discs_from_masks"
 
 CARD, PROTOCOL, MANIFEST, STORE, LOCK = "project.json", "protocol.toml", "manifest.jsonl", "store.sqlite", ".lock"
 OLD_CARD = "room.json"
-"""Name of the card in folders of versions before 0.2."""
+"""Name of the card in folders of earlier versions."""
 
 
 class Card(BaseModel):
