@@ -32,7 +32,7 @@ import torch
 
 from foveate import Manifest, load_study
 from foveate.core.types import Batch
-from foveate.engine.recipe import PRECISIONS, Recipe
+from foveate.engine.recipe import AUTO, PRECISIONS, Recipe
 from foveate.engine.run import StagePipeline, pick_device
 from foveate.engine.study import Study
 from foveate.models.parts.size import peak_mib, size_mib
@@ -113,7 +113,7 @@ def time_rows(study: Study, out: Path, *, device: torch.device, batches: Sequenc
     for title in study:
         for row, folder in study.runs(title).items():
             run = load_run(sorted(p.parent for p in (out / "runs" / folder).glob("*/recipe.json"))[0])
-            for precision in PRECISIONS:
+            for precision in [p for p in PRECISIONS if p != AUTO]:
                 todo = [b for b in batches if (title, row, name, str(b), precision) not in done]
                 if not todo:
                     continue

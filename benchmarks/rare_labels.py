@@ -109,7 +109,7 @@ def _smp(rows: Manifest, seed: int, settings: dict[str, Any]) -> Counts:
     test, parts = rows.where(split="test"), []
     by_id = {row.id: row for row in test.rows}
     data = Dataset(test.rows, rows.root, schema.select(questions=()), prepare, cache=cache_at(None))
-    rule = prepare.graders
+    rule = prepare.annotators
     for batch in batches(data, batch=8, shuffle=False):
         with torch.inference_mode():
             logits = net.eval()((batch.image - mean) / std)

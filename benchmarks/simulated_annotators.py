@@ -272,9 +272,12 @@ def share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def regions_of(rows: Manifest, grader: str, label: str) -> dict[str, set[str]]:
+def regions_of(rows: Manifest, annotator: str, label: str) -> dict[str, set[str]]:
     """Image -> regions that somebody named."""
-    return {row.id: {n for cue in row.cues.get(label, ()) if cue.grader == grader for n in cue.regions} for row in rows}
+    return {
+        row.id: {n for cue in row.cues.get(label, ()) if cue.annotator == annotator for n in cue.regions}
+        for row in rows
+    }
 
 
 def judged(out: Path, truth_of: Mapping[str, Truth], question: str, label: str) -> Any:

@@ -54,7 +54,7 @@ def between(rows: Manifest, *, truth: str, other: str) -> Counts:
     parts = []
     for row in rows:
         shape = read.size(rows.root / row.image, frame=row.frame)
-        masks, known = read.masks(row, rows.root, rows.schema, graders=other, shape=shape)
+        masks, known = read.masks(row, rows.root, rows.schema, annotators=other, shape=shape)
         judged = known.any((1, 2))
         labels = [label for label, there in zip(rows.schema.labels, judged, strict=True) if there]
         marked = masks[judged].astype(bool)
@@ -76,7 +76,7 @@ def _one(
     given = answers[row.id]
     seen = rows.schema.select(labels=labels, questions=[q.name for q in rows.schema.questions if q.name in given])
     shape = (predicted.shape[1], predicted.shape[2])
-    masks, known = read.masks(row, rows.root, seen, graders=truth, shape=shape)
+    masks, known = read.masks(row, rows.root, seen, annotators=truth, shape=shape)
     probability = {q.name: np.array([[given[q.name][a] for a in q.answers]]) for q in seen.questions}
     # Of the map nothing but its highest value is counted: the score of presence
     shown = np.broadcast_to(np.asarray(highest, np.float32)[:, None, None], predicted.shape)

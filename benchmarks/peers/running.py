@@ -118,7 +118,7 @@ def one(cell: Cell, rows: Manifest, out: Path) -> Told:
 
 def _annotators(data: DataSet, rows: Manifest, out: Path) -> None:
     """Counts of each annotator's masks judged by each other's, if a set is judged by several; made once."""
-    there = {source.grader for row in rows for sources in row.masks.values() for source in sources}
+    there = {source.annotator for row in rows for sources in row.masks.values() for source in sources}
     named = [truth for truth in data.truths if truth in there]
     for truth in named:
         for other in named:

@@ -41,9 +41,9 @@ def pixels(start: int, length: int) -> np.ndarray:
     return mask.reshape(SHAPE)
 
 
-def masks(path: Path, *, graders: str = "union") -> tuple[np.ndarray, np.ndarray]:
+def masks(path: Path, *, annotators: str = "union") -> tuple[np.ndarray, np.ndarray]:
     manifest = Manifest.read(path)
-    found, known = read.masks(manifest[0], manifest.root, manifest.schema, graders=graders, shape=SHAPE)
+    found, known = read.masks(manifest[0], manifest.root, manifest.schema, annotators=annotators, shape=SHAPE)
     return found > 0, known > 0
 
 
@@ -96,7 +96,7 @@ def test_the_first_finding_has_the_pixel_where_the_protocol_says_so(
     anna.read(BOTH)
     ben.read({"shapes": [paint("subretinal", 95, 10)]})
     written = export(project, tmp_path / "M2.jsonl")
-    mask, known = masks(tmp_path / "M2.annotators.jsonl", graders="anna")
+    mask, known = masks(tmp_path / "M2.annotators.jsonl", annotators="anna")
     assert (mask == np.stack([pixels(100, 10), pixels(110, 5)])).all()
     assert known.all(), "the second finding is known to be absent where the first is"
     mask, known = masks(tmp_path / "M2.jsonl")

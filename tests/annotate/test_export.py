@@ -43,9 +43,9 @@ P = polygon(SHAPE, [(60.0, 60.0), (60.5, 80.0), (75.0, 70.0)])
 B = painted([5, 3, 101, 7])
 
 
-def masks(path: Path, row: int, *, graders: str = "union") -> tuple[np.ndarray, np.ndarray]:
+def masks(path: Path, row: int, *, annotators: str = "union") -> tuple[np.ndarray, np.ndarray]:
     manifest = Manifest.read(path)
-    return read.masks(manifest[row], manifest.root, manifest.schema, graders=graders, shape=SHAPE)
+    return read.masks(manifest[row], manifest.root, manifest.schema, annotators=annotators, shape=SHAPE)
 
 
 @pytest.fixture
@@ -70,11 +70,11 @@ def test_what_was_drawn_is_written_to_the_pixel(filled: Project, tmp_path: Path)
     written = export(filled, out)
     assert (written.images, written.settled) == (6, 4)
     people = out.with_name("M2.annotators.jsonl")
-    mask, known = masks(people, 0, graders="anna")
+    mask, known = masks(people, 0, annotators="anna")
     assert (mask[0] == (E | P)).all()
     assert known[0].all()
     assert not known[1].any(), "regions alone do not say which pixels"
-    mask, known = masks(people, 0, graders="ben")
+    mask, known = masks(people, 0, annotators="ben")
     assert (mask[0] == B).all()
     mask, known = masks(out, 0)
     assert (mask[0] == (E | P | B)).all(), "the union"
@@ -99,7 +99,7 @@ def test_what_nobody_said_is_unknown(filled: Project, tmp_path: Path) -> None:
     assert (known[0] == (~E | B)).all(), "ben was unsure and has no vote; what anna doubts is unknown"
     assert known[1].all()
     assert not mask[1].any(), "absent, as anna says"
-    _, known = masks(out.with_name("M2.annotators.jsonl"), 1, graders="anna")
+    _, known = masks(out.with_name("M2.annotators.jsonl"), 1, annotators="anna")
     assert (known[0] == (~E | B)).all(), "doubtful pixels are unknown"
     for unread in (2, 5):
         assert rows[names[unread]].answers == {}
@@ -127,26 +127,26 @@ def test_what_goes_out_comes_in_again(
     out, studio, coco = tmp_path / "M2.jsonl", tmp_path / "ls.json", tmp_path / "coco"
     export(filled, out, label_studio=studio, coco=coco)
     source = {"manifest": out.with_name("M2.annotators.jsonl"), "label studio": studio, "coco": coco}[way]
-    grader = None if way == "coco" else "anna"
+    annotator = None if way == "coco" else "anna"
     text = EVERY_MARK.replace("annotators = 2", "annotators = 1")
     if way == "coco":  # it knows no answers
         text = text.replace('key = "g"', "required = false")
     other = make_project(text, name="other")
-    taken = import_file(other, source, annotator="anna", source_annotator=grader)
+    taken = import_file(other, source, annotator="anna", source_annotator=annotator)
     assert taken.images == {"manifest": 4, "label studio": 5, "coco": 3}[way], taken.notes
     again = tmp_path / "again.jsonl"
     export(other, again)
     for image in (0, 1, 2):
         if way == "coco" and image == 2:
             continue
-        before = masks(out, image) if way == "coco" else masks(source_of(out), image, graders="anna")
-        after = masks(again.with_name("again.annotators.jsonl"), image, graders="anna")
+        before = masks(out, image) if way == "coco" else masks(source_of(out), image, annotators="anna")
+        after = masks(again.with_name("again.annotators.jsonl"), image, annotators="anna")
         if way == "coco":  # it knows no unknown pixels; what is marked is the same
             assert (before[0] == after[0]).all()
             continue
         for old, new in zip(before, after, strict=True):
             assert (old == new).all()
-    assert import_file(other, source, annotator="anna", source_annotator=grader).images == 0, (
+    assert import_file(other, source, annotator="anna", source_annotator=annotator).images == 0, (
         "what was read stays as it is"
     )
     if way == "label studio":

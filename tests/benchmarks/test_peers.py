@@ -41,7 +41,7 @@ bit = 0
 [[labels.spot]]
 masks = "masks/{id}.png"
 bit = 2
-grader = "second"
+annotator = "second"
 [labels.field]
 masks = "masks/{id}.png"
 bit = 1

@@ -55,7 +55,7 @@ def test_annotators_work_the_rule_decides_and_networks_learn_from_both(
     disputed = 0
     for row, read in zip(agreed, each, strict=True):
         said = [benchmark.reading(told[row.id], noise, annotator=n, image=row.id) for n in (1, 2, 3)]
-        cues = {cue.grader: set(cue.regions) for cue in read.cues["atrophy"]}
+        cues = {cue.annotator: set(cue.regions) for cue in read.cues["atrophy"]}
         assert cues == {f"annotator {n}": set(regions) for n, regions in enumerate(said, 1)}, row.id
         saw = sum(bool(regions) for regions in said)
         disputed += saw == 1

@@ -331,7 +331,7 @@ def test_what_is_wrong_is_told_in_one_line(
         (("list", "rooms"), "kind must be one of"),
         (("check", tmp_path / "gone.jsonl"), "No such file"),
         (("split", rows, "--ratios", "1,2"), "give three numbers"),
-        (("fit", "nonsense", rows, "-o", tmp_path / "r"), "'nonsense' is none of"),
+        (("fit", "nonsense", rows, "-o", tmp_path / "r"), "got 'nonsense'"),
         (("fit", "image_quality", rows, "-o", tmp_path / "r", "--set", "epoch=1"), "unknown keyword ['epoch']"),
         (("fit", "image_quality", rows, "-o", tmp_path / "r", "--set", "epochs"), "write KEY=VALUE"),
         (
@@ -343,7 +343,7 @@ def test_what_is_wrong_is_told_in_one_line(
         (("evaluate", desk.folder / "run", rows, "--split", "none"), "none to evaluate"),
         (("report", tmp_path), "no run there"),
         (("predict", desk.folder / "run", tmp_path / "a.png", "-o", tmp_path / "o", "--spacing", "-1"), "spacing='-1'"),
-        (("study", "nonsense", rows, "-o", tmp_path / "s"), "'nonsense' is none of"),
+        (("study", "nonsense", rows, "-o", tmp_path / "s"), "got 'nonsense'"),
         (("demo", "-o", tmp_path / "d", "-n", "3"), "draw at least 20"),
         (("demo", "-o", tmp_path / "d", "--kind", "angiogram"), "kind must be one of"),
     ]

@@ -17,7 +17,7 @@ SCHEMA = LabelSchema(
 
 def readers(folder: Path) -> Path:
     """Three images, of which two were read by three readers."""
-    cues = (Cue(regions=("macula",), grader="a"), Cue(grader="b"), Cue(grader="c"))
+    cues = (Cue(regions=("macula",), annotator="a"), Cue(annotator="b"), Cue(annotator="c"))
     said = {reader: {"exudate": "yes", "grade": grade} for reader, grade in zip("abc", "221", strict=True)}
     rows = (Row("x", "x.png", cues={"hard": cues}), Row("y", "y.png", readings=said), Row("z", "z.png", {"grade": "0"}))
     return Manifest(SCHEMA, rows, folder).write(folder / "readers.jsonl").path or folder

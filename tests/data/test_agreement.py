@@ -35,7 +35,7 @@ def test_two_graders() -> None:
         Drawn("3", "fluid", two, (0, 0), 0),
     ]
     (found,) = agreement(drawn)
-    assert (found.label, found.graders, found.images, found.either) == ("fluid", two, 3, 2)
+    assert (found.label, found.annotators, found.images, found.either) == ("fluid", two, 3, 2)
     assert (found.mean, found.middle) == (0.25, 0.25)
     assert found.kappa == pytest.approx(cohen_kappa_score([1, 1, 0], [1, 0, 0]))
     (none,) = agreement(drawn[2:])
@@ -52,9 +52,9 @@ def test_three_graders_are_also_taken_together() -> None:
     ]
     drawn.append(Drawn("only two", "fluid", ("a", "b"), (1, 1), 1))
     *pairs, all_three = agreement(drawn)
-    assert [p.graders for p in pairs] == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert [p.annotators for p in pairs] == [("a", "b"), ("a", "c"), ("b", "c")]
     assert [p.images for p in pairs] == [5, 4, 4]
-    assert (all_three.graders, all_three.images, all_three.either) == (("a", "b", "c"), 4, 8)
+    assert (all_three.annotators, all_three.images, all_three.either) == (("a", "b", "c"), 4, 8)
     yes = np.array([3, 1, 0, 2])
     assert all_three.kappa == pytest.approx(fleiss(np.stack([3 - yes, yes], 1)))
     assert all_three.mean == pytest.approx((3 + 0 + 0 + 1 + 0 + 0) / 8)

@@ -159,8 +159,8 @@ def test_a_frame_is_kept_once_for_labels_graders_shares_and_splits(tmp_path: Pat
     cache = Cache(tmp_path / "cache")
     for one in (row, replace(row, split="val", fold=3, answers={}), replace(row, masks={})):
         for schema in (SCHEMA, SCHEMA.select(labels=["cup"]), LabelSchema()):
-            for graders in ("union", "majority"):
-                cache.sample(one, tmp_path, schema, replace(PREPARE, graders=graders))
+            for annotators in ("union", "majority"):
+                cache.sample(one, tmp_path, schema, replace(PREPARE, annotators=annotators))
     files = [path.suffix for path in (tmp_path / "cache").rglob("*") if path.is_file()]
     assert files.count(".image") == 1
     assert files.count(".masks") == 8

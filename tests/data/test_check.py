@@ -23,19 +23,19 @@ def save(path: Path, pixels: np.ndarray) -> None:
 
 @pytest.fixture
 def sound(tmp_path: Path) -> Manifest:
-    """Four images of 8 x 10: fluid in a (two graders) and cyst in b, nothing in c, all unknown in d."""
+    """Four images of 8 x 10: fluid in a (two annotators) and cyst in b, nothing in c, all unknown in d."""
     rng = np.random.default_rng(0)
     for name in "abcd":
         save(tmp_path / f"images/{name}.png", rng.integers(0, 256, (8, 10, 3)))
     bits = np.zeros((8, 10))
-    bits[:2, :3] = 1  # 6 pixels by grader 1
-    bits[1:3, :3] += 2  # 6 by grader 2, 3 of them shared: 9 in union
+    bits[:2, :3] = 1  # 6 pixels by annotator 1
+    bits[1:3, :3] += 2  # 6 by annotator 2, 3 of them shared: 9 in union
     save(tmp_path / "masks/a.png", bits)
     dark = np.full((8, 10), 255)
     dark[4, :5] = 0
     dark[7] = 128
     save(tmp_path / "masks/b.png", dark)
-    two = (MaskSource("masks/a.png", bit=0), MaskSource("masks/a.png", bit=1, grader="grader2"))
+    two = (MaskSource("masks/a.png", bit=0), MaskSource("masks/a.png", bit=1, annotator="grader2"))
     cyst = (MaskSource("masks/b.png", below=100, ignore=(128,)),)
     rows = (
         Row("a", "images/a.png", {"fluid": "yes", "grade": "1"}, {"fluid": two}, patient="p", split="train"),

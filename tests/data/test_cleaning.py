@@ -33,7 +33,7 @@ def manifest(tmp_path: Path) -> Manifest:
     two[20, 20] = 7  # not known there
     Image.fromarray(one).save(tmp_path / "one.png")
     Image.fromarray(two).save(tmp_path / "two.png")
-    seen = (MaskSource("one.png", above=100), MaskSource("two.png", above=100, ignore=(7,), grader="grader2"))
+    seen = (MaskSource("one.png", above=100), MaskSource("two.png", above=100, ignore=(7,), annotator="grader2"))
     ma = (MaskSource("one.png", above=100),)
     rows = (
         Row("a", "a.png", {"grade": "1"}, {"microaneurysm": ma, "haemorrhage": seen, "exudate": ABSENT}),
@@ -87,7 +87,7 @@ def test_graders_are_merged_over_what_is_not_doubted(manifest: Manifest) -> None
     first, second = row.masks["haemorrhage"]
     row = replace(row, masks={"haemorrhage": (replace(first, doubtful=True), second)})
     masks, known = read.masks(row, manifest.root, SCHEMA, shape=(30, 30))
-    assert masks[1].sum() == 16  # the second grader's
+    assert masks[1].sum() == 16  # the second annotator's
     assert not known[1][2:4, 2:6].any()  # marked by the one who is doubted, left by the other
     assert known[1][4:8, 2:6].all()
 

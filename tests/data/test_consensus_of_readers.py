@@ -29,14 +29,19 @@ def test_cues_speak_for_their_readers() -> None:
         "a",
         "a.png",
         cues={
-            "hard": (Cue(regions=("macula",), grader="a"), Cue(grader="b"), Cue(grader="c"), Cue(grader="d")),
-            "soft": (Cue(grader="a"), Cue(grader="b"), Cue(box=(0, 0, 2, 2), grader="c")),
+            "hard": (
+                Cue(regions=("macula",), annotator="a"),
+                Cue(annotator="b"),
+                Cue(annotator="c"),
+                Cue(annotator="d"),
+            ),
+            "soft": (Cue(annotator="a"), Cue(annotator="b"), Cue(box=(0, 0, 2, 2), annotator="c")),
         },
         readings={"b": {"grade": "2"}},
     )
     assert readings(row, EX, SCHEMA) == {"a": "yes", "b": "no", "c": "yes"}  # d looked for hard ones alone
     assert readings(row, GRADE, SCHEMA) == {"b": "2"}
-    mixed = Row("a", "a.png", cues={"hard": (Cue(grader="a"), Cue(box=(0, 0, 2, 2), grader="a"))})
+    mixed = Row("a", "a.png", cues={"hard": (Cue(annotator="a"), Cue(box=(0, 0, 2, 2), annotator="a"))})
     assert readings(mixed, EX, SCHEMA) == {"a": "yes"}
 
 
@@ -72,7 +77,7 @@ def test_the_documented_lines_are_valid(tmp_path: Path) -> None:
     (tmp_path / "m.jsonl").write_text("".join(blocks), encoding="utf-8")
     rows = Manifest.read(tmp_path / "m.jsonl")
     read = rows[-1]
-    assert {cue.grader for cue in read.cues["exudate"]} == {"anna", "ben", "carla"}
+    assert {cue.annotator for cue in read.cues["exudate"]} == {"anna", "ben", "carla"}
     said = readings(read, rows.schema.question("exudate_present"), rows.schema)
     assert said == {"anna": "yes", "ben": "yes", "carla": "no", "dora": "no"}
     assert settle(rows)[-1].answers == {"grade": "1", "exudate_present": "yes"}
@@ -101,11 +106,11 @@ def test_rows_with_cues_are_written_and_read_back(tmp_path: Path) -> None:
         {"exudate": "yes"},
         cues={
             "hard": (
-                Cue(regions=("macula", "temporal"), grader="a"),
-                Cue(box=(1.0, 2.0, 3.0, 4.0), grader="b"),
-                Cue(ellipse=(1.0, 2.0, 3.0, 4.0, 0.5), grader="c"),
-                Cue(polygon=((0.0, 0.0), (0.0, 9.0), (9.0, 0.0)), grader="d"),
-                Cue(grader="e"),
+                Cue(regions=("macula", "temporal"), annotator="a"),
+                Cue(box=(1.0, 2.0, 3.0, 4.0), annotator="b"),
+                Cue(ellipse=(1.0, 2.0, 3.0, 4.0, 0.5), annotator="c"),
+                Cue(polygon=((0.0, 0.0), (0.0, 9.0), (9.0, 0.0)), annotator="d"),
+                Cue(annotator="e"),
             ),
             "soft": (Cue(),),
         },
@@ -144,19 +149,19 @@ def test_agreement_of_readers() -> None:
     said = ("yes yes no", "no no no", "yes no yes", "no no")
     given = [dict(zip("abc", one.split(), strict=False)) for one in said]
     *pairs, together = answered("exudate", ("no", "yes"), given)
-    assert [p.graders for p in pairs] == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert [p.annotators for p in pairs] == [("a", "b"), ("a", "c"), ("b", "c")]
     assert [p.images for p in pairs] == [4, 3, 3]
     assert pairs[0].kappa == pytest.approx(0.5)  # 3 of 4 alike; by chance 0.5 * 0.25 + 0.5 * 0.75
     counts = [[1, 2], [3, 0], [1, 2]]
     assert together.kappa == pytest.approx(fleiss(np.array(counts)))
-    assert together.graders == ("a", "b", "c")
+    assert together.annotators == ("a", "b", "c")
     varying = [
         {"a": "yes", "b": "yes", "c": "no"},
         {"d": "no", "e": "no", "f": "no"},
         {"a": "yes", "e": "no", "f": "no"},
     ]
-    (some,) = [x for x in answered("exudate", ("no", "yes"), varying) if x.graders[0].startswith("any")]
-    assert some.graders == ("any 3 of 6 readers",)
+    (some,) = [x for x in answered("exudate", ("no", "yes"), varying) if x.annotators[0].startswith("any")]
+    assert some.annotators == ("any 3 of 6 readers",)
     assert some.images == 3
     assert answered("exudate", ("no", "yes"), [{"a": "yes"}]) == ()
 
@@ -165,7 +170,7 @@ def test_check_tells_how_far_readers_agree(tmp_path: Path) -> None:
     rows = []
     for i in range(4):
         Image.new("RGB", (40, 30), (i * 40, 80, 60)).save(tmp_path / f"{i}.png")
-        cues = {"hard": (Cue(box=(0, 0, 10, 10), grader="a"), Cue(box=(0, 5, 10, 15), grader="b"))} if i else {}
+        cues = {"hard": (Cue(box=(0, 0, 10, 10), annotator="a"), Cue(box=(0, 5, 10, 15), annotator="b"))} if i else {}
         said = {"a": {"grade": str(i % 3)}, "b": {"grade": str(i % 3)}}
         rows.append(Row(str(i), f"{i}.png", cues=cues, readings=said))
     report = check(Manifest(SCHEMA, tuple(rows), tmp_path), workers=0)
@@ -184,7 +189,7 @@ def test_check_places_regions_as_training_does(tmp_path: Path) -> None:
     Image.fromarray(np.roll(disc, -25, 1)).save(tmp_path / "hard.png")
     marks, drawn = {"disc": (MaskSource("disc.png", above=0),)}, {"hard": (MaskSource("hard.png", above=0),)}
     near, far = ("macula",), ("macula", "temporal")
-    cues = {"hard": (Cue(regions=near, grader="a"), Cue(regions=far, grader="b"))}
+    cues = {"hard": (Cue(regions=near, annotator="a"), Cue(regions=far, annotator="b"))}
     kinds = [
         {"cues": cues, "masks": marks},
         {"cues": cues},

@@ -104,8 +104,8 @@ def test_readers_cues_of_every_kind() -> None:
 
 
 def test_readers_are_counted() -> None:
-    left, right = Cue(box=(0, 0, 20, 30), grader="a"), Cue(box=(0, 10, 20, 40), grader="b")
-    nothing = Cue(grader="c")
+    left, right = Cue(box=(0, 0, 20, 30), annotator="a"), Cue(box=(0, 10, 20, 40), annotator="b")
+    nothing = Cue(annotator="c")
     read = sample(cues={"hard": (left, right, nothing), "soft": (Cue(),)})
     union, both = cue_of(read), cue_of(read, at_least=2)
     assert union.sum() == 20 * 40
@@ -119,7 +119,7 @@ def test_readers_are_counted() -> None:
 
 def test_readers_who_disagree_in_their_answers_alone_leave_the_cue_out() -> None:
     """One reader's cue and two answers "no" settle to unknown, and an unknown finding must not guide."""
-    box = {"hard": (Cue(box=(0, 0, 20, 30), grader="a"),), "soft": (Cue(box=(0, 0, 9, 9), grader="a"),)}
+    box = {"hard": (Cue(box=(0, 0, 20, 30), annotator="a"),), "soft": (Cue(box=(0, 0, 9, 9), annotator="a"),)}
     no = {"exudate": "no"}
     assert cue_of(sample(answer=-1, cues=box)) is not None
     assert cue_of(sample(answer=-1, cues=box, readings={"b": no, "c": no})) is None
@@ -129,8 +129,8 @@ def test_readers_who_disagree_in_their_answers_alone_leave_the_cue_out() -> None
 
 
 def test_rules_count_readers_who_said_no_in_words() -> None:
-    left, right = Cue(box=(0, 0, 20, 30), grader="a"), Cue(box=(0, 10, 20, 40), grader="b")
-    nowhere = tuple(Cue(grader=reader) for reader in "ab")
+    left, right = Cue(box=(0, 0, 20, 30), annotator="a"), Cue(box=(0, 10, 20, 40), annotator="b")
+    nowhere = tuple(Cue(annotator=reader) for reader in "ab")
     read = sample(cues={"hard": (left, right), "soft": nowhere})
     areas = {rule: cue_of(read, at_least=rule).sum() for rule in ("union", "majority", "intersection")}
     assert areas == {"union": 20 * 40, "majority": 20 * 20, "intersection": 20 * 20}
@@ -172,7 +172,7 @@ def test_who_drew_where_a_finding_is() -> None:
     yes = Row("a", "a.png", {"exudate": "yes"})
     rows = [
         replace(yes, masks={"soft": mask}),
-        replace(yes, cues={"hard": (Cue(grader="a"), Cue(regions=("macula",), grader="b"))}),
+        replace(yes, cues={"hard": (Cue(annotator="a"), Cue(regions=("macula",), annotator="b"))}),
         yes,
         replace(yes, masks={"hard": (MaskSource(),), "disc": mask}, cues={"soft": (Cue(),)}),
         replace(yes, masks={"hard": mask}, answers={"exudate": "no"}),

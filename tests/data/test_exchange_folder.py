@@ -100,7 +100,7 @@ def test_unknown_format(tmp_path: Path) -> None:
     manifest.write(tmp_path / "in" / "m.jsonl")
     made = CliRunner().invoke(app, ["export", str(tmp_path / "in/m.jsonl"), "--to", "voc", "-o", str(tmp_path / "o")])
     assert isinstance(made.exception, ValueError)
-    assert "'voc' is none of ['coco', 'folder', 'nnunet']" in str(made.exception)
+    assert "must be one of ['coco', 'folder', 'nnunet'], got 'voc'" in str(made.exception)
 
 
 def test_slices_of_a_volume_are_written_as_images(tmp_path: Path) -> None:

@@ -170,10 +170,10 @@ def test_notes_say_what_is_lost(tmp_path: Path) -> None:
         patient={"a": "P1"},
         spacing={"a": (0.004, 0.01)},
     )
-    two = (*manifest[0].masks["x"], MaskSource("data/0_0.png", index=(1,), grader="second"))
+    two = (*manifest[0].masks["x"], MaskSource("data/0_0.png", index=(1,), annotator="second"))
     manifest = manifest.with_rows([type(manifest[0])(**{**vars(manifest[0]), "masks": {"x": two}})])
     notes = " | ".join(nnunet.write(manifest, tmp_path / "raw").notes)
-    for word in ("fluid", "patients", "several graders", "1 mm"):
+    for word in ("fluid", "patients", "several annotators", "1 mm"):
         assert word in notes
 
 

@@ -58,7 +58,7 @@ missing = "absent"
 [[labels.fluid]]
 masks = "masks2/{person}-{scan}.png"
 above = 127
-grader = "second"
+annotator = "second"
 missing = "unknown"
 
 [labels.drusen]
@@ -107,7 +107,7 @@ def test_a_described_folder_becomes_rows(root: Path) -> None:
     assert first.sha256 == sha256(root / "scans/P1_0.png")
     assert (second.laterality, second.split, second.disc) == ("OD", "test", None)
     assert second.answers == {"dme": "no"}
-    assert second.masks == {"fluid": (MaskSource(), MaskSource("masks2/P1-1.png", above=127, grader="second"))}
+    assert second.masks == {"fluid": (MaskSource(), MaskSource("masks2/P1-1.png", above=127, annotator="second"))}
     assert (third.laterality, third.split, third.answers) == (None, None, {"grade": "0"})
     assert fourth.answers == {}
     assert fourth.patient == "P4"
@@ -270,7 +270,9 @@ def test_an_id_that_several_images_have_is_named(tmp_path: Path) -> None:
 
 
 def test_adapters_are_found_by_name(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"adapter='fluid' is none of \['.*'folder'.*nor a path that ends in \.toml"):
+    with pytest.raises(
+        ValueError, match=r"adapter must be one of \['.*'folder'.*or a path that ends in \.toml, got 'fluid'"
+    ):
         scan("fluid", tmp_path)
     with pytest.raises(ValueError, match=r"root='nowhere' is no folder"):
         scan("folder", "nowhere")
@@ -329,9 +331,11 @@ def test_both_graders_are_read_apart(real_data: Path) -> None:
     with (real_data / name / "labels.csv").open() as file:
         said = {Path(line["file"]).stem: line for line in csv.DictReader(file)}
     for row in list(manifest)[::10]:
-        for grader in (1, 2):
-            mask, _ = read.masks(row, manifest.root, manifest.schema, graders=f"grader{grader}", shape=(256, 256))
-            assert mask.sum() == int(said[row.id][f"px256_g{grader}"])
+        for annotator in (1, 2):
+            mask, _ = read.masks(
+                row, manifest.root, manifest.schema, annotators=f"grader{annotator}", shape=(256, 256)
+            )
+            assert mask.sum() == int(said[row.id][f"px256_g{annotator}"])
 
 
 @pytest.mark.real

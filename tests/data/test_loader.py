@@ -204,9 +204,9 @@ def test_numbers_that_cannot_be(dataset: Dataset) -> None:
     ):
         with pytest.raises(ValueError, match=named):
             batches(dataset, **wrong)
-    with pytest.raises(ValueError, match=r"graders='second' is no rule .* \['grader1'\]"):
-        replace(dataset, prepare=Prepare(16, graders="second"))
-    replace(dataset, prepare=Prepare(16, graders="grader1"))
+    with pytest.raises(ValueError, match=r"annotators='second' is no rule .* \['grader1'\]"):
+        replace(dataset, prepare=Prepare(16, annotators="second"))
+    replace(dataset, prepare=Prepare(16, annotators="grader1"))
 
 
 def test_balanced_answers_are_equally_likely(dataset: Dataset) -> None:

@@ -29,10 +29,10 @@ WAY = st.one_of(
     st.fixed_dictionaries(
         {"path": WORD, "index": st.tuples(st.integers(0, 9)), "ignore": st.tuples(st.integers(0, 255))}
     ),
-    st.fixed_dictionaries({"path": WORD, "bit": st.integers(0, 7), "grader": WORD}),
+    st.fixed_dictionaries({"path": WORD, "bit": st.integers(0, 7), "annotator": WORD}),
     st.fixed_dictionaries({"path": WORD, "above": st.floats(0, 255)}),
     st.fixed_dictionaries({"path": WORD, "below": st.just(0.0)}),
-    st.fixed_dictionaries({"grader": WORD}),
+    st.fixed_dictionaries({"annotator": WORD}),
 )
 MAYBE_WORD = st.none() | WORD
 FIELDS = st.fixed_dictionaries(
@@ -89,7 +89,7 @@ def test_a_manifest_comes_back_from_its_file(
 
 def small(root: Path) -> Manifest:
     masks = {
-        "fluid": (MaskSource("masks/a.png", bit=0), MaskSource("masks/a.png", bit=1, grader="b")),
+        "fluid": (MaskSource("masks/a.png", bit=0), MaskSource("masks/a.png", bit=1, annotator="b")),
         "exudate": ABSENT,
     }
     return Manifest(
@@ -106,9 +106,9 @@ def small(root: Path) -> Manifest:
 def test_lines_are_compact(tmp_path: Path) -> None:
     small(tmp_path).write(tmp_path / "m.jsonl")
     lines = [json.loads(line) for line in (tmp_path / "m.jsonl").read_text().splitlines()]
-    assert lines[0] == {"foveate": 1, "schema": SCHEMA.to_json(), "info": {}}
+    assert lines[0] == {"foveate": 2, "schema": SCHEMA.to_json(), "info": {}}
     assert lines[1]["masks"] == {
-        "fluid": [{"path": "masks/a.png", "bit": 0}, {"path": "masks/a.png", "bit": 1, "grader": "b"}],
+        "fluid": [{"path": "masks/a.png", "bit": 0}, {"path": "masks/a.png", "bit": 1, "annotator": "b"}],
         "exudate": "absent",
     }
     assert lines[2] == {
@@ -242,7 +242,7 @@ def test_every_slip_of_a_line_is_named(tmp_path: Path, line: str, said: str) -> 
     [
         ("", r"m\.jsonl is empty; its first line must be"),
         ('{"id": "a", "image": "a.png"}\n', r"line 1: key 'foveate' is missing"),
-        ('{"foveate": 2, "schema": {}}\n', r"line 1: foveate=2: input should be 1"),
+        ('{"foveate": 3, "schema": {}}\n', r"line 1: foveate=3: input should be 1 or 2"),
         ('{"foveate": 1, "schema": {"labels": "fluid"}}\n', r"line 1: schema\.labels='fluid'"),
         ('{"foveate": 1, "schema": {"labels": ["a", "a"]}}\n', r"line 1: .*a name is used twice"),
         ('{"foveate": 1, "schema": {"classes": []}}\n', r"line 1: unknown key 'schema.classes'"),

@@ -122,9 +122,9 @@ def test_labels_that_become_one_are_united_where_both_are_known(lesions: Manifes
     assert whole.schema.labels == ("bright",)
     assert dict(whole[0].masks) == {"bright": (MaskSource("a/m/1.png", bit=0), MaskSource())}
     assert dict(whole[1].masks) == {}  # the disc was not looked for there
-    other = replace(lesions[0], masks={"exudate": LESION, "disc": (MaskSource(grader="b"),)})
+    other = replace(lesions[0], masks={"exudate": LESION, "disc": (MaskSource(annotator="b"),)})
     whole = merge([lesions.with_rows([other]), grades], mapping=both)
-    assert dict(whole[0].masks) == {}  # each was looked for by another grader
+    assert dict(whole[0].masks) == {}  # each was looked for by another annotator
     with pytest.raises(ValueError, match=r"\['exudate', 'disc'\] all become 'disc'; say disc = 'disc' too if so"):
         merge([lesions, grades], mapping=mapped(lesions={"labels": {"exudate": "disc"}}))
 

@@ -1,4 +1,4 @@
-"""Files of every kind that eye clinics keep: orientation, depth, palettes, damage, graders."""
+"""Files of every kind that eye clinics keep: orientation, depth, palettes, damage, annotators."""
 
 from pathlib import Path
 
@@ -25,8 +25,10 @@ def save(array: np.ndarray, path: Path, **options: object) -> Path:
     return path
 
 
-def masks_of(folder: Path, *sources: MaskSource, graders: str = "union", shape: tuple[int, int] = (2, 3)):
-    marked, known = read.masks(Row("a", "a.png", masks={"cup": sources}), folder, SCHEMA, graders=graders, shape=shape)
+def masks_of(folder: Path, *sources: MaskSource, annotators: str = "union", shape: tuple[int, int] = (2, 3)):
+    marked, known = read.masks(
+        Row("a", "a.png", masks={"cup": sources}), folder, SCHEMA, annotators=annotators, shape=shape
+    )
     assert not marked[1].any()
     assert not known[1].any(), "a label without sources is unknown"
     assert not (marked & ~known & 1).any()
@@ -180,14 +182,14 @@ def test_graders_by_name_and_parts_of_one_grader(tmp_path: Path) -> None:
         values[0, place] = 255
         save(values, tmp_path / f"{name}.png")
     one = [MaskSource(f"{name}.png", above=0.0) for name in "ab"]
-    other = MaskSource("c.png", above=0.0, grader="second")
-    assert masks_of(tmp_path, *one)[0][0].tolist() == [True, True, False], "parts of one grader are united"
-    assert masks_of(tmp_path, *one, other, graders="second")[0][0].tolist() == [False, False, True]
-    assert masks_of(tmp_path, *one, other, graders="intersection")[0].sum() == 0
-    marked, known = masks_of(tmp_path, *one, other, graders="majority")
+    other = MaskSource("c.png", above=0.0, annotator="second")
+    assert masks_of(tmp_path, *one)[0][0].tolist() == [True, True, False], "parts of one annotator are united"
+    assert masks_of(tmp_path, *one, other, annotators="second")[0][0].tolist() == [False, False, True]
+    assert masks_of(tmp_path, *one, other, annotators="intersection")[0].sum() == 0
+    marked, known = masks_of(tmp_path, *one, other, annotators="majority")
     assert not marked.any()
     np.testing.assert_array_equal(known, [[0, 0, 0], [1, 1, 1]])
-    _, known = masks_of(tmp_path, *one, graders="second")
+    _, known = masks_of(tmp_path, *one, annotators="second")
     assert not known.any()
 
 

@@ -24,7 +24,7 @@ HALF = tiny_recipe(epochs=1).with_(annotation_fraction=0.5, cues=Cues(CLASSES, f
 def rows(tmp_path: Path) -> Manifest:
     """Every second image has a blob and a mask of it, every fourth a reader's cue as well."""
     drawn = toy_manifest(tmp_path)
-    cue = {"blob": (Cue(box=(0, 0, 9, 9), grader="a"),)}
+    cue = {"blob": (Cue(box=(0, 0, 9, 9), annotator="a"),)}
     return drawn.with_rows(replace(row, cues=cue if i % 4 == 1 else {}) for i, row in enumerate(drawn))
 
 

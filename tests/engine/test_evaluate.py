@@ -41,16 +41,16 @@ def grey(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    """Odd sizes, two graders, pixels to be ignored, an image without masks and one known to be free of the label."""
+    """Odd sizes, two annotators, pixels to be ignored, an image without masks and one known to be free of the label."""
     folder, rng = tmp_path_factory.mktemp("odd"), np.random.default_rng(5)
     found = []
     for i, shape in enumerate(SHAPES):
         Image.fromarray(grey(rng, shape)).save(folder / f"i{i}.png")
-        for grader in "ab":
+        for annotator in "ab":
             mask = (grey(rng, shape) > 128).astype(np.uint8)
             mask[: shape[0] // 4] = 7
-            Image.fromarray(mask).save(folder / f"m{i}{grader}.png")
-        sources = tuple(MaskSource(f"m{i}{g}.png", index=(1,), ignore=(7,), grader=g) for g in "ab")
+            Image.fromarray(mask).save(folder / f"m{i}{annotator}.png")
+        sources = tuple(MaskSource(f"m{i}{g}.png", index=(1,), ignore=(7,), annotator=g) for g in "ab")
         masks = ({"blob": sources}, {"blob": sources[:1]}, {}, {"blob": (MaskSource(),)})[i]
         answers: dict[str, str] = ({"blob_present": "yes"}, {"blob_present": "no"}, {"blob_present": "yes"}, {})[i]
         split = ("train", "val", "test", "test")[i]
@@ -100,10 +100,10 @@ def logits(run: Run, rows: Manifest, row: Row) -> tuple[Tensor, Tensor, tuple[in
     return out.pixel, out.image, geometry.inner
 
 
-def by_hand(run: Run, rows: Manifest, row: Row, grader: str) -> tuple[int, int, int, int]:
-    """tp, fp, fn, tn of one image and grader, with nothing of the house but the frame."""
+def by_hand(run: Run, rows: Manifest, row: Row, annotator: str) -> tuple[int, int, int, int]:
+    """tp, fp, fn, tn of one image and annotator, with nothing of the house but the frame."""
     pixel, _, (top, left, height, width) = logits(run, rows, row)
-    mask = np.array(Image.open(rows.root / f"m{row.id[1:]}{grader}.png"))
+    mask = np.array(Image.open(rows.root / f"m{row.id[1:]}{annotator}.png"))
     inner = torch.sigmoid(pixel)[:, :, top : top + height, left : left + width]
     shrinking = mask.shape[0] < height or mask.shape[1] < width
     full = F.interpolate(inner, mask.shape, mode="bilinear", align_corners=False, antialias=shrinking)[0, 0].numpy()
@@ -119,28 +119,34 @@ def counted(counts: object) -> dict[str, tuple[int, int, int, int]]:
     return {image: (tp, fp, fn, tn) for image, tp, fp, fn, tn in columns}
 
 
-@pytest.mark.parametrize("grader", ["a", "b"])
-def test_pixels_are_those_counted_by_hand(grader: str, run: Run, rows: Manifest, hold: Callable[..., object]) -> None:
-    counts = counted(hold(graders=grader, intervals=False))
-    expected = {row.id: by_hand(run, rows, row, grader) for row in rows.rows[: 2 if grader == "a" else 1]}
+@pytest.mark.parametrize("annotator", ["a", "b"])
+def test_pixels_are_those_counted_by_hand(
+    annotator: str, run: Run, rows: Manifest, hold: Callable[..., object]
+) -> None:
+    counts = counted(hold(annotators=annotator, intervals=False))
+    expected = {row.id: by_hand(run, rows, row, annotator) for row in rows.rows[: 2 if annotator == "a" else 1]}
     assert {image: counts[image] for image in expected} == expected
     assert min(expected["i0"]) > 0, expected
     assert "i2" not in counts
-    assert "i3" not in counts  # "absent" was stated by another grader
+    assert "i3" not in counts  # "absent" was stated by another annotator
 
 
-def test_several_graders_are_merged_as_the_recipe_says(run: Run, rows: Manifest, hold: Callable[..., object]) -> None:
-    both, a, b = (counted(hold(graders=g, intervals=False))["i0"] for g in (None, "a", "b"))
+def test_several_annotators_are_merged_as_the_recipe_says(
+    run: Run, rows: Manifest, hold: Callable[..., object]
+) -> None:
+    both, a, b = (counted(hold(annotators=g, intervals=False))["i0"] for g in (None, "a", "b"))
     assert both[0] + both[2] > max(a[0] + a[2], b[0] + b[2])
     assert sum(both) == sum(a) == sum(b)
-    agreed = counted(hold(graders="intersection", intervals=False))["i0"]
+    agreed = counted(hold(annotators="intersection", intervals=False))["i0"]
     assert agreed[0] + agreed[2] < min(a[0] + a[2], b[0] + b[2])
     absent = counted(hold(intervals=False))["i3"]
     assert absent[0] == absent[2] == 0
     assert sum(absent) == 75 * 33
-    assert json.loads((run.folder / "metrics.json").read_text())["about"]["graders"] == "union"
-    with pytest.raises(ValueError, match=r"graders='c' is no rule .* no grader of the rows \['a', 'b', 'grader1'\]"):
-        hold(graders="c")
+    assert json.loads((run.folder / "metrics.json").read_text())["about"]["annotators"] == "union"
+    with pytest.raises(
+        ValueError, match=r"annotators='c' is no rule .* no annotator of the rows \['a', 'b', 'grader1'\]"
+    ):
+        hold(annotators="c")
 
 
 def test_answers_are_scored_where_they_are_known(run: Run, rows: Manifest, hold: Callable[..., object]) -> None:

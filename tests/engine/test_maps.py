@@ -121,5 +121,5 @@ def test_a_guided_network_without_a_map_is_told(
     """A recipe that forgets ``reads`` does not train a network on a map of zeros."""
     stage = Stage("alone", network=network, loss=Weigh(pixels=(1.0, bce)))
     recipe = replace(tiny_recipe(epochs=1), stages=(stage,))
-    with pytest.raises(ValueError, match=f"prior=None, {words}.*hand it the maps of the stage before"):
+    with pytest.raises(ValueError, match=f"prior=None, {words}.*give it the maps of the stage before"):
         fit(recipe, rows, out=tmp_path / "run", device="cpu", quiet=True, cache=tmp_path / "c")

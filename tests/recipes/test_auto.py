@@ -114,9 +114,9 @@ def test_masks_alone_and_answers_alone(kind: str, drawn: dict[str, Manifest]) ->
 
 
 def test_the_user_overrides_any_decision(drawn: dict[str, Manifest]) -> None:
-    plan = made(drawn["oct"], turn_over=True, size=96, lr=0.5, modality="enface", graders="majority")
+    plan = made(drawn["oct"], turn_over=True, size=96, lr=0.5, modality="enface", annotators="majority")
     assert (plan.keywords["turn_over"], plan.keywords["size"], plan.keywords["lr"]) == (True, 96, 0.5)
-    assert plan.keywords["graders"] == "majority"
+    assert plan.keywords["annotators"] == "majority"
     assert plan.keywords["rotation"] == 15.0  # follows from the modality that the user gave
     assert sum(d.reason == "set by the user" for d in plan.decisions) == 5 + len(SMALL)
     with pytest.raises(ValueError, match=r"unknown keyword \['sise'\]"):

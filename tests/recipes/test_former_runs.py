@@ -19,6 +19,7 @@ RECORDS: list[dict[str, Any]] = [
 ]
 METHODS = ("dual_guidance", "image_quality", "joint_dice", "lesion_net", "lesion_net_alone", "region_guided")
 RENAMED = {
+    r"\bgraders=": "annotators=",
     r"^masks: ": "annotation_fraction: ",
     r"^aims: ": "eval_cues: ",
     r"\b_house\(": "without_masks(",
@@ -62,10 +63,12 @@ def test_lesions_alone_are_the_method_without_a_grade(tmp_path: Path) -> None:
 
 
 def test_keywords_without_effect_are_left_out() -> None:
-    name, keywords = placed("lesion_net", {"network": "unet", "grader": None, "loss": "dice", "stride": 4, "lr": 0.1})
+    name, keywords = placed(
+        "lesion_net", {"network": "unet", "annotator": None, "loss": "dice", "stride": 4, "lr": 0.1}
+    )
     assert (name, keywords) == (
         "comparisons/lesion_net",
-        {"network": "unet", "grader": None, "loss": "dice", "lr": 0.1},
+        {"network": "unet", "annotator": None, "loss": "dice", "lr": 0.1},
     )
     assert placed("image_quality", {"classify": 1.0, "width": 8}) == ("image_quality", {"classify": 1.0})
 

@@ -152,7 +152,7 @@ def test_cues_for_evaluation_are_others(rows: Manifest, tmp_path: Path) -> None:
 )
 def test_at_least_counts_readers(at_least: int | str, height: int | None, rows: Manifest) -> None:
     """Two drew boxes that share 16 rows: one reader is enough for all they drew, two for what they share."""
-    drew = Cue(box=(-0.5, -0.5, 31.5, 63.5), grader="a"), Cue(box=(15.5, -0.5, 47.5, 63.5), grader="b")
+    drew = Cue(box=(-0.5, -0.5, 31.5, 63.5), annotator="a"), Cue(box=(15.5, -0.5, 47.5, 63.5), annotator="b")
     read = [replace(row, answers={FINDING: "yes"}, masks={}, cues={"atrophy": drew}) for row in rows.rows]
     recipe = made(at_least=at_least, crop_field=False)
     for evaluated in (False, True):
@@ -203,7 +203,7 @@ def test_the_text_that_runs_are_found_by_lists_what_has_an_effect() -> None:
     recipe = made(network="inception_v3", guide=0.0)
     assert recipe.name == "comparisons/region_guided"
     assert re.findall(r"^  (\w+) = ", str(recipe), re.MULTILINE) == [
-        "network", "guide", "eval_cue", "at_least", "findings", "weights", "size", "crop_field", "graders", "lr",
+        "network", "guide", "eval_cue", "at_least", "findings", "weights", "size", "crop_field", "annotators", "lr",
         "vary", "balance",
     ]  # fmt: skip
     assert "\n  network: on_its_maps('inception_v3', schema)\n" in str(recipe)

@@ -3,7 +3,7 @@ from foveate.core.types import MaskSource, Row
 from foveate.report.rows import describe
 
 SCHEMA = LabelSchema((Question("amd"), Question("grade", ("0-1", "2"), merged=(("0", "1"), ("2",)))), ("drusen",))
-DRAWN, ABSENT = (MaskSource("a.png", above=0), MaskSource("b.png", above=0, grader="g2")), (MaskSource(),)
+DRAWN, ABSENT = (MaskSource("a.png", above=0), MaskSource("b.png", above=0, annotator="g2")), (MaskSource(),)
 
 
 def test_rows_are_counted_a_split():

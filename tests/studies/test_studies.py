@@ -100,7 +100,7 @@ def test_keywords_go_to_the_study_or_to_its_recipes() -> None:
 
 
 def test_what_is_wrong_is_said() -> None:
-    with pytest.raises(ValueError, match=r"'nonsense' is none of \[.*'image_quality'"):
+    with pytest.raises(ValueError, match=r"must be one of \[.*'image_quality'.*got 'nonsense'"):
         load_study("nonsense", ENFACE)
     with pytest.raises(ValueError, match=r"unknown keyword \['epoch'\]"):
         load_study("image_quality", ENFACE, epoch=1)

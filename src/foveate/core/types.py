@@ -17,16 +17,16 @@ from foveate.core.shapes import Geometry
 
 @dataclass(frozen=True)
 class MaskSource:
-    """Where one grader's mask of one label is read from.
+    """Where one annotator's mask of one label is read from.
 
     Args:
-        path: image file relative to the manifest; None = this grader states that the whole image is free of the label.
+        path: image file relative to the manifest; None = this annotator found the label nowhere in the image.
         index: pixel values that mean the label (an index mask).
         bit: number of the bit that means the label (0 = lowest; labels may overlap).
         above: the label is where the value is greater than this (binary masks, soft maps).
         below: the label is where the value is less than this (masks drawn dark on white).
         ignore: pixel values that mean "not known here".
-        grader: who drew it.
+        annotator: who drew it.
         frame: which slice of a volume or page of a file, from 0; None = the file is one image.
         contour: the file is text, the closed outline of the label: one corner a line, x (across) and y (down) in
             pixels of the image.
@@ -41,7 +41,7 @@ class MaskSource:
     above: float | None = None
     below: float | None = None
     ignore: tuple[int, ...] = ()
-    grader: str = "grader1"
+    annotator: str = "grader1"
     frame: int | None = None
     contour: bool = False
     doubtful: bool = False
@@ -66,7 +66,7 @@ class Cue:
         box: (top, left, bottom, right) edges.
         ellipse: centre row and column, radii along rows and columns before turning, turn in radians (`shapes.ellipse`).
         polygon: its corners.
-        grader: who says so.
+        annotator: who says so.
 
     At most one of regions, box, ellipse, polygon; none = this reader states that the label is nowhere in the image.
     """
@@ -75,7 +75,7 @@ class Cue:
     box: tuple[float, float, float, float] | None = None
     ellipse: tuple[float, float, float, float, float] | None = None
     polygon: tuple[tuple[float, float], ...] = ()
-    grader: str = "grader1"
+    annotator: str = "grader1"
 
     def __post_init__(self) -> None:
         ways = [n for n in ("regions", "box", "ellipse", "polygon") if getattr(self, n) not in (None, ())]

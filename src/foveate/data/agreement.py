@@ -1,4 +1,4 @@
-"""How far several graders agree: on where (Dice), on whether, and on their answers (kappa)."""
+"""How far several annotators agree: on where (Dice), on whether, and on their answers (kappa)."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from foveate.core.kappa import kappa
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """Two graders' masks of one label in one image, counted over the pixels that both know.
+    """Two annotators' masks of one label in one image, counted over the pixels that both know.
 
     Args:
         image: its id.
         label: what was marked.
-        graders: the two.
+        annotators: the two.
         pixels: marked by the first, by the second.
         both: marked by both.
     """
 
     image: str
     label: str
-    graders: tuple[str, str]
+    annotators: tuple[str, str]
     pixels: tuple[int, int]
     both: int
 
@@ -41,20 +41,20 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far graders agree on one label.
+    """How far annotators agree on one label.
 
     Args:
         label: what was marked, or the question that was answered (then there is no Dice).
-        graders: two, or all of a label that has three or more.
+        annotators: two, or all of a label that has three or more.
         images: that all of them looked at.
         either: pairs of masks of an image of which one or both are marked; Dice is taken over these.
         mean: Dice, its mean; nan where nobody marked anything.
         middle: Dice, its median.
-        kappa: of "is there any": Cohen's of two graders, Fleiss' of more; nan where all said the same of every image.
+        kappa: of "is there any": Cohen's of two annotators, Fleiss' of more; nan if all gave one answer to every image.
     """
 
     label: str
-    graders: tuple[str, ...]
+    annotators: tuple[str, ...]
     images: int
     either: int
     mean: float
@@ -63,19 +63,19 @@ class Agreement:
 
 
 def agreement(drawn: Iterable[Drawn]) -> tuple[Agreement, ...]:
-    """Every pair of graders of every label, then all graders of a label together where there are three or more.
+    """Every pair of annotators of every label, then all annotators of a label together where there are three or more.
 
     Args:
-        drawn: every pair of masks of every image; the two graders in the same order throughout.
+        drawn: every pair of masks of every image; the two annotators in the same order throughout.
     """
     pairs: dict[tuple[str, tuple[str, str]], list[Drawn]] = defaultdict(list)
     for one in drawn:
-        pairs[one.label, one.graders].append(one)
-    out = [_of_pair(label, graders, some) for (label, graders), some in pairs.items()]
+        pairs[one.label, one.annotators].append(one)
+    out = [_of_pair(label, annotators, some) for (label, annotators), some in pairs.items()]
     for label in dict.fromkeys(label for label, _ in pairs):
-        graders = tuple(sorted({g for name, two in pairs if name == label for g in two}))
-        if len(graders) > 2:
-            out.append(_of_all(label, graders, [some for (name, _), some in pairs.items() if name == label]))
+        annotators = tuple(sorted({g for name, two in pairs if name == label for g in two}))
+        if len(annotators) > 2:
+            out.append(_of_all(label, annotators, [some for (name, _), some in pairs.items() if name == label]))
     return tuple(out)
 
 
@@ -109,18 +109,18 @@ def answered(
     return tuple(out)
 
 
-def _of_pair(label: str, graders: tuple[str, str], drawn: list[Drawn]) -> Agreement:
+def _of_pair(label: str, annotators: tuple[str, str], drawn: list[Drawn]) -> Agreement:
     said = np.array([[n > 0 for n in one.pixels] for one in drawn])
-    return Agreement(label, graders, len(drawn), *_dice(drawn), cohen(said[:, 0], said[:, 1]))
+    return Agreement(label, annotators, len(drawn), *_dice(drawn), cohen(said[:, 0], said[:, 1]))
 
 
-def _of_all(label: str, graders: tuple[str, ...], pairs: list[list[Drawn]]) -> Agreement:
+def _of_all(label: str, annotators: tuple[str, ...], pairs: list[list[Drawn]]) -> Agreement:
     said: dict[str, dict[str, bool]] = defaultdict(dict)
     for one in (one for drawn in pairs for one in drawn):
-        said[one.image] |= {grader: n > 0 for grader, n in zip(one.graders, one.pixels, strict=True)}
-    yes = np.array([sum(given.values()) for given in said.values() if len(given) == len(graders)], np.int64)
-    together = [one for drawn in pairs for one in drawn if len(said[one.image]) == len(graders)]
-    return Agreement(label, graders, len(yes), *_dice(together), fleiss(np.stack([len(graders) - yes, yes], 1)))
+        said[one.image] |= {annotator: n > 0 for annotator, n in zip(one.annotators, one.pixels, strict=True)}
+    yes = np.array([sum(given.values()) for given in said.values() if len(given) == len(annotators)], np.int64)
+    together = [one for drawn in pairs for one in drawn if len(said[one.image]) == len(annotators)]
+    return Agreement(label, annotators, len(yes), *_dice(together), fleiss(np.stack([len(annotators) - yes, yes], 1)))
 
 
 def _dice(drawn: list[Drawn]) -> tuple[int, float, float]:
@@ -129,7 +129,7 @@ def _dice(drawn: list[Drawn]) -> tuple[int, float, float]:
 
 
 def cohen(first: np.ndarray, second: np.ndarray) -> float:
-    """Cohen's kappa of two graders (`core.kappa`); nan if both gave one answer throughout, or there is no image.
+    """Cohen's kappa of two annotators (`core.kappa`); nan if both gave one answer throughout, or there is no image.
 
     Args:
         first: answer to each image, of any kind that compares.
@@ -148,7 +148,7 @@ def fleiss(counts: Int[np.ndarray, "n k"]) -> float:
     """Fleiss' kappa (Fleiss 1971, Psychological Bulletin 76); nan where all agree by chance, or there is nothing.
 
     Args:
-        counts: how many graders gave each answer, a line an image; every line has the same sum, two or more.
+        counts: how many annotators gave each answer, a line an image; every line has the same sum, two or more.
     """
     if not len(counts):
         return float("nan")

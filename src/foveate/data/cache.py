@@ -1,10 +1,10 @@
 """Prepared samples on disk, each found by the content it was made of and by how it was made.
 
-The frame of an image and its masks are files of their own, so that folds, rows of a study, shares of masks, graders and
-selections of labels have one frame in common. Neither splits nor augmentation count. A file is written aside and moved
-into place, so that processes may share a folder; a damaged one is made again (`cache_format`). Files that were not used
-for long go if the limit is reached (`cache_space`). The data's own files are looked at each time: one that was
-replaced is prepared anew, one that is gone is an error (`cache_digests`).
+The frame of an image and its masks are files of their own, so that folds, rows of a study, shares of masks,
+annotators and selections of labels have one frame in common. Neither splits nor augmentation count. A file is written
+aside and moved into place, so that processes may share a folder; a damaged one is made again (`cache_format`). Files
+that were not used for long go if the limit is reached (`cache_space`). The data's own files are looked at each time:
+one that was replaced is prepared anew, one that is gone is an error (`cache_digests`).
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ ROOMY = 1_000_000
 """Bytes of a limit from which on hashes are kept too."""
 
 SOURCE = attrgetter(*(f.name for f in fields(MaskSource)))
-HOW = tuple(f.name for f in fields(Prepare) if f.name not in ("size", "graders"))
-"""Settings that the frame of an image follows from, beside its size; graders are of masks alone."""
+HOW = tuple(f.name for f in fields(Prepare) if f.name not in ("size", "annotators"))
+"""Settings that the frame of an image follows from, beside its size; annotators are of masks alone."""
 
 T = TypeVar("T")
 Named = tuple[str, int | None]
@@ -152,7 +152,7 @@ class Cache:
         members = _members(schema)
         contents = [(named[0], content(named)) for named in _mask_files(row, members)]
         masks = [(label, [SOURCE(source) for source in row.masks.get(label, ())]) for label in members]
-        read_as = (tuple(schema.labels), tuple(map(tuple, schema.united)), schema.exclusive, prepare.graders)
+        read_as = (tuple(schema.labels), tuple(map(tuple, schema.united)), schema.exclusive, prepare.annotators)
         return frame, _hash((frame, contents, masks, read_as))
 
     def _load(self, key: str, kind: str, unpack: Callable[[np.ndarray], T | None]) -> T | None:

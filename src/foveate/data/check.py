@@ -36,10 +36,11 @@ def check(
 ) -> Report:
     """Decode every image and mask of a manifest and report what is there and what is wrong.
 
-    Graders are united, as in training. An answer "no" contradicts a marked pixel of its evidence, a "yes" contradicts
-    evidence that is wholly known and empty; both are told, as duplicates with different answers are, and neither makes
-    the report fail: a reader may be right where the mask is not. Nor do the notes, and the hint that an answer can be
-    guessed without looking (`find_shortcuts`). Unreadable files, masks of another size, changed files and leaks do.
+    Annotators are united, as in training. An answer "no" contradicts a marked pixel of its evidence, a "yes"
+    contradicts evidence that is wholly known and empty; both are listed, as duplicates with different answers are.
+    Neither makes the report fail: the answer may be right where the mask is not. Notes and the hint that an answer
+    can be guessed from file and border (`find_shortcuts`) do not either. Unreadable files, masks of another size,
+    changed files and leaks do.
 
     Args:
         manifest: what to check.

@@ -39,7 +39,7 @@ class Report:
         near: pairs that show the same picture in other pixels.
         contradictions: answers that the masks refute, and duplicates that are answered differently.
         leaks: groups, duplicates and near duplicates in more than one split or fold.
-        agreement: of the graders, where a label has several.
+        agreement: of the annotators, where a label has several.
         shortcuts: answers that can be guessed without looking at the retina, the surest first.
         notes: what is worth knowing and not wrong.
         about: line of ``mismatching`` or ``contradictions`` that speaks of one image -> its id.
@@ -99,10 +99,10 @@ class Report:
                     table.append([label, part, *map(str, (c.images, c.known, c.positive, c.pixels))])
             lines += [*_table(table, text=2), ""]
         if self.agreement:
-            table = [["label", "graders", "images", "marked", "Dice mean", "median", "kappa"]]
+            table = [["label", "annotators", "images", "marked", "Dice mean", "median", "kappa"]]
             for a in self.agreement:
                 figures = [f"{v:.3f}" for v in (a.mean, a.middle, a.kappa)]
-                table.append([a.label, ", ".join(a.graders), str(a.images), str(a.either), *figures])
+                table.append([a.label, ", ".join(a.annotators), str(a.images), str(a.either), *figures])
             lines += [*_table(table, text=2), ""]
         for title, items in self.lists.items():
             if items:

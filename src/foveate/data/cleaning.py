@@ -36,7 +36,7 @@ def clean(
 ) -> Cleaned:
     """Make unknown what is marked against the grade: those pixels alone; elsewhere the lesion stays absent.
 
-    Graders are united to find a contradiction, and every grader's mask of the lesion becomes doubtful
+    Annotators are united to find a contradiction, and every annotator's mask of the lesion becomes doubtful
     (`MaskSource.doubtful`); no file is changed. A lesion that is merely too numerous for its grade stays: which of them
     is wrong nobody can say. Nor does an image change whose grade lacks evidence, or whose files cannot be read.
 
@@ -70,7 +70,7 @@ def refuted_marks(
     """What in a row's files contradicts its grade; nothing where it has none, or they cannot be read.
 
     Args:
-        row: its masks are read, graders united.
+        row: its masks are read, annotators united.
         root: folder that its paths start from.
         schema: names its labels.
         guideline: in the words of the schema.

@@ -24,10 +24,10 @@ def readings(row: Row, question: Question, schema: LabelSchema) -> dict[str, str
     """
     out: dict[str, str] = {}
     evidence = [member for label in question.evidence for member in schema.members(label)]
-    said = {label: {cue.grader: not cue.absent for cue in row.cues.get(label, ())} for label in evidence}
+    said = {label: {cue.annotator: not cue.absent for cue in row.cues.get(label, ())} for label in evidence}
     for label in evidence:  # a reader's cue that marks something outweighs one that says absent
         for cue in row.cues.get(label, ()):
-            said[label][cue.grader] |= not cue.absent
+            said[label][cue.annotator] |= not cue.absent
     for reader in dict.fromkeys(reader for given in said.values() for reader in given):
         seen = [given.get(reader) for given in said.values()]
         if any(seen):

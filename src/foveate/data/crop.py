@@ -27,7 +27,7 @@ from foveate.data.writing import (
     listed,
     pixels,
     save,
-    several_graders,
+    several_annotators,
     truths,
     with_unknown,
 )
@@ -64,7 +64,7 @@ def crop(
     around: str,
     reach: float = 2.5,
     find: Find | None = None,
-    graders: str = "union",
+    annotators: str = "union",
     progress: Progress | None = None,
 ) -> Cut:
     """Cut every image to a square about a label, and write the squares as a data set of their own.
@@ -81,7 +81,7 @@ def crop(
         around: label whose place counts.
         reach: side of the square in diameters of the label, > 0.
         find: finds the label; None = it is read from the manifest's masks.
-        graders: rule that merges graders, or a grader's name.
+        annotators: rule that merges annotators, or an annotator's name.
         progress: called after each image.
 
     Raises:
@@ -98,7 +98,7 @@ def crop(
     lost: list[str] = []
     beyond = dict.fromkeys(schema.labels, 0)
     with whole_folder(out) as aside:
-        for number, truth in enumerate(truths(manifest, graders=graders), 1):
+        for number, truth in enumerate(truths(manifest, annotators=annotators), 1):
             row, image = truth.row, pixels(truth.row, manifest.root)
             marked = _marked(truth, schema.labels.index(around)) if find is None else find(row, image)
             box = square(marked, reach=reach)
@@ -118,8 +118,8 @@ def crop(
     notes = []
     if lost:
         notes.append(f"{len(lost)} images are left out, {around!r} is nowhere in them or not known ({listed(lost)})")
-    if several := several_graders(manifest):
-        notes.append(f"{several} images have masks of several graders; one mask merged from them is written")
+    if several := several_annotators(manifest):
+        notes.append(f"{several} images have masks of several annotators; one mask merged from them is written")
     notes += [f"{count} images have some of {label!r} outside their square" for label, count in beyond.items() if count]
     return Cut(Manifest.read(out / MANIFEST), boxes, tuple(lost), beyond, tuple(notes))
 

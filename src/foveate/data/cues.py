@@ -168,7 +168,7 @@ class Cues:
             drawn = draw(cue, geometry, regions=regions)
             if drawn is None:
                 return None
-            by_reader[cue.grader] = by_reader[cue.grader] | drawn if cue.grader in by_reader else drawn
+            by_reader[cue.annotator] = by_reader[cue.annotator] | drawn if cue.annotator in by_reader else drawn
         for reader in against:
             by_reader.setdefault(reader, np.zeros(geometry.size, bool))
         return agreed_pixels(np.stack(list(by_reader.values())), at_least=self.at_least)

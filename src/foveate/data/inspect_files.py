@@ -33,7 +33,7 @@ class FileFacts:
         brightness: mean grey level of its green channel, 0 to 255.
         marked: pixels with each label, by schema order; empty where masks could not be read.
         known: whether anything is known of each label.
-        drawn: every pair of graders of a label.
+        drawn: every pair of annotators of a label.
         unreadable: files that are missing or cannot be decoded, with the reason.
         mismatching: masks of another size than the image.
         changed: the image is not the file that was scanned.
@@ -162,16 +162,16 @@ def _sizes(row: Row, root: Path, shape: tuple[int, int]) -> tuple[list[str], lis
 
 
 def _drawn(sample: Sample, root: Path, schema: LabelSchema) -> list[Drawn]:
-    """Every pair of graders of a label, over the pixels that both know."""
+    """Every pair of annotators of a label, over the pixels that both know."""
     row, shape = sample.row, sample.geometry.size
     out = []
     for label, sources in row.masks.items():
-        graders = sorted({source.grader for source in sources})
-        if len(graders) < 2:
+        annotators = sorted({source.annotator for source in sources})
+        if len(annotators) < 2:
             continue
         alone = LabelSchema(labels=(label,), exclusive=schema.exclusive)
-        own = {g: read.masks(row, root, alone, graders=g, shape=shape) for g in graders}
-        for first, second in combinations(graders, 2):
+        own = {g: read.masks(row, root, alone, annotators=g, shape=shape) for g in annotators}
+        for first, second in combinations(annotators, 2):
             known = (own[first][1][0] & own[second][1][0]) > 0
             if known.any():
                 a, b = (own[g][0][0].astype(bool) & known for g in (first, second))
@@ -183,7 +183,7 @@ def _cued(sample: Sample, schema: LabelSchema) -> list[Drawn]:
     """Every pair of readers of a label's cues; those that name regions count where the disc is known."""
     row, out = sample.row, []
     for label, cues in row.cues.items():
-        readers = sorted({cue.grader for cue in cues})
+        readers = sorted({cue.annotator for cue in cues})
         if len(readers) < 2:
             continue
         regions = regions_of(sample, schema)
@@ -191,14 +191,14 @@ def _cued(sample: Sample, schema: LabelSchema) -> list[Drawn]:
         for cue in cues:
             drawn = draw(cue, sample.geometry, regions=regions)
             if drawn is not None:
-                own[cue.grader] = own[cue.grader] | drawn if cue.grader in own else drawn
+                own[cue.annotator] = own[cue.annotator] | drawn if cue.annotator in own else drawn
         for first, second in combinations(sorted(own), 2):
             out.append(_pair(row.id, f"{label} (cue)", (first, second), own[first], own[second]))
     return out
 
 
-def _pair(image: str, label: str, graders: tuple[str, str], a: np.ndarray, b: np.ndarray) -> Drawn:
-    return Drawn(image, label, graders, (int(a.sum()), int(b.sum())), int((a & b).sum()))
+def _pair(image: str, label: str, annotators: tuple[str, str], a: np.ndarray, b: np.ndarray) -> Drawn:
+    return Drawn(image, label, annotators, (int(a.sum()), int(b.sum())), int((a & b).sum()))
 
 
 def _size(shape: tuple[int, int]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any, Literal, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from foveate.core.labels import YES_NO, LabelSchema
 from foveate.core.types import Cue, MaskSource, Row
@@ -19,6 +19,12 @@ ABSENT = (MaskSource(),)
 
 NOWHERE = (Cue(),)
 """Cues of a label that the one reader of the image found nowhere; written ``"absent"``."""
+
+VERSION = 2
+"""Written today. Version 1 had the key ``grader`` instead of ``annotator``; both are read."""
+
+FORMER = {"annotator": "grader"}
+"""Key -> its name in version 1."""
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -42,7 +48,7 @@ class _Schema(BaseModel):
 
 class _Header(BaseModel):
     model_config = STRICT
-    foveate: Literal[1]
+    foveate: Literal[1, 2]
     schema_: _Schema = Field(alias="schema")
     info: dict[str, Any] = {}
 
@@ -59,6 +65,8 @@ def _model(noun: type, **instead: Any) -> type[BaseModel]:
         for f in fields(noun)
     }
     make: Any = create_model
+    for name in FORMER.keys() & defaults.keys():
+        defaults[name] = Field(defaults[name], validation_alias=AliasChoices(name, FORMER[name]))
     model: type[BaseModel] = make(noun.__name__, __config__=STRICT, **{k: (hints[k], v) for k, v in defaults.items()})
     return model
 
@@ -92,15 +100,20 @@ def row_from_line(text: str) -> Row:
     return Row(**{**data, "masks": masks, "cues": cues})
 
 
-def row_to_line(row: Row) -> str:
-    """The line of a row, compact: what is empty is left out; fields in the order of the noun."""
-    data = _filled(row)
+def row_to_line(row: Row, *, version: int = VERSION) -> str:
+    """Write the line of a row, compact: empty fields are left out; fields in the order of the noun.
+
+    Version 1 remains for `Manifest.hash`: runs of before find their data by it.
+    """
+    data = _filled(row, version)
     if row.masks:
         data["masks"] = {
-            k: "absent" if m == ABSENT else [_filled(source) for source in m] for k, m in row.masks.items()
+            k: "absent" if m == ABSENT else [_filled(source, version) for source in m] for k, m in row.masks.items()
         }
     if row.cues:
-        data["cues"] = {k: "absent" if c == NOWHERE else [_filled(cue) for cue in c] for k, c in row.cues.items()}
+        data["cues"] = {
+            k: "absent" if c == NOWHERE else [_filled(cue, version) for cue in c] for k, c in row.cues.items()
+        }
     if row.readings:
         data["readings"] = {reader: dict(answers) for reader, answers in row.readings.items()}
     return _dumps(data)
@@ -115,7 +128,7 @@ def header_from_line(text: str) -> tuple[LabelSchema, dict[str, Any]]:
 
 def header_to_line(schema: LabelSchema, info: Mapping[str, Any]) -> str:
     """A manifest's first line; TypeError if info holds what JSON cannot."""
-    return _dumps({"foveate": 1, "schema": schema.to_json(), "info": dict(info)})
+    return _dumps({"foveate": VERSION, "schema": schema.to_json(), "info": dict(info)})
 
 
 def problem(row: Row, schema: LabelSchema) -> str | None:
@@ -187,13 +200,15 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return data
 
 
-def _filled(noun: Row | MaskSource | Cue) -> dict[str, Any]:
+def _filled(noun: Row | MaskSource | Cue, version: int) -> dict[str, Any]:
     """Fields that differ from their default, and are not empty."""
     out = {}
+    former = FORMER if version == 1 else {}
     for f in fields(noun):
         value = getattr(noun, f.name)
         if value not in (None, (), {}) and value != f.default:
-            out[f.name] = value if f.name in ("masks", "cues") else dict(value) if isinstance(value, Mapping) else value
+            kept = f.name in ("masks", "cues") or not isinstance(value, Mapping)
+            out[former.get(f.name, f.name)] = value if kept else dict(value)
     return out
 
 

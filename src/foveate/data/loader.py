@@ -45,7 +45,7 @@ class Dataset:
             them are known (`data.cues.Cues`).
 
     Raises:
-        ValueError: ``prepare.graders`` is no rule and no grader of these rows.
+        ValueError: ``prepare.annotators`` is no rule and no annotator of these rows.
     """
 
     rows: Sequence[Row]
@@ -58,12 +58,12 @@ class Dataset:
     cues: MakeCues | None = None
 
     def __post_init__(self) -> None:
-        graders = self.prepare.graders
-        if graders not in MERGE:
-            there = {s.grader for row in self.rows for sources in row.masks.values() for s in sources}
-            if graders not in there:
+        annotators = self.prepare.annotators
+        if annotators not in MERGE:
+            there = {s.annotator for row in self.rows for sources in row.masks.values() for s in sources}
+            if annotators not in there:
                 raise ValueError(
-                    f"graders={graders!r} is no rule {sorted(MERGE)} and no grader of the rows {sorted(there)}"
+                    f"annotators={annotators!r} is no rule {sorted(MERGE)} and no annotator of the rows {sorted(there)}"
                 )
 
     def __len__(self) -> int:

@@ -2,7 +2,7 @@
 
 The first line says what is asked and marked, each further line is one image::
 
-    {"foveate": 1, "schema": {"questions": [{"name": "fluid", "evidence": ["fluid"]}], "labels": ["fluid"], "exclusive": false}, "info": {}}
+    {"foveate": 2, "schema": {"questions": [{"name": "fluid", "evidence": ["fluid"]}], "labels": ["fluid"], "exclusive": false}, "info": {}}
     {"id": "S01_00", "image": "images/S01_00.png", "answers": {"fluid": "yes"}, "masks": {"fluid": [{"path": "masks/S01_00.png", "bit": 0}]}}
 
 Paths are relative to the manifest's folder. What a line does not name is unknown, never "no"; a label that is known to
@@ -10,7 +10,7 @@ be absent from the whole image says so: ``"masks": {"fluid": "absent"}``.
 
 Rough marks are ``cues``, and what single readers answered ``readings``; positions are (row, col)::
 
-    "cues": {"exudate": [{"regions": ["macula"], "grader": "a"}, {"box": [10, 20, 40, 60], "grader": "b"}]}
+    "cues": {"exudate": [{"regions": ["macula"], "annotator": "a"}, {"box": [10, 20, 40, 60], "annotator": "b"}]}
     "readings": {"a": {"exudate": "yes"}, "b": {"exudate": "yes"}, "c": {"exudate": "no"}}
 
 A cue without a shape says that its reader found the label nowhere; ``"absent"`` says that for a single reader.
@@ -124,7 +124,7 @@ class Manifest:
             rows.append(row)
         if schema is None:
             raise ValueError(
-                f"{path} is empty; its first line must be " + '{"foveate": 1, "schema": {...}, "info": {}}'
+                f"{path} is empty; its first line must be " + '{"foveate": 2, "schema": {...}, "info": {}}'
             )
         return cls(schema, tuple(rows), path.parent, path, info)
 
@@ -161,7 +161,9 @@ class Manifest:
         base = os.path.realpath(self.root)
         folders = {os.path.dirname(os.path.normpath(os.path.join(base, p))) for row in self.rows for p in _paths(row)}
         rows = self._rows_from(Path(os.path.commonpath(folders))) if folders else ()
-        text = "\n".join([json.dumps(self.schema.to_json(), sort_keys=True), *map(row_to_line, rows)])
+        text = "\n".join(
+            [json.dumps(self.schema.to_json(), sort_keys=True), *(row_to_line(row, version=1) for row in rows)]
+        )
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _rows_from(self, folder: Path) -> tuple[Row, ...]:

@@ -22,7 +22,7 @@ def merge(manifests: Sequence[Manifest], *, mapping: Mapping) -> Manifest:
     """One manifest of several.
 
     - A question or label that a source does not have is unknown in its rows, never "no" or absent.
-    - Labels that become one are united. Where one of them is unknown in an image, or was marked by other graders, the
+    - Labels that become one are united. If one of them is unknown in an image, or was marked by other annotators, the
       new one is unknown there: what was not looked for may be there.
     - A set of exclusive labels may enter a merged set of overlapping ones (each of its labels is a mask of its own).
       The other way both must be stated: ``exclusive = true`` of the merged set and of each source that is not.
@@ -184,18 +184,18 @@ class _Part:
         out = {}
         for new, olds in self.labels.items():
             given = [row.cues.get(old, ()) for old in olds]
-            if all(given) and len({frozenset(cue.grader for cue in cues) for cues in given}) == 1:
+            if all(given) and len({frozenset(cue.annotator for cue in cues) for cues in given}) == 1:
                 cues = tuple(dict.fromkeys(cue for some in given for cue in some))
-                seen = {cue.grader for cue in cues if not cue.absent}
-                out[new] = tuple(cue for cue in cues if not (cue.absent and cue.grader in seen))
+                seen = {cue.annotator for cue in cues if not cue.absent}
+                out[new] = tuple(cue for cue in cues if not (cue.absent and cue.annotator in seen))
         return out
 
     def _masks(self, row: Row) -> dict[str, tuple[MaskSource, ...]]:
         out = {}
         for new, olds in self.labels.items():
             given = [row.masks.get(old, ()) for old in olds]
-            graders = {frozenset(source.grader for source in sources) for sources in given}
-            if all(given) and len(graders) == 1:  # else one of them was not looked for by all: unknown
+            annotators = {frozenset(source.annotator for source in sources) for sources in given}
+            if all(given) and len(annotators) == 1:  # else one of them was not looked for by all: unknown
                 out[new] = tuple(dict.fromkeys(source for sources in given for source in sources))
         return out
 

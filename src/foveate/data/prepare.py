@@ -62,7 +62,7 @@ class Prepare:
             of Lab; None = off.
         stretch: resize rows and columns each by its own factor; otherwise the aspect is kept and zeros are padded,
             where every label is unknown.
-        graders: how several graders' masks are merged (`read.MERGE`), or whose are taken.
+        annotators: how several annotators' masks are merged (`read.MERGE`), or whose are taken.
 
     Raises:
         ValueError: size or clahe is not positive.
@@ -74,7 +74,7 @@ class Prepare:
     fill_white: bool = False
     clahe: float | None = None
     stretch: bool = False
-    graders: str = "union"
+    annotators: str = "union"
 
     def __post_init__(self) -> None:
         if min(self.shape) < 1:
@@ -115,7 +115,7 @@ class Prepare:
         Raises:
             Unreadable: one of the masks.
         """
-        masks, known = read.masks(row, root, schema, graders=self.graders, shape=geometry.source)
+        masks, known = read.masks(row, root, schema, annotators=self.annotators, shape=geometry.source)
         return frame_masks(masks, known, geometry, exclusive=schema.exclusive)
 
     def file(self, path: Path, *, frame: int | None = None) -> Framed:

@@ -1,4 +1,4 @@
-"""Files to arrays: an image as RGB, its size from the header, its masks merged over graders with what is known of them.
+"""Files to arrays: an image as RGB, its size from the header, its masks merged over annotators, and what is known.
 
 The one entrance to files of every kind (`foveate.data.formats`); a file is what its content says, whatever its name.
 """
@@ -211,45 +211,45 @@ def outline(path: Path, shape: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
 
 
 def union(marked: Stack, known: Stack) -> tuple[np.ndarray, np.ndarray]:
-    """Marked by any grader; known where one who knows the pixel marked it or all know it."""
+    """Marked by any annotator; known where one who knows the pixel marked it or all know it."""
     mask = (marked & known).any(0)
     return mask, mask | known.all(0)
 
 
 def intersection(marked: Stack, known: Stack) -> tuple[np.ndarray, np.ndarray]:
-    """Marked by every grader; known where one who knows the pixel left it or all know it."""
+    """Marked by every annotator; known where one who knows the pixel left it or all know it."""
     everyone = known.all(0)
     left = (known & ~marked).any(0)
     return everyone & ~left, everyone | left
 
 
 def majority(marked: Stack, known: Stack) -> tuple[np.ndarray, np.ndarray]:
-    """Marked by more than half of the graders who know the pixel; an even split, none included, is unknown."""
+    """Marked by more than half of the annotators who know the pixel; an even split, none included, is unknown."""
     votes, voters = (marked & known).sum(0), known.sum(0)
     return 2 * votes > voters, 2 * votes != voters
 
 
 MERGE: Mapping[str, Merge] = {"union": union, "intersection": intersection, "majority": majority}
-"""Rules that merge graders: ``(grader, row, col)`` marked and known -> ``(row, col)`` marked and known."""
+"""Rules that merge annotators: ``(annotator, row, col)`` marked and known -> ``(row, col)`` marked and known."""
 
 
 def masks(
-    row: Row, root: Path, schema: LabelSchema, *, graders: str = "union", shape: tuple[int, int]
+    row: Row, root: Path, schema: LabelSchema, *, annotators: str = "union", shape: tuple[int, int]
 ) -> tuple[UInt8[np.ndarray, "l h w"], UInt8[np.ndarray, "l h w"]]:
     """Masks of a row by schema order, and where their truth is known (both 0/1; a mask is 0 where it is unknown).
 
     ``index``, ``bit`` and ``ignore`` speak of the values stored in the file (a palette's index, 16 bit kept, 0 and 1
     of a one-bit file); ``above`` and ``below`` of brightness (a palette's colour, the largest channel of a colour,
     0 and 255 of a one-bit file, the value itself else); ``frame`` picks the slice or page. Each is decoded once.
-    Several sources of one grader for one label are parts of one mask: their union; so are the labels that one label of
-    the schema stands for.
+    Several sources of one annotator for one label are parts of one mask: their union; so are the labels that one label
+    of the schema stands for.
 
     Args:
         row: its ``masks`` are read; a label without sources is unknown everywhere, a source without a path says that
             the label is absent everywhere.
         root: folder that the paths are relative to.
         schema: names the labels.
-        graders: a rule of `MERGE` or a grader's name (a label is unknown where that grader gave none).
+        annotators: a rule of `MERGE` or an annotator's name (a label is unknown where that annotator gave none).
         shape: (rows, cols) of the image.
 
     Raises:
@@ -263,7 +263,7 @@ def masks(
         """Marked and known of one of the manifest's labels."""
         parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
         for source in row.masks.get(label, ()):
-            if graders not in MERGE and source.grader != graders:
+            if annotators not in MERGE and source.annotator != annotators:
                 continue
             if source.path is None:
                 part = np.zeros(shape, bool), np.ones(shape, bool)
@@ -276,9 +276,9 @@ def masks(
                 part = files[key].read(source)
             if source.doubtful:
                 part = np.zeros(shape, bool), part[1] & ~part[0]
-            parts.setdefault(source.grader, []).append(part)
+            parts.setdefault(source.annotator, []).append(part)
         given = [_merged(union, of_one) for of_one in parts.values()]
-        return _merged(MERGE.get(graders, union), given) if given else (np.zeros(shape, bool), np.zeros(shape, bool))
+        return _merged(MERGE.get(annotators, union), given) if given else (np.zeros(shape, bool), np.zeros(shape, bool))
 
     for position, label in enumerate(schema.labels):
         marked, known = _merged(union, [one(member) for member in schema.members(label)])

@@ -50,19 +50,19 @@ class Truth:
     known: UInt8[np.ndarray, "l h w"]
 
 
-def truths(manifest: Manifest, *, graders: str) -> Iterator[Truth]:
+def truths(manifest: Manifest, *, annotators: str) -> Iterator[Truth]:
     """Masks of every row.
 
     Args:
         manifest: rows to read.
-        graders: rule that merges graders, or a grader's name (`read.masks`).
+        annotators: rule that merges annotators, or an annotator's name (`read.masks`).
 
     Raises:
         Unreadable: an image or a mask cannot be read.
     """
     for row in manifest:
         shape = read.size(manifest.root / row.image, frame=row.frame)
-        yield Truth(row, *read.masks(row, manifest.root, manifest.schema, graders=graders, shape=shape))
+        yield Truth(row, *read.masks(row, manifest.root, manifest.schema, annotators=annotators, shape=shape))
 
 
 def pixels(row: Row, root: Path) -> UInt8[np.ndarray, "h w 3"]:
@@ -114,16 +114,16 @@ def said_of(manifest: Manifest) -> list[str]:
     if answered := sum(bool(row.answers) for row in manifest):
         asked = ", ".join(q.name for q in manifest.schema.questions)
         notes.append(f"answers to questions about the whole image ({asked}; {answered} images) are not written")
-    if several := several_graders(manifest):
-        notes.append(f"{several} images have masks of several graders; one mask merged from them is written")
+    if several := several_annotators(manifest):
+        notes.append(f"{several} images have masks of several annotators; one mask merged from them is written")
     if sum(row.group != row.id for row in manifest):
         notes.append("patients, eyes and volumes are not written: divide by patient before, not after")
     return notes
 
 
-def several_graders(manifest: Manifest) -> int:
-    """Number of images with a label that several graders drew."""
-    return sum(any(len({s.grader for s in m}) > 1 for m in row.masks.values()) for row in manifest)
+def several_annotators(manifest: Manifest) -> int:
+    """Number of images with a label that several annotators drew."""
+    return sum(any(len({s.annotator for s in m}) > 1 for m in row.masks.values()) for row in manifest)
 
 
 def link(source: Path, target: Path) -> None:

@@ -105,12 +105,12 @@ def _gather(
     val = rows.with_rows([row for row in rows if splits.get(row.id) == "val"])
     if not len(val):
         raise ValueError("rows: none of them validated this run; give the manifest that it was trained with")
-    schema, graders = run.recipe.schema, run.recipe.prepare.graders
+    schema, annotators = run.recipe.schema, run.recipe.prepare.annotators
     counts = count_rows(run, val, decisions=Decisions(), device=device, cache=cache, quiet=quiet)
     found = fitted(counts, gates=run.recipe.gates, threshold=threshold)
     every: list[Tried] = []
     if masks and schema.labels:
-        for one in read_rows(run, val, decisions=found, device=device, graders=graders, cache=cache, quiet=quiet):
+        for one in read_rows(run, val, decisions=found, device=device, annotators=annotators, cache=cache, quiet=quiet):
             truth, known = one.truth
             area, group = field_pixels(one.geometry), one.row.group
             every += tried(one.prediction, schema=schema, group=group, masks=truth, known=known, field=area)

@@ -71,7 +71,7 @@ def evaluate(
     rows: Manifest,
     *,
     device: str | torch.device = "auto",
-    graders: str | None = None,
+    annotators: str | None = None,
     out: str | Path | None = None,
     absent: str = "one",
     intervals: bool = True,
@@ -94,7 +94,7 @@ def evaluate(
         run: from `fit` or `load_run`.
         rows: for instance ``manifest.where(split="test")``.
         device: where the networks run.
-        `graders`: the rule, or the annotator whose masks are the ground truth (None: the recipe's).
+        `annotators`: the rule, or the annotator whose masks are the ground truth (None: the recipe's).
         out: another folder for the three files.
         absent: policy for images without the label, in ``metrics.json``.
         intervals: leave them out to save time.
@@ -104,12 +104,12 @@ def evaluate(
         seen: let all members of an ensemble read every image, those that they have seen, too.
 
     Raises:
-        ValueError: no rows, a stage without weights, ``graders`` names no rule and nobody who marked these rows; an
+        ValueError: no rows, a stage without weights, ``annotators`` names no rule and nobody who marked these rows; an
             image of which every member of the ensemble has seen the patient.
     """
     if not isinstance(run, Run):
         raise ValueError(f"run={run!r} is no Run; open a folder with foveate.load_run(folder)")
-    rule, parts = graders or run.recipe.prepare.graders, run.held_out(rows, seen=seen)
+    rule, parts = annotators or run.recipe.prepare.annotators, run.held_out(rows, seen=seen)
     lesions: list[Table] = []
     found = [
         count_rows(
@@ -117,7 +117,7 @@ def evaluate(
             some,
             decisions=part.decisions,
             device=device,
-            graders=graders,
+            annotators=annotators,
             cache=cache,
             quiet=quiet,
             each=each,
@@ -139,7 +139,7 @@ def evaluate(
         "splits": sorted({row.split for row in rows.rows if row.split}),
         "seen in training": sum(part.saw(row) for part, some in parts for row in some),
         "read by": [{"members": [one.folder.name for one in p.members], "images": len(some)} for p, some in parts],
-        "graders": rule,
+        "annotators": rule,
         "absent": absent,
         "decisions": [p.decisions.to_json() for p, _ in parts] if len(parts) > 1 else parts[0][0].decisions.to_json(),
         "never given": list(never_given(counts)),
@@ -176,7 +176,7 @@ def count_rows(
     *,
     decisions: Decisions,
     device: str | torch.device = "auto",
-    graders: str | None = None,
+    annotators: str | None = None,
     cache: str | Path | Cache | None = None,
     quiet: bool = True,
     each: Callable[[Row, Prediction], None] | None = None,
@@ -189,8 +189,8 @@ def count_rows(
     """
     if not len(rows):
         raise ValueError("rows: none to evaluate; does the manifest have the split that was asked for?")
-    rule, parts = graders or run.recipe.prepare.graders, []
-    for one in read_rows(run, rows, decisions=decisions, device=device, graders=rule, cache=cache, quiet=quiet):
+    rule, parts = annotators or run.recipe.prepare.annotators, []
+    for one in read_rows(run, rows, decisions=decisions, device=device, annotators=rule, cache=cache, quiet=quiet):
         parts.append(one.counts(lesions))
         if each is not None:
             each(one.row, one.prediction)

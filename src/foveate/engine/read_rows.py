@@ -36,7 +36,7 @@ class Read:
         row: of the manifest.
         root: folder of the manifest.
         schema: of the run.
-        `graders`: the annotator whose masks are the ground truth, or how masks are merged.
+        `annotators`: the annotator whose masks are the ground truth, or how masks are merged.
         geometry: place of the frame in the image.
         prediction: in the image's own pixels.
         answers: positions of the true answers, -1 unknown.
@@ -46,7 +46,7 @@ class Read:
     row: Row
     root: Path
     schema: LabelSchema
-    graders: str
+    annotators: str
     geometry: Geometry
     prediction: Prediction
     answers: Int[np.ndarray, "1 q"]
@@ -57,7 +57,7 @@ class Read:
         """True masks ``(label, row, col)`` of the labels that the prediction has, and where they are known; 0/1."""
         rows, cols = self.prediction.masks.shape[1:]
         seen = self.schema.select(labels=self.prediction.labels)
-        return read.masks(self.row, self.root, seen, graders=self.graders, shape=(rows, cols))
+        return read.masks(self.row, self.root, seen, annotators=self.annotators, shape=(rows, cols))
 
     def counts(self, lesions: list[Table] | None = None) -> Counts:
         """Counts of the image in its own pixels; the table of its single lesions is put into ``lesions``."""
@@ -89,14 +89,14 @@ def read_rows(
     *,
     decisions: Decisions,
     device: str | torch.device,
-    graders: str,
+    annotators: str,
     cache: str | Path | Cache | None,
     quiet: bool,
 ) -> Iterator[Read]:
     """Read these rows one after the other, under given decisions (arguments as for `evaluate.evaluate`)."""
     recipe, place = run.recipe, pick_device(device)
     schema, pipeline = recipe.schema, run.pipeline(device=place)
-    prepare = replace(recipe.prepare, graders=graders)
+    prepare = replace(recipe.prepare, annotators=annotators)
     cues = recipe.eval_cues or recipe.cues
     data = Dataset(rows.rows, rows.root, schema, prepare, cache=cache_at(cache), cues=cues)
     groups = {row.id: row.group for row in rows.rows}
@@ -110,4 +110,4 @@ def read_rows(
         found = read_out(outputs, schema=schema, ids=batch.ids, geometries=batch.geometries, decisions=decisions)
         for i, one in enumerate(found):
             row, frame = by_id[one.id], batch.geometries[i]
-            yield Read(row, rows.root, schema, graders, frame, one, truth[i : i + 1], looks[i])
+            yield Read(row, rows.root, schema, annotators, frame, one, truth[i : i + 1], looks[i])

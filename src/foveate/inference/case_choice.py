@@ -61,6 +61,6 @@ def make_case(predictor: Predictor, rows: Manifest, row: Row, *, score: float | 
     pixels, found = reading.image, placed(reading)
     shape = (pixels.shape[0], pixels.shape[1])
     seen = schema.select(labels=found.labels)
-    masks, known = read.masks(row, rows.root, seen, graders=predictor.recipe.prepare.graders, shape=shape)
+    masks, known = read.masks(row, rows.root, seen, annotators=predictor.recipe.prepare.annotators, shape=shape)
     answers = {q.name: q.answers[q.index(row.answers[q.name])] for q in schema.questions if q.name in row.answers}
     return Case(pixels, masks, known, answers, found, score)

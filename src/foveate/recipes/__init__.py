@@ -115,7 +115,8 @@ def load_run(folder: str | Path, *, recipe: Recipe | None = None) -> Run:
         name, keywords = placed(record["name"], renamed(record["name"], record["keywords"]))
         recipe = load_recipe(name, LabelSchema.from_json(record["schema"]), **keywords)
         prepare: dict[str, Any] = {
-            name: tuple(v) if isinstance(v, list) else v for name, v in record["prepare"].items()
+            {"graders": "annotators"}.get(name, name): tuple(v) if isinstance(v, list) else v
+            for name, v in record["prepare"].items()
         }
         recipe = replace(recipe, prepare=Prepare(**prepare))  # as it was, whatever the defaults are today
     if recipe.precision == AUTO:  # of a run written before there was "auto", or a recipe that is at hand

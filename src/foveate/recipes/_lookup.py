@@ -17,7 +17,7 @@ COMPARISONS = "comparisons/"
 """Names of recipes that only a study needs begin so. Their files are in ``studies``, which recipes must not import:
 they are found by name (`core.plugins`), and only if somebody asks for one."""
 
-FORMER = {"masks": "annotation_fraction", "aim": "eval_cue"}
+FORMER = {"masks": "annotation_fraction", "aim": "eval_cue", "graders": "annotators"}
 """Former name of a keyword -> its name today."""
 
 

@@ -63,7 +63,7 @@ def recipe(
     grey: bool = False,
     crop_field: bool = False,
     fill_white: bool = False,
-    graders: str = "union",
+    annotators: str = "union",
     mirror: bool = True,
     turn_over: bool = True,
     rotation: float = 15.0,
@@ -96,7 +96,7 @@ def recipe(
         marked: share of the windows about something marked; None = a third.
         answer_size: frame of the stage that answers beside windows; None = 384, or ``size`` if that is less.
         answer_epochs: of that stage; None = as ``epochs``.
-        grey, crop_field, fill_white, `graders`: of the preparation.
+        grey, crop_field, fill_white, `annotators`: of the preparation.
         mirror: flip left and right in half of the images.
         turn_over: flip up and down in half of the images.
         rotation: largest turn in degrees.
@@ -137,7 +137,7 @@ def recipe(
     moves = (*((flip_horizontal(0.5),) * mirror), *((flip_vertical(0.5),) * turn_over))
     return Recipe(
         schema=learnt,
-        prepare=Prepare(size=size, grey=grey, crop_field=crop_field, fill_white=fill_white, graders=graders),
+        prepare=Prepare(size=size, grey=grey, crop_field=crop_field, fill_white=fill_white, annotators=annotators),
         augment=Augment((*moves, rotate(rotation), zoom(0.9, 1.1), brightness(0.15), contrast(0.15))),
         optimizer=partial(AdamW, lr=lr, weight_decay=weight_decay),
         schedule=cosine(warmup=0.05),

@@ -60,7 +60,7 @@ def recipe(
     grey: bool = True,
     fill_white: bool = True,
     crop_field: bool = False,
-    graders: str = "union",
+    annotators: str = "union",
     epochs: int = 50,
     batch: int = 8,
     lr: float = 1e-3,
@@ -78,7 +78,7 @@ def recipe(
         gate: images read as healthy are left unmarked; the paper scores pathological images only and is silent on it.
         stride: of CM-CNN's map, in pixels: 16 or 8 give small images one as fine as the paper's (16x16 at 512 px).
         encoder, weights: of both networks; weights "none", "hub" or a file.
-        size, grey, fill_white, crop_field, `graders`: of the preparation.
+        size, grey, fill_white, crop_field, `annotators`: of the preparation.
         epochs, batch, lr: of each stage.
         annotation_fraction: share of the training patients whose masks are shown; of the others only the answers are
             learnt.
@@ -112,7 +112,7 @@ def recipe(
     )
     return Recipe(
         schema=schema,
-        prepare=Prepare(size=size, grey=grey, fill_white=fill_white, crop_field=crop_field, graders=graders),
+        prepare=Prepare(size=size, grey=grey, fill_white=fill_white, crop_field=crop_field, annotators=annotators),
         augment=AUGMENT,
         optimizer=partial(Adam, lr=lr),
         batch=batch,

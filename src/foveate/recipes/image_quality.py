@@ -79,7 +79,7 @@ def recipe(
     crop_field: bool = False,
     fill_white: bool = False,
     clahe: float | None = None,
-    graders: str = "union",
+    annotators: str = "union",
     epochs: int = 50,
     batch: int = 8,
     lr: float = 3e-4,
@@ -116,7 +116,7 @@ def recipe(
         crop_field: crop to the lit field of a fundus photograph first.
         fill_white: fill white edges of OCT B-scans first.
         clahe: clip limit; None = leave the contrast.
-        `graders`: how the masks of several annotators are merged.
+        `annotators`: how the masks of several annotators are merged.
         epochs, batch, lr, weight_decay: of the training.
         width: channels of a U-Net's finest map (FPN: an eighth of its finest).
         dropout: before the answer head.
@@ -159,7 +159,7 @@ def recipe(
     return Recipe(
         schema=learnt,
         prepare=Prepare(
-            size=size, grey=grey, crop_field=crop_field, fill_white=fill_white, clahe=clahe, graders=graders
+            size=size, grey=grey, crop_field=crop_field, fill_white=fill_white, clahe=clahe, annotators=annotators
         ),
         augment=Augment(
             (

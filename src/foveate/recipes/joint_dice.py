@@ -67,7 +67,7 @@ def recipe(
     grey: bool = False,
     crop_field: bool = False,
     clahe: float | None = 2.0,
-    graders: str = "union",
+    annotators: str = "union",
     rotation: float = 15.0,
     epochs: int = 500,
     batch: int = 4,
@@ -94,7 +94,7 @@ def recipe(
         width: 32 = published widths; all channels that are not the encoder's shrink with it.
         attend_skips: attention in the skip connections too.
         dropout: before the answer and in the decoder.
-        size, grey, crop_field, clahe, `graders`: of the preparation.
+        size, grey, crop_field, clahe, `annotators`: of the preparation.
         rotation: largest turn in degrees.
         epochs, batch, lr, weight_decay: of the training.
         annotation_fraction: share of the training patients whose masks are shown.
@@ -131,7 +131,7 @@ def recipe(
     )
     return Recipe(
         schema=learnt,
-        prepare=Prepare(size=size, grey=grey, crop_field=crop_field, clahe=clahe, graders=graders),
+        prepare=Prepare(size=size, grey=grey, crop_field=crop_field, clahe=clahe, annotators=annotators),
         augment=flips_and_turns(rotation),
         optimizer=adam(lr, weight_decay=weight_decay),
         batch=batch,

@@ -92,7 +92,7 @@ def recipe(
     weights: str = "none",
     size: int = 896,
     crop_field: bool = True,
-    graders: str = "union",
+    annotators: str = "union",
     epochs: int = 200,
     batch: int = 8,
     lr: float = 1e-3,
@@ -122,7 +122,7 @@ def recipe(
         question: the question that is graded; None = the first ordered one, else the first.
         labels: the labels that are learnt; None = all.
         encoder, weights: of both trunks; weights "none", "hub" or a file.
-        size, crop_field, `graders`: of the preparation.
+        size, crop_field, `annotators`: of the preparation.
         epochs, batch, lr, momentum, weight_decay, validate_every: of each stage; validate_every in steps.
         grade_lr: of the stage that grades, whose loss is steeper than Dice; None = ``lr``.
         grade_epochs: of that stage, if many more images have a grade than lesions; None = ``epochs``.
@@ -156,7 +156,7 @@ def recipe(
         stages = (mark, guided_by(mark, answer, finetune=finetune))
     return Recipe(
         schema=learnt,
-        prepare=Prepare(size=size, crop_field=crop_field, graders=graders),
+        prepare=Prepare(size=size, crop_field=crop_field, annotators=annotators),
         augment=AUGMENT,
         optimizer=sgd(lr, momentum=momentum, weight_decay=weight_decay),
         schedule=divide_when_flat(by=10.0, patience=flat),

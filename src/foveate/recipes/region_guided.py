@@ -97,7 +97,7 @@ def recipe(
     peak: int = 2,
     size: int = 512,
     crop_field: bool = True,
-    graders: str = "union",
+    annotators: str = "union",
     epochs: int = 50,
     batch: int = 32,
     lr: float = 0.01,
@@ -119,7 +119,7 @@ def recipe(
         at_least: annotators who must have marked a place, or a name of `core.consensus.RULES`.
         findings: yes/no questions to learn; None = all that have evidence. The paper trains one network each.
         width, levels, blocks, pyramid, peak: of `models.region_cnn.RegionCNN`.
-        size, crop_field, `graders`: of the preparation.
+        size, crop_field, `annotators`: of the preparation.
         epochs, batch, lr: of the training.
         patience: stop after so many epochs without a lower validation loss; None = never.
         vary: flip, scale, turn, shift, shear and re-scale brightness in training.
@@ -144,7 +144,7 @@ def recipe(
     )
     return Recipe(
         schema=learnt,
-        prepare=Prepare(size=size, crop_field=crop_field, graders=graders),
+        prepare=Prepare(size=size, crop_field=crop_field, annotators=annotators),
         augment=AUGMENT if vary else Augment(()),
         optimizer=partial(SGD, lr=lr, momentum=0.9, nesterov=True),
         schedule=divide_when_flat(by=10, patience=5),

@@ -168,7 +168,7 @@ def _tables(report: Report) -> list[Table]:
             "Dice: over images in which either marked the label. Kappa of presence: Cohen's, of more than two Fleiss'.",
         )
         rated = [
-            (a.label, ", ".join(a.graders), a.images, a.either, a.mean, a.middle, a.kappa) for a in report.agreement
+            (a.label, ", ".join(a.annotators), a.images, a.either, a.mean, a.middle, a.kappa) for a in report.agreement
         ]
         out.append(_table("Agreement of the annotators", heads, rated, note))
     return out

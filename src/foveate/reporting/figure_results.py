@@ -180,7 +180,9 @@ class FigureResults:
                 row = self.by_id[image]
                 pixels = read.image(self.rows.root / row.image, frame=row.frame)
                 shape = (pixels.shape[0], pixels.shape[1])
-                masks, known = read.masks(row, self.rows.root, schema, graders=recipe.prepare.graders, shape=shape)
+                masks, known = read.masks(
+                    row, self.rows.root, schema, annotators=recipe.prepare.annotators, shape=shape
+                )
                 out.append(Unpacked(pixels, masks, known, plan.marks, kept))
         return out
 

@@ -40,7 +40,7 @@ def seen_of(plan: Plan, rows: Manifest, found: Mapping[str, Read]) -> Iterator[S
         row = by_id[image]
         sample = recipe.prepare(row, rows.root, recipe.schema)
         geometry = sample.geometry
-        masks, sure = read.masks(row, rows.root, evidence, graders=recipe.prepare.graders, shape=geometry.source)
+        masks, sure = read.masks(row, rows.root, evidence, annotators=recipe.prepare.annotators, shape=geometry.source)
         cues, known = make_cues(sample) if make_cues is not None else (None, None)
         cue = None
         if cues is not None and known is not None and known[at]:

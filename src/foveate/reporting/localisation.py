@@ -90,7 +90,7 @@ def _looks(predictor: Predictor, rows: Manifest, images: tuple[str, ...]) -> dic
         row = by_id[image]
         found = predictor(rows.root / row.image, frame=row.frame, cam=True)
         shape = (found.image.shape[0], found.image.shape[1])
-        masks, known = read.masks(row, rows.root, schema, graders=predictor.recipe.prepare.graders, shape=shape)
+        masks, known = read.masks(row, rows.root, schema, annotators=predictor.recipe.prepare.annotators, shape=shape)
         lesion = (masks & known).any(0)
         _, cam = found.map_of(question)
         out[image] = (air(cam, lesion), pointing(cam, lesion), float(lesion.mean()) if lesion.any() else float("nan"))

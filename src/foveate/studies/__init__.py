@@ -67,7 +67,7 @@ def run_study(
     only: Sequence[str] | None = None,
     device: str = "auto",
     seed: int = 0,
-    graders: str | None = None,
+    annotators: str | None = None,
     absent: str | None = None,
     workers: int = 1,
     cache: Cache | None = None,
@@ -88,7 +88,7 @@ def run_study(
         workers: rows trained at a time, each in a process with its part of the cores; for networks too small to keep
             all cores busy. A stage that several rows have in common is trained once.
         cache: of prepared images (`data.cache.cache_at`); all rows and folds share it. None = the user's.
-        `graders`: evaluate all runs on this annotator's masks, or by another rule than the recipes'; runs that are
+        `annotators`: evaluate all runs on this annotator's masks, or by another rule than the recipes'; runs that are
             trained are not trained again.
         `say`: called with a line per row as it begins.
 
@@ -108,14 +108,14 @@ def run_study(
     todo: list[Job] = []
 
     def done(name: str, fold: str) -> bool:
-        return (runs / name / fold / (graders or "") / "metrics.json").is_file()
+        return (runs / name / fold / (annotators or "") / "metrics.json").is_file()
 
     for number, (name, (row, recipe)) in enumerate(jobs.items(), 1):
         for fold, part in parts.items():
             if not done(name, fold):
                 todo.append(Job(f"[{number}/{len(jobs)}] {row}, {fold}", recipe, part, runs / name / fold, runs, cache))
     todo = in_one_precision(todo, device=device, say=say)
-    found = run_jobs(todo, workers=workers, device=device, seed=seed, graders=graders, quiet=quiet, say=say)
+    found = run_jobs(todo, workers=workers, device=device, seed=seed, annotators=annotators, quiet=quiet, say=say)
     lost = {place.parent.name: f"{place.name}: {said}" for place, said in reversed(found.items())}
     every = {name for row_names in names.values() for name in row_names.values()}
     there = {name for name in every - set(lost) if all(done(name, fold) for fold in parts)}
@@ -129,20 +129,22 @@ def run_study(
     if (folder / "study.json").is_file() and (before := study_record(folder))["folds"] == record["folds"]:
         record["tables"] = before["tables"] | record["tables"]
     write_json(folder / "study.json", record)
-    return study_tables(folder, graders=graders, absent=absent)
+    return study_tables(folder, annotators=annotators, absent=absent)
 
 
-def study_tables(folder: str | Path, *, graders: str | None = None, absent: str | None = None) -> dict[str, Table]:
+def study_tables(folder: str | Path, *, annotators: str | None = None, absent: str | None = None) -> dict[str, Table]:
     """The tables of a study folder, made anew from its counts and written to ``tables/`` as text, CSV and LaTeX.
 
-    A row's folds are pooled image by image, its costs are their mean. ``graders`` are those on which
+    A row's folds are pooled image by image, its costs are their mean. ``annotators`` are those on which
     `run_study` evaluated the runs; ``absent`` None is each table's own policy. ValueError if the folder has no study.
     """
     folder = Path(folder)
     made = {}
     record = study_record(folder)
     for title, table in record["tables"].items():
-        counts = {row: pooled(folder, name, record["folds"], graders=graders) for row, name in table["rows"].items()}
+        counts = {
+            row: pooled(folder, name, record["folds"], annotators=annotators) for row, name in table["rows"].items()
+        }
         policy = absent or table["absent"]
         costs = _costs(folder, table, record["folds"])
         metrics, paper = tuple(table["metrics"]), table["paper"]
@@ -161,11 +163,15 @@ def study_tables(folder: str | Path, *, graders: str | None = None, absent: str 
             absent=policy,
         )
         notes = [NOTE_ON_SEED] * bool(table["references"])
-        notes += [table["note"]] * bool(table["note"]) + [f"Evaluated on: {graders}."] * bool(graders)
+        notes += [table["note"]] * bool(table["note"]) + [f"Evaluated on: {annotators}."] * bool(annotators)
         notes += [NOTE_ON_COSTS] * bool(costs)
         made[title] = replace(found, note=(*found.note, *notes))
         name = "_".join(
-            [*title.lower().split(), *([graders] if graders else []), *([policy] if policy != table["absent"] else [])]
+            [
+                *title.lower().split(),
+                *([annotators] if annotators else []),
+                *([policy] if policy != table["absent"] else []),
+            ]
         )
         made[title].write(folder / "tables", name)
     return made
@@ -225,10 +231,10 @@ def _with_levels(table: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def pooled(folder: Path, name: str, folds: Sequence[str], *, graders: str | None = None) -> Counts:
+def pooled(folder: Path, name: str, folds: Sequence[str], *, annotators: str | None = None) -> Counts:
     """Counts of a row over its folds, pooled image by image."""
     runs = [load_run(folder / "runs" / name / fold) for fold in folds]
-    return Counts.join([Counts.read(run.folder / (graders or ""), run.recipe.schema) for run in runs])
+    return Counts.join([Counts.read(run.folder / (annotators or ""), run.recipe.schema) for run in runs])
 
 
 def _trained(table: StudyTable, runs: Mapping[str, str], there: Collection[str], lost: Mapping[str, str]) -> StudyTable:

@@ -33,7 +33,7 @@ class Job:
     shared: Path
     cache: Cache | None = None
 
-    def run(self, device: str, seed: int, graders: str | None, quiet: bool) -> None:
+    def run(self, device: str, seed: int, annotators: str | None, quiet: bool) -> None:
         """Train and evaluate it."""
         run = fit(
             self.recipe,
@@ -46,9 +46,9 @@ class Job:
             shared=self.shared,
             cache=self.cache,
         )
-        held = self.place / graders if graders else self.place
+        held = self.place / annotators if annotators else self.place
         test = self.rows.where(split="test")
-        evaluate(run, test, device=device, graders=graders, out=held, intervals=False, cache=self.cache)
+        evaluate(run, test, device=device, annotators=annotators, out=held, intervals=False, cache=self.cache)
 
     def untrained(self, seed: int) -> set[str]:
         """Keys of its stages that no run has trained yet."""
@@ -87,7 +87,7 @@ def run_jobs(
     workers: int,
     device: str,
     seed: int,
-    graders: str | None,
+    annotators: str | None,
     quiet: bool,
     say: Callable[[str], None],
 ) -> dict[Path, str]:
@@ -98,7 +98,7 @@ def run_jobs(
     Args:
         jobs: in the order wanted.
         workers: processes; each takes its part of the CPU's cores. 1 = no other process.
-        device, seed, `graders`, quiet: of each job.
+        device, seed, `annotators`, quiet: of each job.
         `say`: called with a line per job as it begins.
 
     Raises:
@@ -107,7 +107,7 @@ def run_jobs(
     """
     if workers < 1:
         raise ValueError(f"workers={workers}; give 1 or more")
-    settings = (device, seed, graders, quiet or workers > 1)
+    settings = (device, seed, annotators, quiet or workers > 1)
     waiting = list(jobs)
     lost: dict[Path, str] = {}
 

@@ -53,8 +53,8 @@ def sheet(path: Path, *rows: list[object]) -> None:
         book.writestr("xl/sharedStrings.xml", f"<sst {space}>{items}</sst>")
 
 
-def truth(manifest: Manifest, row: Row, label: str, graders: str = "union") -> tuple[np.ndarray, np.ndarray]:
-    masks, known = read.masks(row, manifest.root, manifest.schema, graders=graders, shape=SHAPE)
+def truth(manifest: Manifest, row: Row, label: str, annotators: str = "union") -> tuple[np.ndarray, np.ndarray]:
+    masks, known = read.masks(row, manifest.root, manifest.schema, annotators=annotators, shape=SHAPE)
     at = manifest.schema.labels.index(label)
     return masks[at].astype(bool), known[at].astype(bool)
 
@@ -214,9 +214,9 @@ def test_papila_damaged_outline_is_named(tmp_path: Path) -> None:
     for name, lines in (("disc_exp1", ("1 2", "3 4")), ("disc_exp2", ("1 2", "3", "5 6")), ("cup_exp1", ("a b",) * 3)):
         text(tmp_path / f"ExpertsSegmentations/Contours/RET002OD_{name}.txt", *lines)
     manifest = scan("papila", tmp_path)
-    for grader, label in (("exp2", "disc"), ("exp1", "disc|cup")):
-        with pytest.raises(read.Unreadable, match=rf"RET002OD_({label})_{grader}\.txt: is no outline"):
-            truth(manifest, manifest[0], "disc", grader)
+    for annotator, label in (("exp2", "disc"), ("exp1", "disc|cup")):
+        with pytest.raises(read.Unreadable, match=rf"RET002OD_({label})_{annotator}\.txt: is no outline"):
+            truth(manifest, manifest[0], "disc", annotator)
 
 
 @pytest.mark.parametrize("lines", [("1 2", "3 4"), ("1 2", "3", "5 6"), ("a b",) * 3, ("1 2 3",) * 3, ("1 inf",) * 3])

@@ -38,8 +38,8 @@ def text(path: Path, *lines: str) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
-def truth(manifest: Manifest, row: Row, label: str, graders: str = "union") -> tuple[np.ndarray, np.ndarray]:
-    masks, known = read.masks(row, manifest.root, manifest.schema, graders=graders, shape=SHAPE)
+def truth(manifest: Manifest, row: Row, label: str, annotators: str = "union") -> tuple[np.ndarray, np.ndarray]:
+    masks, known = read.masks(row, manifest.root, manifest.schema, annotators=annotators, shape=SHAPE)
     at = manifest.schema.labels.index(label)
     return masks[at].astype(bool), known[at].astype(bool)
 

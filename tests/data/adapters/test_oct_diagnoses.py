@@ -195,7 +195,10 @@ def test_oct5k(tmp_path: Path) -> None:
     masks, known = read.masks(second, manifest.root, manifest.schema, shape=SHAPE)
     assert known.all()
     assert [np.nonzero(m[:, 0])[0].tolist() for m in masks] == [list(range(5 * i, 5 * i + 5)) for i in (1, 2, 3, 4)]
-    assert [s.grader for s in first.masks["rpe"]] == ["grading1", "grading3"]  # the second has vitreous at the bottom
+    assert [s.annotator for s in first.masks["rpe"]] == [
+        "grading1",
+        "grading3",
+    ]  # the second has vitreous at the bottom
     assert warned(manifest, "grading2 was not used")
 
 

@@ -80,8 +80,8 @@ def agreement_of(compared: Sequence[Compared], *, protocol: Protocol, schema: La
     return {
         "images": len(compared),
         "questions": [
-            {"question": a.label, "annotators": a.graders, "images": a.images, "kappa": _number(a.kappa)}
-            | {"all": len(a.graders) != 2}
+            {"question": a.label, "annotators": a.annotators, "images": a.images, "kappa": _number(a.kappa)}
+            | {"all": len(a.annotators) != 2}
             for a in questions
         ],
         "findings": _joined(findings, dice),
@@ -110,7 +110,7 @@ def _findings(compared: Sequence[Compared], protocol: Protocol) -> list[Agreemen
 def _part(part: Sequence[Compared], protocol: Protocol, schema: LabelSchema) -> dict[str, Any]:
     kappas: dict[str, list[float]] = defaultdict(list)
     for a in (*_answers(part, protocol, schema), *_findings(part, protocol)):
-        if len(a.graders) == 2 and not math.isnan(a.kappa):
+        if len(a.annotators) == 2 and not math.isnan(a.kappa):
             kappas[a.label].append(a.kappa)
     dice: dict[str, list[float]] = defaultdict(list)
     for one in (pair for image in part for pair in image.drawn):
@@ -136,20 +136,20 @@ def _parts(compared: Sequence[Compared]) -> list[Sequence[Compared]]:
 
 def _joined(kappas: Sequence[Agreement], dice: Sequence[Agreement]) -> list[dict[str, Any]]:
     """Join kappa of presence and Dice of the marks of the same annotators in one row."""
-    of = {(a.label, a.graders): a for a in dice}
+    of = {(a.label, a.annotators): a for a in dice}
     out = []
     for a in kappas:
-        where = of.get((a.label, a.graders))
+        where = of.get((a.label, a.annotators))
         out.append(
             {
                 "finding": a.label,
-                "annotators": a.graders,
+                "annotators": a.annotators,
                 "images": a.images,
                 "both_or_either": 0 if where is None else where.either,
                 "dice": None if where is None else _number(where.mean),
                 "dice_median": None if where is None else _number(where.middle),
                 "kappa": _number(a.kappa),
-                "all": len(a.graders) != 2,
+                "all": len(a.annotators) != 2,
             }
         )
     return out
@@ -161,9 +161,9 @@ def _by_annotator(kappas: Sequence[Agreement], dice: Sequence[Agreement]) -> lis
     for place, some in enumerate((kappas, dice)):
         for a in some:
             value = a.mean if place else a.kappa
-            if len(a.graders) != 2 or math.isnan(value):
+            if len(a.annotators) != 2 or math.isnan(value):
                 continue
-            for name in a.graders:
+            for name in a.annotators:
                 found.setdefault(name, (defaultdict(list), defaultdict(list)))[place][a.label].append(value)
     return [
         {

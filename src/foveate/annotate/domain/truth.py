@@ -46,11 +46,11 @@ class FindingTruth:
             radius: of the circles in pixels.
         """
         if self.state == "absent":
-            return (Cue(grader=annotator),)
+            return (Cue(annotator=annotator),)
         if self.state == "unsure":
             return ()
-        named = (Cue(regions=self.regions, grader=annotator),) if self.regions else ()
-        return named + tuple(Cue(ellipse=(r, c, radius, radius, 0.0), grader=annotator) for r, c in self.points)
+        named = (Cue(regions=self.regions, annotator=annotator),) if self.regions else ()
+        return named + tuple(Cue(ellipse=(r, c, radius, radius, 0.0), annotator=annotator) for r, c in self.points)
 
 
 def finding_of(marks: Marks, finding: str, *, shape: tuple[int, int]) -> FindingTruth:

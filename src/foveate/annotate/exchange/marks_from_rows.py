@@ -60,9 +60,9 @@ def _marks(
     marks: dict[str, Any] = {"answers": {q: a for q, a in answers.items() if q in asked}, "findings": {}, "shapes": []}
     known_labels = [f.name for f in project.protocol.findings if f.name in manifest.schema.labels]
     schema = manifest.schema.select(questions=(), labels=known_labels)
-    masks, known = read.masks(row, manifest.root, schema, graders=source_annotator or "union", shape=shape)
+    masks, known = read.masks(row, manifest.root, schema, annotators=source_annotator or "union", shape=shape)
     for finding in project.protocol.findings:
-        cues = [c for c in row.cues.get(finding.name, ()) if source_annotator in (None, c.grader)]
+        cues = [c for c in row.cues.get(finding.name, ()) if source_annotator in (None, c.annotator)]
         at = known_labels.index(finding.name) if finding.name in known_labels else None
         if at is not None and known[at].any():
             found = _of_mask(masks[at] > 0, known[at] > 0, finding, regions)

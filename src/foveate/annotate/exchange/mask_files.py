@@ -28,9 +28,9 @@ class MaskFiles:
         if not found.known.any():
             return None
         if found.known.all() and not found.marked.any():
-            return (MaskSource(grader=annotator),)
+            return (MaskSource(annotator=annotator),)
         place = Path(file_name(annotator)) / file_name(label) / f"{file_name(image)}.png"
         (self.folder / place).parent.mkdir(parents=True, exist_ok=True)
         save(with_unknown(found.marked, found.known), self.folder / place)
         path = (Path(self.shown) / place).as_posix()
-        return (MaskSource(path, above=NOT_KNOWN, ignore=(NOT_KNOWN,), grader=annotator),)
+        return (MaskSource(path, above=NOT_KNOWN, ignore=(NOT_KNOWN,), annotator=annotator),)

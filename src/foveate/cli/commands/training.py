@@ -108,7 +108,7 @@ def evaluate(
         typer.Option(help="Which rows: test, val, train or all; default: test, or all for folds without a test split."),
     ] = None,
     fold: Fold = None,
-    graders: Annotators = None,
+    annotators: Annotators = None,
     absent: Annotated[str, typer.Option(help="Images without the label: one, zero, nan or exclude.")] = "one",
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Another folder for the metrics.")
@@ -148,7 +148,7 @@ def evaluate(
         opened,
         chosen,
         device=device,
-        graders=graders,
+        annotators=annotators,
         absent=absent,
         out=out,
         cache=cache_of(cache_limit),
@@ -234,7 +234,7 @@ def study(
     folds: Annotated[list[int] | None, typer.Option("--fold", help="Only these folds.")] = None,
     device: Device = "auto",
     seed: Seed = 0,
-    graders: Annotators = None,
+    annotators: Annotators = None,
     absent: Annotated[
         str | None,
         typer.Option(help="Images without the label: one, zero, nan or exclude (else as each table has it)."),
@@ -263,7 +263,7 @@ def study(
         only=only,
         device=device,
         seed=seed,
-        graders=graders,
+        annotators=annotators,
         absent=absent,
         workers=workers,
         cache=cache_of(cache_limit),

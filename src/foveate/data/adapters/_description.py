@@ -7,7 +7,16 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from foveate.core.labels import YES_NO, LabelSchema, Question
 from foveate.core.types import MaskSource
@@ -99,7 +108,7 @@ class Asked(BaseModel):
 
 
 class Mask(BaseModel):
-    """Mask files of one label by one grader."""
+    """Mask files of one label by one annotator."""
 
     model_config = STRICT
     masks: str | None = None
@@ -108,7 +117,7 @@ class Mask(BaseModel):
     above: float | None = None
     below: float | None = None
     ignore: Values = []
-    grader: str = "grader1"
+    annotator: str = Field("grader1", validation_alias=AliasChoices("annotator", "grader"))  # the former key
     missing: Literal["error", "absent", "unknown"] = "error"
 
     @model_validator(mode="after")
@@ -121,14 +130,14 @@ class Mask(BaseModel):
         return self
 
     def source(self, path: str | None) -> MaskSource:
-        """This grader's mask in a file, or without one the statement that the label is absent."""
+        """This annotator's mask in a file, or without one the statement that the label is absent."""
         if path is None:
-            return MaskSource(grader=self.grader)
+            return MaskSource(annotator=self.annotator)
         index = None if self.index is None else tuple(self.index)
-        return MaskSource(path, index, self.bit, self.above, self.below, tuple(self.ignore), self.grader)
+        return MaskSource(path, index, self.bit, self.above, self.below, tuple(self.ignore), self.annotator)
 
 
-Graders = Annotated[list[Mask], BeforeValidator(_listed)]
+Annotators = Annotated[list[Mask], BeforeValidator(_listed)]
 
 
 class Description(BaseModel):
@@ -147,7 +156,7 @@ class Description(BaseModel):
     table: Annotated[list[Table], BeforeValidator(_listed)] = []
     columns: Columns = Columns()
     questions: dict[str, Asked] = {}
-    labels: dict[str, Graders] = {}
+    labels: dict[str, Annotators] = {}
 
     @field_validator("images", "exclude")
     @classmethod

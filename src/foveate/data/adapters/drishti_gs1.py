@@ -30,8 +30,8 @@ ABOUT = About(
     },
     missing="disc or cup is unknown",
     notes="No patient or eye is named. A soft map holds the share of four experts who marked a pixel, not who did. It "
-    "is read as four graders: agree1 is where at least one marked it, agree4 where all did; so union, intersection and "
-    "majority come out as they would over the four experts. Glaucoma is known where images lie in folders GLAUCOMA "
+    "is read as four annotators: agree1 is where at least one marked it, agree4 where all did; so union, intersection "
+    "and majority come out as they would over the four experts. Glaucoma is known where images lie in folders GLAUCOMA "
     "and NORMAL.",
 )
 SCHEMA = LabelSchema((Question("glaucoma"),), ("disc", "cup"))
@@ -72,4 +72,4 @@ def scan(root: Path, *, warn: Warn = tell) -> Iterator[Row]:
 def _agreed(path: str) -> tuple[MaskSource, ...]:
     """At least 1, 2, 3, 4 of the four experts: thresholds halfway between the five values of the map."""
     cuts = {k: 255 * (k - 0.5) / EXPERTS for k in range(1, EXPERTS + 1)}
-    return tuple(MaskSource(path, above=cut, grader=f"agree{k}") for k, cut in cuts.items())
+    return tuple(MaskSource(path, above=cut, annotator=f"agree{k}") for k, cut in cuts.items())

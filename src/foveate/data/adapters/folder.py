@@ -118,8 +118,8 @@ class _Reader:
         asked += [
             (f"questions.{key}.column", q.column) for key, q in self.said.questions.items() if q.column is not None
         ]
-        for label, graders in self.said.labels.items():
-            for mask in graders:
+        for label, annotators in self.said.labels.items():
+            for mask in annotators:
                 for name in re.findall(r"\{(\w*)\}", mask.masks or ""):
                     if name not in ("id", "stem", "name", "folder"):
                         asked.append((f"labels.{label}.masks", name))
@@ -219,9 +219,9 @@ class _Reader:
         known = {"id": name, "stem": pure.stem, "name": pure.name, "folder": str(pure.parent)}
         known = {column: text for column, (text, _) in record.values.items()} | known
         out = {}
-        for label, graders in self.said.labels.items():
+        for label, annotators in self.said.labels.items():
             sources = []
-            for mask in graders:
+            for mask in annotators:
                 if mask.masks is None:
                     continue
                 path = re.sub(r"\{(\w*)\}", lambda match: known.get(match[1], ""), mask.masks)

@@ -18,7 +18,7 @@ ABOUT = About(
     source="images: adcis.net/en/third-party/messidor2; grades: Kaggle, google-brain/messidor2-dr-grades",
     terms="images on request, research and teaching, not to be passed on; grades: account, licence on their page",
     citation="Decenciere et al., Feedback on a publicly distributed image database: the Messidor database, Image "
-    "Analysis & Stereology 33(3):231-234, 2014; Krause et al., Grader variability and the importance of reference "
+    "Analysis & Stereology 33(3):231-234, 2014; Krause et al., Annotator variability and the importance of reference "
     "standards for evaluating machine learning models for diabetic retinopathy, Ophthalmology 125(8):1264-1272, 2018",
     layout="IMAGES, messidor_data.csv (grades), messidor-2.csv (which two images are of one patient)",
     expects={

@@ -24,11 +24,11 @@ ABOUT = About(
     "Scientific Data 12:267, 2025",
     layout="Images/Images_Manual (or Images_Original) and Masks/Masks_Manual/Grading_1, Grading_2, Grading_3",
     expects={"images": 1672, "patients": 60},
-    missing="unknown for that grader",
+    missing="unknown for that annotator",
     notes="Values 0 to 5 count the regions from the top: vitreous, four layers between the boundaries ILM, OPL, IS-OS, "
     "inner and outer border of the RPE, and what lies below; the first and the last are background. Masks of a copy "
-    "whose values are others are unknown, with a warning. The gradings are three graders. The patient is diagnosis and "
-    "number of the folder (AMD (1).E2E), over its parts; the volume is the visit. The boxes of the set are not read.",
+    "whose values are others are unknown, with a warning. The gradings are three annotators. The patient is diagnosis "
+    "and number of the folder (AMD (1).E2E), over its parts; the volume is the visit. Its boxes are not read.",
 )
 ANSWERS = {"amd": "AMD", "dme": "DME", "normal": "NORMAL"}
 LAYERS = {"ilm_opl": 1, "opl_isos": 2, "isos_rpe": 3, "rpe": 4}
@@ -48,7 +48,9 @@ def scan(root: Path, *, warn: Warn = tell) -> Iterator[Row]:
     """
     tree = Tree(root, warn)
     gradings = {f"grading{n}": _by_place(tree, f"Grading_{n}", "Masks_Manual") for n in (1, 2, 3)}
-    gradings = {grader: files for grader, files in gradings.items() if _as_described(root, files, grader, warn)}
+    gradings = {
+        annotator: files for annotator, files in gradings.items() if _as_described(root, files, annotator, warn)
+    }
     images = _by_place(tree, "Images_Manual", "Images")
     if not images:
         graded = {place for files in gradings.values() for place in files}
@@ -71,7 +73,7 @@ def _by_place(tree: Tree, folder: str, above: str) -> dict[Key, str]:
     return found
 
 
-def _as_described(root: Path, files: Mapping[Key, str], grader: str, warn: Warn) -> bool:
+def _as_described(root: Path, files: Mapping[Key, str], annotator: str, warn: Warn) -> bool:
     """Whether the first mask holds the values 0 to 5, each below the one before."""
     if not files:
         return False
@@ -80,13 +82,13 @@ def _as_described(root: Path, files: Mapping[Key, str], grader: str, warn: Warn)
         with Image.open(root / first) as file:
             values = np.asarray(file.convert("L"))
     except OSError as error:
-        warn(f"{first}: {error}; {grader} was not used")
+        warn(f"{first}: {error}; {annotator} was not used")
         return False
     there = np.unique(values)
     depth = [float(np.nonzero(values == v)[0].mean()) for v in there]
     if there.max() > BELOW or sorted(depth) != depth:
         said = f"values {there[:8].tolist()}, not 0 to {BELOW} from the top down"
-        warn(f"{first}: {said}; {grader} was not used, its masks are unknown")
+        warn(f"{first}: {said}; {annotator} was not used, its masks are unknown")
         return False
     return True
 
@@ -96,9 +98,9 @@ def _row(place: Key, path: str, gradings: Mapping[str, Mapping[Key, str]], warn:
     match = next((m for name in place[:-1] if (m := PERSON.fullmatch(name)) and "part" not in name), None)
     if match is None:
         warn(f"{path}: no folder names diagnosis and patient, like 'AMD (1).E2E'; both are unknown")
-    drawn = {grader: files[place] for grader, files in gradings.items() if place in files}
+    drawn = {annotator: files[place] for annotator, files in gradings.items() if place in files}
     masks = {
-        label: tuple(MaskSource(file, index=(value,), grader=grader) for grader, file in drawn.items())
+        label: tuple(MaskSource(file, index=(value,), annotator=annotator) for annotator, file in drawn.items())
         for label, value in LAYERS.items()
     }
     number = re.search(r"\d+", parts[-1])

@@ -30,8 +30,8 @@ ABOUT = About(
         "masks of cup": 488,
     },
     missing="that expert's disc or cup is unknown",
-    notes="Graders exp1 and exp2 outlined every disc and cup, as text files. A suspect has the diagnosis 'suspect' and "
-    "no answer to glaucoma. No official split into train and test.",
+    notes="Annotators exp1 and exp2 outlined every disc and cup, as text files. A suspect has the diagnosis 'suspect' "
+    "and no answer to glaucoma. No official split into train and test.",
 )
 DIAGNOSES = {"0": "healthy", "1": "glaucoma", "2": "suspect"}
 SCHEMA = LabelSchema(
@@ -67,7 +67,7 @@ def scan(root: Path, *, warn: Warn = tell) -> Iterator[Row]:
         answers = {} if diagnosis is None else {"diagnosis": diagnosis}
         masks = {
             label: tuple(
-                MaskSource(outlines[f"{key}_{label}_{expert}"], contour=True, grader=expert)
+                MaskSource(outlines[f"{key}_{label}_{expert}"], contour=True, annotator=expert)
                 for expert in ("exp1", "exp2")
                 if f"{key}_{label}_{expert}" in outlines
             )

@@ -24,7 +24,7 @@ def write(
     out: Path,
     *,
     polygons: bool = False,
-    graders: str = "union",
+    annotators: str = "union",
     progress: Progress | None = None,
 ) -> Written:
     """Write a manifest as COCO, one JSON a split, whole or not at all.
@@ -41,7 +41,7 @@ def write(
         out: a new folder.
         polygons: outlines along the pixels' edges instead of run lengths, for programs that want them; pieces with
             holes stay run lengths, as polygons have none.
-        graders: rule that merges graders, or a grader's name.
+        annotators: rule that merges annotators, or an annotator's name.
         progress: called after each image.
 
     Returns:
@@ -60,7 +60,7 @@ def write(
     partly: Counter[str] = Counter()
     pieces = 0
     with whole_folder(out) as aside:
-        for done, truth in enumerate(truths(manifest, graders=graders), 1):
+        for done, truth in enumerate(truths(manifest, annotators=annotators), 1):
             part = truth.row.split or "all"
             book = books.setdefault(part, {"images": [], "annotations": []})
             folder = aside / "images" / part

@@ -37,7 +37,7 @@ def write(
     *,
     name: str | None = None,
     number: int | None = None,
-    graders: str = "union",
+    annotators: str = "union",
     progress: Progress | None = None,
 ) -> Written:
     """Write a manifest as nnU-Net v2 raw data sets; each appears whole or not at all.
@@ -53,7 +53,7 @@ def write(
         out: folder of the data sets (nnU-Net's nnUNet_raw); others in it stay as they are.
         name: of the data set after its number; the manifest's own name if None.
         number: of the first data set; the next free one if None.
-        graders: rule that merges graders, or a grader's name.
+        annotators: rule that merges annotators, or an annotator's name.
         progress: called after each image of two rounds: looking, then writing.
 
     Returns:
@@ -68,7 +68,7 @@ def write(
     if not labels or set(labels) & set(TAKEN) or len(labels) > 253:
         raise ValueError(f"labels={list(labels)}: nnU-Net needs 1 to 253, none of them called background or ignore")
     survey, all_grey, done, total = Survey(manifest.schema), True, 0, 2 * len(manifest)
-    for truth in truths(manifest, graders=graders):
+    for truth in truths(manifest, annotators=annotators):
         survey.see(truth)
         all_grey = all_grey and grey(pixels(truth.row, manifest.root))
         done += 1
@@ -89,7 +89,7 @@ def write(
     made: list[Path] = []
     try:
         books = [_Book(sheet, aside / folder, all_grey) for sheet, folder in zip(sheets, names, strict=True)]
-        for truth in truths(manifest, graders=graders):
+        for truth in truths(manifest, annotators=annotators):
             first: Path | None = None
             for book in books:
                 first = book.add(truth, manifest.root, first, alone=len(books) == 1) or first

@@ -17,7 +17,7 @@ from foveate.data.writing import (
     listed,
     put,
     save,
-    several_graders,
+    several_annotators,
     truths,
     with_unknown,
 )
@@ -27,7 +27,7 @@ PAIRS = ("disc", "fovea", "spacing")
 OWN = ("images", "table.csv", "dataset.toml")
 
 
-def write(manifest: Manifest, out: Path, *, graders: str = "union", progress: Progress | None = None) -> Written:
+def write(manifest: Manifest, out: Path, *, annotators: str = "union", progress: Progress | None = None) -> Written:
     """Write a manifest as plain folders, whole or not at all; ``foveate scan folder`` reads them back.
 
     ``images/ID.jpg``; for each label ``LABEL/ID.png`` with 255 inside, 0 outside and 127 where it is not known, and no
@@ -36,7 +36,7 @@ def write(manifest: Manifest, out: Path, *, graders: str = "union", progress: Pr
     Args:
         manifest: rows to write.
         out: a new folder.
-        graders: rule that merges graders, or a grader's name.
+        annotators: rule that merges annotators, or an annotator's name.
         progress: called after each image.
 
     Returns:
@@ -53,7 +53,7 @@ def write(manifest: Manifest, out: Path, *, graders: str = "union", progress: Pr
     with whole_folder(out) as aside:
         for folder in ("images", *folders.values()):
             (aside / folder).mkdir()
-        for truth in truths(manifest, graders=graders):
+        for truth in truths(manifest, annotators=annotators):
             images[truth.row.id] = put(truth.row, manifest.root, aside / "images")
             for folder, mask, known in zip(folders.values(), truth.masks, truth.known, strict=True):
                 if known.any():
@@ -63,8 +63,8 @@ def write(manifest: Manifest, out: Path, *, graders: str = "union", progress: Pr
         _table(manifest, images, aside / "table.csv")
         (aside / "dataset.toml").write_text(_toml(manifest, folders), encoding="utf-8")
     notes = []
-    if several := several_graders(manifest):
-        notes.append(f"{several} images have masks of several graders; one mask merged from them is written")
+    if several := several_annotators(manifest):
+        notes.append(f"{several} images have masks of several annotators; one mask merged from them is written")
     if renamed := [name for name in images if file_name(name) != name]:
         notes.append(f"{len(renamed)} ids are no file names and read back percent-encoded ({listed(renamed)})")
     return Written((out,), len(images), tuple(notes))

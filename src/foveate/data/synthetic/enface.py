@@ -5,7 +5,7 @@ Signal lost is a weighted sum of the parts of the image under artefacts and of t
     loss = dark + 0.5 shallow + 0.9 motion + 0.6 (1 - strength)
 
 A pixel has one label: motion before dark shadow before nerve head before shallow shadow, which does not hide it.
-Each quality grade draws the loss from a range of its own; neighbouring ranges overlap as graders' opinions do.
+Each quality grade draws the loss from a range of its own; neighbouring ranges overlap as annotators' opinions do.
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ def recipe(
     grey: bool = True,
     fill_white: bool = True,
     crop_field: bool = False,
-    graders: str = "union",
+    annotators: str = "union",
     epochs: int = 50,
     batch: int = 8,
     lr: float = 1e-3,
@@ -121,8 +121,8 @@ def recipe(
         mask: of CM-CNN, a name of `models.parts.masks.MASKS`; "none" is the plain ResNet18 row.
         fuse: of CAM-UNet, "refine", "widen" or None (Res18-UNet).
         guided: whether the segmenter sees the map.
-        guide, question, unite, printed, encoder, weights, size, grey, fill_white, crop_field, `graders`, epochs, batch,
-            lr, annotation_fraction, gate, stride: as of `recipes.dual_guidance`.
+        guide, question, unite, printed, encoder, weights, size, grey, fill_white, crop_field, `annotators`, epochs,
+            batch, lr, annotation_fraction, gate, stride: as of `recipes.dual_guidance`.
 
     Raises:
         ValueError: a value that is not allowed, a schema without questions or labels, or a gate without a healthy
@@ -171,7 +171,7 @@ def recipe(
         stages = (replace(stages[0], writes=seen), segment)
     return Recipe(
         schema=schema,
-        prepare=Prepare(size=size, grey=grey, fill_white=fill_white, crop_field=crop_field, graders=graders),
+        prepare=Prepare(size=size, grey=grey, fill_white=fill_white, crop_field=crop_field, annotators=annotators),
         augment=paper.AUGMENT,
         optimizer=partial(Adam, lr=lr),
         batch=batch,

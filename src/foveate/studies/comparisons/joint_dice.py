@@ -81,7 +81,7 @@ def recipe(
     grey: bool = False,
     crop_field: bool = False,
     clahe: float | None = 2.0,
-    graders: str = "union",
+    annotators: str = "union",
     rotation: float = 15.0,
     epochs: int = 500,
     batch: int = 4,
@@ -103,8 +103,8 @@ def recipe(
         weights: of networks that are built on a timm encoder "none", "hub" or a file; of others "none" or "hub".
         depth: transformer blocks; None = as published.
         neighbour, gate, calibrated, question, exclusive, pixels, overlap, answers, eps, stride_first, width,
-            attend_skips, dropout, size, grey, crop_field, clahe, `graders`, rotation, epochs, batch, lr, weight_decay,
-            annotation_fraction, keep: as of `recipes.joint_dice`.
+            attend_skips, dropout, size, grey, crop_field, clahe, `annotators`, rotation, epochs, batch, lr,
+            weight_decay, annotation_fraction, keep: as of `recipes.joint_dice`.
 
     Raises:
         ValueError: no target, no such network, neighbour or encoder, a size or width that the network cannot have,
@@ -148,7 +148,7 @@ def recipe(
     )
     return Recipe(
         schema=learnt,
-        prepare=Prepare(size=size, grey=grey, crop_field=crop_field, clahe=clahe, graders=graders),
+        prepare=Prepare(size=size, grey=grey, crop_field=crop_field, clahe=clahe, annotators=annotators),
         augment=paper.flips_and_turns(rotation),
         optimizer=paper.adam(lr, weight_decay=weight_decay),
         batch=batch,

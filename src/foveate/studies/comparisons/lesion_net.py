@@ -75,7 +75,7 @@ def recipe(
     weights: str = "none",
     size: int = 896,
     crop_field: bool = True,
-    graders: str = "union",
+    annotators: str = "union",
     epochs: int = 200,
     batch: int = 8,
     lr: float = 1e-3,
@@ -102,8 +102,8 @@ def recipe(
             stage 1.
         attention: "conv", "cw_maxpool" or "concat".
         share, late, per_lesion, shrink, ordinal, finetune, question, labels, encoder, weights, size, crop_field,
-            `graders`, epochs, batch, lr, grade_lr, grade_epochs, momentum, weight_decay, validate_every, validations,
-            flat, patience, balance: as of `recipes.lesion_net`.
+            `annotators`, epochs, batch, lr, grade_lr, grade_epochs, momentum, weight_decay, validate_every,
+            validations, flat, patience, balance: as of `recipes.lesion_net`.
 
     Raises:
         ValueError: a name or number out of its range, nothing to learn, or a schema without what is to be learnt.
@@ -140,7 +140,7 @@ def recipe(
         stages.append(_filled(answer, weights=weights))
     return Recipe(
         schema=learnt,
-        prepare=Prepare(size=size, crop_field=crop_field, graders=graders),
+        prepare=Prepare(size=size, crop_field=crop_field, annotators=annotators),
         augment=paper.AUGMENT,
         optimizer=rate(lr),
         schedule=divide_when_flat(by=10.0, patience=flat),

@@ -65,7 +65,7 @@ def recipe(
     weights: str = "none",
     size: int = 512,
     crop_field: bool = True,
-    graders: str = "union",
+    annotators: str = "union",
     epochs: int = 50,
     batch: int = 32,
     lr: float = 0.01,
@@ -80,7 +80,7 @@ def recipe(
         schema: the manifest's; needs a finding, a yes/no question whose evidence is a label.
         network: a name of `NETWORKS`, or a timm network ("inception_v3").
         weights: of the encoder, "none", "hub" or a file.
-        guide, guidance_loss, eps, cue, eval_cue, at_least, findings, size, crop_field, `graders`, epochs, batch, lr,
+        guide, guidance_loss, eps, cue, eval_cue, at_least, findings, size, crop_field, `annotators`, epochs, batch, lr,
             patience, vary, balance, annotation_fraction: as of `recipes.region_guided`.
 
     Raises:
@@ -98,7 +98,7 @@ def recipe(
     stage = paper.findings_stage(make, guide=guide, loss=paper.LOSSES[guidance_loss](eps))
     return Recipe(
         schema=learnt,
-        prepare=Prepare(size=size, crop_field=crop_field, graders=graders),
+        prepare=Prepare(size=size, crop_field=crop_field, annotators=annotators),
         augment=paper.AUGMENT if vary else Augment(()),
         optimizer=partial(SGD, lr=lr, momentum=0.9, nesterov=True),
         schedule=divide_when_flat(by=10, patience=5),
