@@ -332,9 +332,7 @@ def test_both_graders_are_read_apart(real_data: Path) -> None:
         said = {Path(line["file"]).stem: line for line in csv.DictReader(file)}
     for row in list(manifest)[::10]:
         for annotator in (1, 2):
-            mask, _ = read.masks(
-                row, manifest.root, manifest.schema, annotators=f"grader{annotator}", shape=(256, 256)
-            )
+            mask, _ = read.masks(row, manifest.root, manifest.schema, annotators=f"grader{annotator}", shape=(256, 256))
             assert mask.sum() == int(said[row.id][f"px256_g{annotator}"])
 
 
