@@ -50,6 +50,7 @@ RULES: tuple[tuple[str, str], ...] = (
 COMPILED = tuple((re.compile(pattern, re.IGNORECASE), remedy) for pattern, remedy in RULES)
 WHAT = (re.compile(r"\AWhat\b"), "begin with an imperative verb or a standard noun")
 CODE = re.compile(r"``.+?``|`[^`\n]+`|https?://\S+|\[[^\]\n]*\]\([^)\n]*\)", re.DOTALL)
+KEYWORD = re.compile(r"(?m)^ +graders?: |\bgraders?=|([\"'])graders?\1")  # of former files; a network that grades
 FENCE = re.compile(r"^```.*?^```[^\n]*$", re.MULTILINE | re.DOTALL)
 SCRIPT = re.compile(
     r"//[^\n]*|/\*.*?\*/|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`", re.MULTILINE | re.DOTALL
@@ -95,6 +96,9 @@ def texts(path: Path) -> Iterator[Text]:
         for found in SCRIPT.finditer(source):
             if " " in found.group().strip():
                 yield source[: found.start()].count("\n") + 1, re.sub(r"\$\{[^}]*\}", "|", found.group()), False
+    elif path.suffix == ".css":  # names of properties, such as color, are not English
+        for found in re.finditer(r"/\*.*?\*/", source, re.DOTALL):
+            yield source[: found.start()].count("\n") + 1, found.group(), False
     else:
         yield 1, TAG.sub(blank, source), False
 
@@ -103,7 +107,7 @@ def found_in(path: Path) -> list[str]:
     """Each place with a forbidden word: line, words, remedy."""
     places = []
     for line, text, docstring in texts(path):
-        plain = CODE.sub(blank, text)
+        plain = KEYWORD.sub(blank, CODE.sub(blank, text))
         for pattern, remedy in (*COMPILED, WHAT) if docstring else COMPILED:
             for found in pattern.finditer(plain):
                 where = line + plain[: found.start()].count("\n")
@@ -113,7 +117,7 @@ def found_in(path: Path) -> list[str]:
 
 def files() -> list[Path]:
     pages = [TOP / "README.md", TOP / "CONTRIBUTING.md", TOP / "CHANGELOG.md", *(TOP / "docs").rglob("*.md")]
-    source = [p for end in ("py", "js", "html", "j2") for p in (TOP / "src").rglob(f"*.{end}")]
+    source = [p for end in ("py", "js", "html", "j2", "css") for p in (TOP / "src").rglob(f"*.{end}")]
     return sorted(p for p in (*pages, *source) if "vendor" not in p.parts)
 
 
@@ -163,6 +167,18 @@ def test_forbidden_words_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert [place.partition(": ")[0] for place in found_in(tmp_path / "a.js")] == ["a.js:2", "a.js:2"]
     (tmp_path / "a.html").write_text("<p title='told'>One\n<b>said</b>\n<script>told</script>", encoding="utf-8")
     assert [place.partition(": ")[0] for place in found_in(tmp_path / "a.html")] == ["a.html:2"]
+    (tmp_path / "a.css").write_text("p { color: red }\n/* told */", encoding="utf-8")
+    assert [place.partition(": ")[0] for place in found_in(tmp_path / "a.css")] == ["a.css:2"]
+
+
+def test_a_keyword_grader_is_allowed_and_a_person_is_an_annotator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "TOP", tmp_path)
+    doc = '"""Read.\n\n    grader: who drew it, "grader": 1.\n    mask: of a grader.\n"""\n'
+    source = doc + 'text = f"{a}: graders={b}"\n'
+    (tmp_path / "a.py").write_text(source, encoding="utf-8")
+    assert [place.partition(": ")[0] for place in found_in(tmp_path / "a.py")] == ["a.py:4"]
 
 
 def test_renewing_lowers_and_follows_moved_files() -> None:

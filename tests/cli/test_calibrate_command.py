@@ -94,7 +94,7 @@ def test_the_guideline_in_the_words_of_a_run(desk: Path) -> None:
     assert [reason["question"] for reason in evidence["reasons"]] == [QUESTION]
     for lesion, expected in (
         ("cup=haemorrhage", "must be one of ['atrophy', 'disc'], got 'cup'"),
-        ("disc=moon", "'moon' is none of"),
+        ("disc=moon", "got 'moon'"),
     ):
         told = CliRunner().invoke(app, [*map(str, words), "--lesion", lesion])
         assert isinstance(told.exception, ValueError)

@@ -69,7 +69,7 @@ def test_the_graded_question_may_have_another_name(drawn: Path) -> None:
     assert "['dr_grade', 'quality'] all have 5 ordered answers; name the graded one" in str(failed.exception)
     named = CliRunner().invoke(app, ["check", two, "--grade", "dr_grade", "-q"])
     assert "haemorrhage speaks for dr_grade 2, not 1" in named.output
-    for grade, said in (("dr", "grade='dr' is none of the questions"), ("dme", "question 'dme': its answers")):
+    for grade, said in (("dr", "grade must be one of the questions"), ("dme", "question 'dme': its answers")):
         wrong = CliRunner().invoke(app, ["check", two, "--grade", grade, "-q"])
         assert isinstance(wrong.exception, ValueError)
         assert said in str(wrong.exception)

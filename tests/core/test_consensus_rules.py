@@ -30,8 +30,8 @@ def test_a_rule_is_of_those_who_looked() -> None:
     assert presence([True, False, False, False], at_least="union") is True
     assert presence([False, None], at_least="intersection") is False
     assert presence([], at_least="union") is None
-    assert [needed(rule, readers=4) for rule in (2, *RULES)] == [2, 1, 4, 3]
-    with pytest.raises(ValueError, match="at_least='most' is none of"):
+    assert [needed(rule, annotators=4) for rule in (2, *RULES)] == [2, 1, 4, 3]
+    with pytest.raises(ValueError, match=r"at_least must be one of .* got 'most'"):
         presence([], at_least="most")
 
 

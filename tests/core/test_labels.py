@@ -145,7 +145,7 @@ def test_labels_that_are_nowhere_leave_their_share_to_the_others() -> None:
     assert left == pytest.approx([0.2 / 0.4, 0.0])
     loose = LOOSE.without(torch.tensor([0.2, 0.6, 0.9])[:, None, None], ["cnv"])[:, 0, 0].tolist()
     assert loose == pytest.approx([0.2, 0.0, 0.9])
-    with pytest.raises(ValueError, match=r"labels=\['cup'\]"):
+    with pytest.raises(ValueError, match=r"got \['cup'\]"):
         BOTH.without(probability, ["cup"])
 
 
@@ -166,10 +166,10 @@ WRONG: list[tuple[Any, str]] = [
     (lambda: Question("q", ("a", "a")), "all different"),
     (lambda: Question("q", ("a", "b"), evidence=("x",)), "needs the answers"),
     (lambda: LabelSchema((GRADE, GRADE)), "used twice"),
-    (lambda: LabelSchema((Question("q", evidence=("x",)),), ("y",)), "is none of labels"),
-    (lambda: BOTH.question("x"), "is none of"),
-    (lambda: BOTH.select(labels=["cup"]), "are none of"),
-    (lambda: GRADE.index("9"), "answer '9' is none of"),
+    (lambda: LabelSchema((Question("q", evidence=("x",)),), ("y",)), "evidence must be in labels"),
+    (lambda: BOTH.question("x"), "question must be one of"),
+    (lambda: BOTH.select(labels=["cup"]), "labels must be in"),
+    (lambda: GRADE.index("9"), "answer must be one of .* got '9'"),
     (lambda: LabelSchema.from_json({"labels": [], "colour": 1}), "unknown key"),
     (lambda: LabelSchema.from_json({"questions": [{"name": "q", "x": 1}]}), "unknown key"),
 ]

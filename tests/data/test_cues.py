@@ -279,11 +279,13 @@ def test_what_is_refused() -> None:
         Cues(SCHEMA, form="circle")
     with pytest.raises(ValueError, match="at_least=0"):
         Cues(SCHEMA, at_least=0)
-    with pytest.raises(ValueError, match=r"at_least='most' is none of \['union', 'intersection', 'majority'\]"):
+    with pytest.raises(
+        ValueError, match=r"at_least must be one of \['union', 'intersection', 'majority'\] .* got 'most'"
+    ):
         Cues(SCHEMA, at_least="most")
     with pytest.raises(ValueError, match="at most one of regions, box"):
         Cue(regions=("macula",), box=(0, 0, 1, 1))
-    with pytest.raises(ValueError, match="'fovea' is none of"):
+    with pytest.raises(ValueError, match=r"region must be one of .* got 'fovea'"):
         Cue(regions=("fovea",))
     with pytest.raises(ValueError, match="three or more"):
         Cue(polygon=((0, 0), (1, 1)))

@@ -261,7 +261,7 @@ def test_predict_grades_a_question_of_another_name(tmp_path: Path, monkeypatch: 
             ("dr", "none", "moderate")
         ]
     wrong = CliRunner().invoke(app, [*words, str(tmp_path / "no"), "--grade", "age"])
-    assert "grade='age' is none of the questions ['dr']" in str(wrong.exception)
+    assert "grade must be one of the questions ['dr'], got 'age'" in str(wrong.exception)
     assert guideline_for(tmp_path, {}) == GUIDELINE  # the run marks no lesion of the guideline
 
 

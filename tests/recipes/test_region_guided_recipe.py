@@ -175,7 +175,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"eps": 0.0}, "eps must be between 0 and 1, such as 1e-3, got 0.0"),
     ({"at_least": 0}, "at_least=0: give 1 or more"),
     ({"at_least": 0, "guide": 0.0}, "at_least=0: give 1 or more"),
-    ({"at_least": "most"}, r"at_least='most' is none of \['union', 'intersection', 'majority'\]"),
+    ({"at_least": "most"}, r"at_least must be one of \['union', 'intersection', 'majority'\] .* got 'most'"),
     *(({name: 0}, f"{name}=0 must be a whole number of") for name in ("width", "levels", "blocks", "pyramid")),
     ({"peak": 0}, "peak=0 must be a whole number of at least 1"),
     (

@@ -1,4 +1,4 @@
-"""The single lesions of a mask: connected pixels, their area and centre, and the quadrant of the retina they lie in."""
+"""Single lesions of a mask: connected pixels, their area, their centre, and the quadrant of the retina around it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 QUADRANTS = ("superior nasal", "superior temporal", "inferior nasal", "inferior temporal")
 UPPER = ("upper left", "upper right", "lower left", "lower right")
-"""Names where neither disc and fovea nor the side of the eye are known."""
+"""Names if disc and fovea are unknown, and the laterality too."""
 
 
 class Components(NamedTuple):
@@ -57,8 +57,9 @@ class Quarters(NamedTuple):
 
     Args:
         centre: (row, col).
-        across: unit vector (row, col) towards the nasal side, or to the right of the image where sides are unknown.
-        names: of the four quadrants: upper before lower, and nasal before temporal, or left before right.
+        across: unit vector (row, col) towards the nasal side, or to the right of the image if the laterality is
+            unknown.
+        names: of the four quadrants: upper before lower, then nasal before temporal, or left before right.
     """
 
     centre: tuple[float, float]
@@ -66,7 +67,7 @@ class Quarters(NamedTuple):
     names: tuple[str, str, str, str]
 
     def of(self, points: Float[np.ndarray, "n 2"]) -> Int[np.ndarray, " n"]:
-        """Position in ``names`` of the quadrant that each (row, col) lies in."""
+        """Position in ``names`` of the quadrant that contains each (row, col)."""
         away = points - np.array(self.centre)
         # Up is across turned so that it points to smaller rows; an upright image is turned by far less than 90 degrees.
         up = np.array([-self.across[1], self.across[0]]) * (1.0 if self.across[1] >= 0 else -1.0)
@@ -84,13 +85,13 @@ def quarters(
     fovea: tuple[float, float] | None = None,
     laterality: str | None = None,
 ) -> Quarters:
-    """Quadrants about the fovea, its line to the disc being the horizontal; about the image's middle where unknown.
+    """Quadrants about the fovea, with its line to the disc as the horizontal; about the image's middle if unknown.
 
     Args:
         shape: (rows, cols) of the image.
         disc: centre of the optic disc, (row, col) in pixels.
         fovea: (row, col) in pixels.
-        laterality: "OD" or "OS": on which side the nose is where disc and fovea are not both known.
+        laterality: "OD" or "OS": gives the nasal side if disc and fovea are not both known.
     """
     if disc is not None and fovea is not None and disc != fovea:
         towards = np.subtract(disc, fovea)

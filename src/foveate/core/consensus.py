@@ -1,4 +1,4 @@
-"""What several readers say together: is it there, which answer, which regions."""
+"""Consensus of several annotators: whether a finding is present, which answer, which regions, which pixels."""
 
 from __future__ import annotations
 
@@ -11,65 +11,65 @@ from jaxtyping import Bool
 from foveate.core.questions import YES_NO
 
 
-def union(_readers: int) -> int:
+def union(_annotators: int) -> int:
     """Marked by anyone."""
     return 1
 
 
-def intersection(readers: int) -> int:
+def intersection(annotators: int) -> int:
     """Marked by everyone."""
-    return max(readers, 1)
+    return max(annotators, 1)
 
 
-def half(readers: int) -> int:
+def half(annotators: int) -> int:
     """Marked by more than half."""
-    return readers // 2 + 1
+    return annotators // 2 + 1
 
 
 RULES = {"union": union, "intersection": intersection, "majority": half}
-"""Number of readers -> how many of them must have marked it."""
+"""Number of annotators -> how many of them must have marked it."""
 
 
-def needed(at_least: int | str, *, readers: int) -> int:
-    """How many of so many readers must have marked it.
+def needed(at_least: int | str, *, annotators: int) -> int:
+    """Number of annotators who must have marked something, so that the consensus contains it.
 
     Args:
-        at_least: the number itself, whoever looked, or a name of `RULES`.
-        readers: who looked.
+        at_least: this number itself, or a name of `RULES`.
+        annotators: number of annotators of the image.
 
     Raises:
-        ValueError: at_least is below 1, or no rule.
+        ValueError: at_least is below 1, or not a name of `RULES`.
     """
     if isinstance(at_least, str):
         if at_least not in RULES:
-            raise ValueError(f"at_least={at_least!r} is none of {list(RULES)}; name one, or give a number of readers")
-        return RULES[at_least](readers)
+            raise ValueError(f"at_least must be one of {list(RULES)} or a number of annotators, got {at_least!r}")
+        return RULES[at_least](annotators)
     if at_least < 1:
-        raise ValueError(f"at_least={at_least}: give 1 or more readers, or one of {list(RULES)}")
+        raise ValueError(f"at_least={at_least}: give 1 or more annotators, or one of {list(RULES)}")
     return at_least
 
 
-def presence(said: Iterable[bool | None], *, at_least: int | str = 2) -> bool | None:
-    """Present when at least so many readers saw it, absent when none did, None (left out) otherwise.
+def presence(seen: Iterable[bool | None], *, at_least: int | str = 2) -> bool | None:
+    """Present if at least so many annotators saw it, absent if nobody did, None (left out) otherwise.
 
-    Son et al. 2018, section 3.1, with three readers; ">= 2 of 3" is our reading of "more than 2 out of 3".
+    Son et al. 2018, section 3.1, with three annotators. We read "more than 2 out of 3" in the paper as ">= 2 of 3".
 
     Args:
-        said: one a reader; None = did not read the image.
-        at_least: readers, 1 or more, or a name of `RULES` for those who read it.
+        seen: one value per annotator; None = did not annotate the image.
+        at_least: number of annotators, 1 or more, or a name of `RULES`, applied to those who annotated the image.
 
     Raises:
-        ValueError: at_least is below 1, or no rule.
+        ValueError: at_least is below 1, or not a name of `RULES`.
     """
-    votes = [one for one in said if one is not None]
-    least = needed(at_least, readers=len(votes))
+    votes = [one for one in seen if one is not None]
+    least = needed(at_least, annotators=len(votes))
     if not votes:
         return None
     return True if sum(votes) >= least else None if any(votes) else False
 
 
 def majority(given: Iterable[str | None]) -> str | None:
-    """The answer that more than half of the readers gave; None where there is none (the image is left out)."""
+    """The answer that more than half of the annotators gave; None if there is not one (the image is left out)."""
     votes = Counter(answer for answer in given if answer is not None)
     best = votes.most_common(1)
     return best[0][0] if best and 2 * best[0][1] > votes.total() else None
@@ -87,7 +87,7 @@ def answer(given: Iterable[str | None], *, answers: Sequence[str], at_least: int
         None if they do not agree.
 
     Raises:
-        ValueError: at_least is below 1, or not a rule.
+        ValueError: at_least is below 1, or not a name of `RULES`.
 
     >>> answer(["yes", "yes", "no"], answers=("no", "yes")), answer(["0", "1", "2"], answers=("0", "1", "2"))
     ('yes', None)
@@ -99,21 +99,21 @@ def answer(given: Iterable[str | None], *, answers: Sequence[str], at_least: int
 
 
 def agreed(marked: Sequence[Collection[str]], *, at_least: int | str = 1) -> tuple[str, ...]:
-    """Names that at least so many readers marked, in the order of their first mention.
+    """Names that at least so many annotators marked, in the order of their first mention.
 
     Args:
-        marked: what each reader marked (regions, say); empty = nothing.
+        marked: names that each annotator marked, for example regions; empty = nothing.
         at_least: a number, or a name of `RULES`.
 
     Raises:
-        ValueError: at_least is below 1, or no rule.
+        ValueError: at_least is below 1, or not a name of `RULES`.
     """
-    least = needed(at_least, readers=len(marked))
+    least = needed(at_least, annotators=len(marked))
     votes = Counter(name for one in marked for name in dict.fromkeys(one))
     return tuple(name for name, count in votes.items() if count >= least)
 
 
 def agreed_pixels(marked: Bool[np.ndarray, "n h w"], *, at_least: int | str = 1) -> Bool[np.ndarray, "h w"]:
-    """Pixels that at least so many of n readers marked; errors as `agreed`."""
-    found: Bool[np.ndarray, "h w"] = marked.sum(0) >= needed(at_least, readers=len(marked))
+    """Pixels that at least so many of n annotators marked; errors as `agreed`."""
+    found: Bool[np.ndarray, "h w"] = marked.sum(0) >= needed(at_least, annotators=len(marked))
     return found

@@ -1,4 +1,4 @@
-"""How a run decides beyond its schema: calibrated logits, where "yes" and labels begin, gates, the smallest lesion."""
+"""Decisions of a run beyond its schema: calibrated logits, thresholds of answers and labels, gates, lesion sizes."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from foveate.core.arrays import Array
 from foveate.core.labels import LabelSchema
 
 FORMAT = 2
-"""Of what `Decisions.to_json` writes: 1 (which names no format) knows neither ``cuts`` nor ``specks``."""
+"""Format that `Decisions.to_json` writes. Format 1, which is not named in the file, has no ``cuts`` and ``specks``."""
 
 
 @dataclass(frozen=True)
 class Gate:
-    """Labels are marked only in images whose answer says that they are there: two steps that read as one.
+    """A gate: labels are marked only in images whose answer to a question means that they are there.
 
-    Closed, the labels have probability 0 throughout, and what that leaves is shared by the others
-    (`LabelSchema.without`). Training knows nothing of it.
+    If the gate is closed, the labels have probability 0 everywhere, and the other labels share the rest
+    (`LabelSchema.without`). Gates are applied to predictions only, not in training.
 
     Args:
-        question: whose answer decides.
-        labels: that are marked or not.
-        answers: that open the gate, together.
-        threshold: of their probability, from which the gate is open; 0 = always.
+        question: the question that decides.
+        labels: the labels that the gate closes.
+        answers: the answers that open it; their probabilities are added.
+        threshold: probability from which the gate is open; 0 = always.
 
     Raises:
-        ValueError: no labels or no answers, or a threshold that is no probability.
+        ValueError: labels or answers are empty, or the threshold is not a probability.
     """
 
     question: str
@@ -46,11 +46,11 @@ class Gate:
             raise ValueError(f"gate {self.question!r}: threshold={self.threshold}; give a probability")
 
     def check(self, schema: LabelSchema) -> None:
-        """ValueError where the schema lacks the question, an answer or a label."""
+        """Raise ValueError if the schema lacks the question, an answer or a label."""
         for answer in self.answers:
             schema.question(self.question).index(answer)
         if strange := set(self.labels) - set(schema.labels):
-            raise ValueError(f"gate {self.question!r}: labels {sorted(strange)} are none of {list(schema.labels)}")
+            raise ValueError(f"gate {self.question!r}: labels must be in {list(schema.labels)}, got {sorted(strange)}")
 
     def evidence(
         self, probability: Mapping[str, Float[np.ndarray, "b _"]], schema: LabelSchema
@@ -62,7 +62,7 @@ class Gate:
         """
         if self.question not in probability:
             raise ValueError(
-                f"gate {self.question!r}: no network of the run answers it; add a stage that does, or drop the gate"
+                f"gate {self.question!r}: no network of the run answers it; add a stage that does, or remove the gate"
             )
         at = [schema.question(self.question).index(answer) for answer in self.answers]
         summed: Float[np.ndarray, " b"] = probability[self.question][:, at].sum(1)
@@ -78,15 +78,15 @@ class Gate:
 
 @dataclass(frozen=True)
 class Decisions:
-    """What is applied between logits and predictions; the default is the schema's own way.
+    """Rules applied between logits and predictions; the default is the schema's own rules.
 
     Args:
-        temperatures: question -> number that its logits are divided by.
-        thresholds: yes/no question -> probability from which the answer is "yes" (0.5).
-        gates: all that name a label must be open for it.
-        cuts: label -> probability from which a pixel is given it (`LabelSchema.masks`).
-        specks: label -> share of the field of view (the part of the image that the network sees) up to which a
-            connected part of its mask is removed; a share, so that it holds for images of another resolution.
+        temperatures: question -> number by which its logits are divided.
+        thresholds: yes/no question -> probability from which the answer is "yes" (default 0.5).
+        gates: a label is marked only if all gates that name it are open.
+        cuts: label -> probability from which a pixel gets the label (`LabelSchema.masks`).
+        specks: label -> share of the field of view (the part of the image that the network sees). Connected parts of
+            the mask up to this area are removed. A share is valid for images of any resolution.
     """
 
     temperatures: Mapping[str, float] = field(default_factory=dict)
@@ -104,13 +104,13 @@ class Decisions:
         return cooled
 
     def closed(self, probability: Mapping[str, Float[np.ndarray, "b _"]], schema: LabelSchema) -> list[tuple[str, ...]]:
-        """For each image the labels that some gate keeps out; empty without gates."""
+        """Labels of each image that a closed gate removes; empty without gates."""
         shut = [(gate.labels, ~gate.opened(probability, schema)) for gate in self.gates]
         images = len(shut[0][1]) if shut else 0
         return [tuple(label for labels, is_shut in shut if is_shut[i] for label in labels) for i in range(images)]
 
     def with_thresholds(self, thresholds: Mapping[str, float] | None) -> Decisions:
-        """The same with other thresholds where they are given."""
+        """The same decisions with the given thresholds in place of their own."""
         return replace(self, thresholds={**self.thresholds, **(thresholds or {})})
 
     def to_json(self) -> dict[str, Any]:
@@ -126,10 +126,10 @@ class Decisions:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Decisions:
-        """Inverse of `to_json`; reads what older versions wrote, too.
+        """Inverse of `to_json`; reads older formats too.
 
         Raises:
-            ValueError: a newer version wrote it.
+            ValueError: a newer version of foveate wrote the data.
         """
         if data.get("format", 1) > FORMAT:
             raise ValueError(f"decisions of format {data['format']}; this version reads up to {FORMAT}: update foveate")
@@ -141,10 +141,10 @@ class Decisions:
 
 
 def combined(several: Sequence[Decisions]) -> Decisions:
-    """Decisions of networks that read as one: every number is the mean of theirs.
+    """Decisions of an ensemble: every number is the mean over its networks.
 
-    Without temperatures: each network's answers are calibrated before they are averaged. If a network keeps to the
-    schema's way, its threshold counts as 0.5.
+    The result has no temperatures: each network's answers are calibrated before they are averaged. A network without
+    a threshold of its own counts as 0.5.
 
     Args:
         several: of runs of one recipe, which have the same gates but for their thresholds; at least one.

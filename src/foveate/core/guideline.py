@@ -1,4 +1,4 @@
-"""Which lesions speak for which grade, as data: the guideline of diabetic retinopathy, and what contradicts it."""
+"""Evidence of each grade as data: the guideline of diabetic retinopathy, and the marks that contradict a grade."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Sign:
 
     Args:
         lesion: its name.
-        grade: that it speaks for.
-        direct: it suffices for the grade; otherwise it is seen along with it (indirect evidence).
+        grade: the grade that it is evidence for.
+        direct: the lesion alone is enough for the grade; otherwise it only often occurs with it (indirect evidence).
         over: more single lesions than this are needed in each of ``quadrants`` quadrants.
-        quadrants: in at least so many of the four; 0 = anywhere.
+        quadrants: how many of the four quadrants need them, at least; 0 = anywhere.
     """
 
     lesion: str
@@ -39,13 +39,13 @@ class Sign:
 
 @dataclass(frozen=True)
 class Marks:
-    """What is marked of one lesion in one image.
+    """Marks of one lesion in one image.
 
     Args:
-        count: single (connected) lesions.
+        count: number of single (connected) lesions.
         pixels: their area.
-        by_quadrant: of the single lesions, those whose centre lies in each quadrant.
-        known: whether something is known of it; otherwise nothing follows from its absence.
+        by_quadrant: number of single lesions whose centre is in each quadrant.
+        known: whether the lesion was looked for; otherwise its absence means nothing.
     """
 
     count: int
@@ -56,12 +56,12 @@ class Marks:
 
 @dataclass(frozen=True)
 class Contradiction:
-    """What does not go with a grade.
+    """A contradiction between the marks of an image and its grade.
 
     Args:
-        words: what it is.
-        lesion: that speaks for a graver grade; None where the grade lacks all evidence.
-        by_number: the lesion may be there, but not so often.
+        words: its description.
+        lesion: the lesion that is evidence for a graver grade; None if the grade lacks all evidence.
+        by_number: the grade allows the lesion, but not so many of them.
     """
 
     words: str
@@ -76,13 +76,13 @@ class Guideline:
     Args:
         question: name of the graded question.
         grades: answers from the mildest to the gravest.
-        signs: what speaks for which grade.
-        source: where it stands.
+        signs: the evidence for each grade.
+        source: the publication.
         indirect: whether indirect evidence of a graver grade contradicts too. A patient with diabetes may have a hard
             exudate or a cotton-wool spot for another reason.
 
     Raises:
-        ValueError: a sign names a grade that there is not.
+        ValueError: a sign names an unknown grade.
     """
 
     question: str
@@ -93,7 +93,7 @@ class Guideline:
 
     def __post_init__(self) -> None:
         if strange := sorted({sign.grade for sign in self.signs} - set(self.grades)):
-            raise ValueError(f"signs: grade {strange[0]!r} is none of {list(self.grades)}")
+            raise ValueError(f"signs: the grade must be one of {list(self.grades)}, got {strange[0]!r}")
 
     @property
     def lesions(self) -> tuple[str, ...]:
@@ -108,28 +108,28 @@ class Guideline:
             question: the set's name of the graded question; None = the same.
 
         Raises:
-            ValueError: a lesion that is no sign.
+            ValueError: a lesion is not among the guideline's signs.
         """
         if strange := sorted(set(labels.values()) - set(self.lesions)):
-            raise ValueError(f"labels: {strange[0]!r} is none of the guideline's {list(self.lesions)}")
+            raise ValueError(f"labels: the lesion must be one of {list(self.lesions)}, got {strange[0]!r}")
         new = {lesion: label for label, lesion in labels.items()}
         signs = tuple(replace(sign, lesion=new.get(sign.lesion, sign.lesion)) for sign in self.signs)
         return replace(self, signs=signs, question=question or self.question)
 
     def question_in(self, questions: Sequence[Question], *, name: str | None = None) -> Question | None:
-        """Which of a set's questions is the graded one; None where none can be.
+        """The graded question of a data set; None if no question can be graded.
 
         Args:
-            questions: of the set.
-            name: of the graded one; None = that of the guideline's own name, else the only ordered question with as
-                many answers as there are grades.
+            questions: of the data set.
+            name: of the graded one; None = the question with the guideline's own name, else the only ordered question
+                with as many answers as there are grades.
 
         Raises:
             ValueError: no question has that name, or without a name several could be it.
         """
         known = {q.name: q for q in questions}
         if name is not None and name not in known:
-            raise ValueError(f"grade={name!r} is none of the questions {list(known)}")
+            raise ValueError(f"grade must be one of the questions {list(known)}, got {name!r}")
         if (own := known.get(name or self.question)) is not None:
             return own
         like = [q for q in questions if q.ordered and len(q.answers) == len(self.grades)]
@@ -143,8 +143,8 @@ class Guideline:
         """The guideline in the answers of a question: its own grades, groups of them, or other names for them in order.
 
         Raises:
-            ValueError: a grade is none of the question's answers, merged ones included, and these are not as many
-                ordered answers.
+            ValueError: a grade is not one of the question's answers (merged ones included), and the question does not
+            have the same number of ordered answers.
         """
         try:
             of = {grade: question.answers[question.index(grade)] for grade in self.grades}
@@ -159,7 +159,7 @@ class Guideline:
         return replace(self, question=question.name, grades=question.answers, signs=signs)
 
     def met(self, sign: Sign, marks: Mapping[str, Marks]) -> bool:
-        """Whether a sign is there; a lesion that is not named is not."""
+        """Whether a sign is there; a lesion without marks is not there."""
         found = marks.get(sign.lesion)
         if found is None or not found.count:
             return False
@@ -173,21 +173,25 @@ class Guideline:
         return {grade: signs for grade, signs in found.items() if signs}
 
     def contradictions(self, marks: Mapping[str, Marks], *, grade: str, indirect: bool = False) -> list[Contradiction]:
-        """What is marked and speaks for a graver grade than was given, and a grade that nothing marked speaks for.
+        """Marks that are evidence for a graver grade than the given one, or the lack of any evidence for the given
+        grade.
 
-        A grade lacks evidence only where every lesion that speaks for it was looked for, and none that speaks for it or
-        for a graver one was found: where one is unknown (venous beading, say), it may have been the reason.
+        A grade lacks evidence only if every lesion that is evidence for it was looked for, and no evidence for it or
+        for a graver grade was found. If one lesion is unknown (for example venous beading), it may be the reason of
+        the grade.
 
         Args:
-            marks: lesion -> what is marked of it; a lesion that is left out is unknown.
+            marks: lesion -> its marks; a lesion that is left out is unknown.
             grade: the grade given.
-            indirect: indirect evidence contradicts too, even where the guideline says that it does not.
+            indirect: indirect evidence contradicts too, even if the guideline excludes it.
 
         Raises:
-            ValueError: there is no such grade.
+            ValueError: the grade is unknown.
         """
         if grade not in self.grades:
-            raise ValueError(f"grade={grade!r} is none of {list(self.grades)}; merged answers fit no guideline")
+            raise ValueError(
+                f"grade must be one of {list(self.grades)}, got {grade!r}; the guideline has no merged answers"
+            )
         given = self.grades.index(grade)
         out = []
         for name, signs in self.evidence(marks).items():
@@ -230,9 +234,9 @@ def marks_of(
     """Count one lesion's mask.
 
     Args:
-        mask: where it is marked.
-        quarters: how the retina is divided.
-        known: whether something is known of the lesion in this image.
+        mask: the marked pixels.
+        quarters: the quadrants of the retina.
+        known: whether the lesion was looked for in this image.
     """
     parts = components(mask)
     a, b, c, d = np.bincount(quarters.of(parts.centre), minlength=4).tolist()

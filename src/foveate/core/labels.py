@@ -1,7 +1,7 @@
-"""What is asked of an image and marked in it, and the only place where logits become probabilities and decisions.
+"""Schema of questions and labels, and the only place where logits become probabilities and decisions.
 
-A schema holds *questions* about the whole image (exclusive answers, optionally ordered; or yes/no) and pixel
-*labels* (exclusive, with a background, or overlapping). Channel order follows from it and is known nowhere else:
+A schema has *questions* about the whole image (exclusive answers, optionally ordered; or yes/no) and pixel
+*labels* (exclusive, with a background, or overlapping). The order of channels follows from the schema alone:
 a network makes ``image_channels`` image logits and ``pixel_channels`` pixel logits.
 
 Logits and probabilities may be numpy arrays or torch tensors, and come back as the same kind.
@@ -23,22 +23,22 @@ from foveate.core.questions import YES_NO as YES_NO
 from foveate.core.questions import Question as Question
 
 EDGE = 1e-7
-"""How far probabilities are kept from 0 and 1 before logits are made of them, so that these stay finite."""
+"""Smallest distance of probabilities from 0 and 1 before logits are made of them, so that logits stay finite."""
 
 
 @dataclass(frozen=True)
 class LabelSchema:
-    """The questions and labels of a data set or a run, and what their channels mean.
+    """Questions and labels of a data set or a run, and the meaning of their channels.
 
     Args:
         questions: about the whole image, in channel order.
         labels: marked in pixels, in channel order, without the background.
         exclusive: each pixel has one label or the background (softmax over ``1 + len(labels)`` channels, background
-            first); otherwise labels may overlap (one sigmoid a label).
-        united: for each label the manifest's labels that it stands for, when labels were united by `unite`.
+            first); otherwise labels may overlap (one sigmoid per label).
+        united: for each label the manifest's labels that it represents, if labels were united by `unite`.
 
     Raises:
-        ValueError: names doubled, or a question names evidence that is no label.
+        ValueError: a name is used twice, or a question names evidence that is not a label.
     """
 
     questions: tuple[Question, ...] = ()
@@ -53,7 +53,7 @@ class LabelSchema:
         for q in self.questions:
             if strange := set(q.evidence) - set(self.labels):
                 raise ValueError(
-                    f"question {q.name!r}: evidence {sorted(strange)} is none of labels={list(self.labels)}"
+                    f"question {q.name!r}: evidence must be in labels={list(self.labels)}, got {sorted(strange)}"
                 )
         if self.united and len(self.united) != len(self.labels):
             raise ValueError(f"united={list(self.united)} has not one entry for each of labels={list(self.labels)}")
@@ -80,20 +80,20 @@ class LabelSchema:
         return out
 
     def question(self, name: str) -> Question:
-        """The question of that name; ValueError names those there are."""
+        """The question of that name; ValueError lists the questions if there is not one."""
         for q in self.questions:
             if q.name == name:
                 return q
-        raise ValueError(f"question {name!r} is none of {[q.name for q in self.questions]}")
+        raise ValueError(f"question must be one of {[q.name for q in self.questions]}, got {name!r}")
 
     def channel(self, question: str, answer: str) -> tuple[int, float]:
-        """Image logit that speaks for an answer, and its sign (-1 for the "no" of a yes/no question)."""
+        """Image logit of an answer, and its sign (-1 for the "no" of a yes/no question)."""
         q, position = self.question(question), self.question(question).index(answer)
         start = self.slices[question].start
         return (start, 1.0 if position else -1.0) if q.yes_no else (start + position, 1.0)
 
     def members(self, label: str) -> tuple[str, ...]:
-        """The manifest's labels that a label stands for: itself, unless it was made by `unite`."""
+        """The manifest's labels that a label represents: only itself, unless it was made by `unite`."""
         return self.united[self.labels.index(label)] if self.united else (label,)
 
     # -- variations --------------------------------------------------------------------------------------------------
@@ -102,7 +102,7 @@ class LabelSchema:
         """The schema with only these questions and labels (None = all); evidence that is left out is dropped."""
         kept = self.labels if labels is None else tuple(labels)
         if strange := set(kept) - set(self.labels):
-            raise ValueError(f"labels={sorted(strange)} are none of {list(self.labels)}")
+            raise ValueError(f"labels must be in {list(self.labels)}, got {sorted(strange)}")
         asked = self.questions if questions is None else tuple(self.question(name) for name in questions)
         asked = tuple(replace(q, evidence=tuple(e for e in q.evidence if e in kept)) for q in asked)
         united = tuple(self.members(label) for label in kept) if self.united else ()
@@ -114,9 +114,9 @@ class LabelSchema:
         return replace(self, questions=tuple(merged if q.name == question else q for q in self.questions))
 
     def unite(self, name: str) -> LabelSchema:
-        """The schema with one label in the place of all: marked where any of them is, known where that is decided.
+        """The schema with one label in the place of all: a pixel has it if it has any of them.
 
-        A question that named some of the labels as its evidence keeps it only if it named them all.
+        A pixel is known if that can be decided. A question keeps its evidence only if it named all labels.
 
         Args:
             name: of the one label.
@@ -154,16 +154,16 @@ class LabelSchema:
         return arrays.softmax(logits, 1) if self.exclusive else arrays.sigmoid(logits)
 
     def activation_probability(self, logits: Float[Array, "b c i j"]) -> Float[Array, "b c i j"]:
-        """Strength in (0, 1) of activation maps, one an image logit: each by itself, whatever the kind of question."""
+        """Strength in (0, 1) of activation maps, one per image logit: a sigmoid of each, for every kind of question."""
         return arrays.sigmoid(logits)
 
     @property
     def findings(self) -> tuple[Question, ...]:
-        """Yes/no questions with evidence: what a cue can point at."""
+        """Yes/no questions with evidence: those that can have cues."""
         return tuple(q for q in self.questions if q.yes_no and q.evidence)
 
     def pixel_log_probability(self, logits: Float[Array, "b c h w"]) -> Float[Array, "b c h w"]:
-        """Log of the softmax over background and labels (exclusive schemas): what a pixel cross entropy needs."""
+        """Log of the softmax over background and labels (exclusive schemas), as a pixel cross entropy needs it."""
         return arrays.log_softmax(logits, 1)
 
     def logits_of(self, probability: Float[Array, "b c h w"]) -> Float[Array, "b c h w"]:
@@ -188,7 +188,7 @@ class LabelSchema:
     def decide(
         self, probability: Mapping[str, np.ndarray], *, thresholds: Mapping[str, float] | None = None
     ) -> dict[str, np.ndarray]:
-        """Position of the answer given for each image: the likeliest, or "yes" from the threshold (0.5) on."""
+        """Position of the answer for each image: the likeliest, or "yes" from the threshold (0.5) on."""
         cut = thresholds or {}
         return {
             q.name: (probability[q.name][..., 1] >= cut.get(q.name, 0.5)).astype(np.int64)
@@ -200,12 +200,12 @@ class LabelSchema:
     def masks(
         self, probability: Float[Array, "*b l h w"], *, thresholds: Mapping[str, float] | None = None
     ) -> Bool[Array, "*b l h w"]:
-        """Pixels given each label: every label from 0.5 on, or (exclusive) the likeliest of background and labels.
+        """Pixels of each label: every label from 0.5 on, or (exclusive) the likeliest of background and labels.
 
         Args:
             probability: of each label.
-            thresholds: label -> probability from which a pixel is given it instead; exclusive labels: if it is also
-                the likeliest label there.
+            thresholds: label -> probability from which a pixel gets it instead; an exclusive label must also be the
+                likeliest label of the pixel.
         """
         best = self.contenders(probability)
         marked = best > arrays.clip(1 - arrays.total(probability, -3), 0) if self.exclusive else best >= 0.5
@@ -218,21 +218,21 @@ class LabelSchema:
         return arrays.stacked(planes, -3)
 
     def contenders(self, probability: Float[Array, "*b l h w"]) -> Float[Array, "*b l h w"]:
-        """Probability of each label where a pixel may be given it, else 0: exclusive labels only if the likeliest."""
+        """Probability of each label that a pixel may get, else 0; exclusive labels: only the likeliest one."""
         if not self.exclusive or not probability.shape[-3]:
             return probability
         return arrays.largest_only(probability, -3)
 
     def without(self, probability: Float[Array, "*b l h w"], labels: Sequence[str]) -> Float[Array, "*b l h w"]:
-        """Probability of every label given that these are nowhere in the image: they are 0, exclusive ones yield.
+        """Probability of every label under the condition that ``labels`` are absent in the image: theirs is 0.
 
-        In an exclusive schema the background and the other labels share what is left, in proportion.
+        In an exclusive schema the background and the other labels share the rest, in proportion.
 
         Raises:
-            ValueError: a label is none of the schema's.
+            ValueError: a label is not in the schema.
         """
         if strange := set(labels) - set(self.labels):
-            raise ValueError(f"labels={sorted(strange)} are none of {list(self.labels)}")
+            raise ValueError(f"labels must be in {list(self.labels)}, got {sorted(strange)}")
         kept = arrays.like([float(label not in labels) for label in self.labels], probability)
         left: Array = probability * kept[:, None, None]
         if self.exclusive:
@@ -242,14 +242,14 @@ class LabelSchema:
     # -- truth -------------------------------------------------------------------------------------------------------
 
     def answer_indices(self, answers: Mapping[str, str]) -> Int[np.ndarray, " q"]:
-        """Positions of a row's answers in question order, `UNKNOWN` where it has none."""
+        """Positions of a row's answers in question order, `UNKNOWN` for a question without an answer."""
         return np.array([q.index(answers.get(q.name)) for q in self.questions], dtype=np.int64)
 
     def possible(self, masks: Bool[Tensor, "b l h w"], known: Bool[Tensor, "b l h w"]) -> Bool[Tensor, "b c h w"]:
         """Classes that a pixel may still have, background first (exclusive schemas).
 
-        A pixel known to bear a label can be nothing else; otherwise it may be the background or any label that is
-        not known to be absent there. All-true means that nothing is known of the pixel.
+        A pixel that is known to have a label has only this class. Any other pixel may be the background or any label
+        that is not known to be absent. All true means that nothing is known of the pixel.
         """
         import torch
 
@@ -259,7 +259,7 @@ class LabelSchema:
             marked, torch.cat([torch.zeros_like(marked), present], 1), torch.cat([torch.ones_like(marked), ~known], 1)
         )
 
-    # -- on paper ----------------------------------------------------------------------------------------------------
+    # -- as JSON -----------------------------------------------------------------------------------------------------
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for manifests and run folders; `from_json` reads it back."""

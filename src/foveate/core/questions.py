@@ -73,14 +73,14 @@ class Question:
 
     @property
     def channels(self) -> int:
-        """Number of logits: 1 for yes/no, else one an answer."""
+        """Number of logits: 1 for yes/no, else one per answer."""
         return 1 if self.yes_no else len(self.answers)
 
     def index(self, answer: str | None) -> int:
         """Position of an answer (its own name or one that was merged into it); `UNKNOWN` for None.
 
         Raises:
-            ValueError: the answer is none of them.
+            ValueError: the question does not have the answer.
         """
         if answer is None:
             return UNKNOWN
@@ -90,7 +90,8 @@ class Question:
             if answer in members:
                 return position
         raise ValueError(
-            f"question {self.name!r}: answer {answer!r} is none of {list(self.answers)}; leave out unknown ones"
+            f"question {self.name!r}: the answer must be one of {list(self.answers)}, got {answer!r}; "
+            "leave out unknown answers"
         )
 
     def group(self, grouping: str) -> Question:

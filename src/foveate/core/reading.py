@@ -19,7 +19,7 @@ from foveate.core.types import Outputs, Prediction
 Read = TypeVar("Read", bound=Prediction)
 
 EVEN = 1e-4
-"""By how much of its highest value a map may vary and still be the same everywhere: resampling rounds."""
+"""Variation, as a share of its highest value, up to which a map counts as constant: resampling rounds."""
 
 
 def read_out(
@@ -30,17 +30,17 @@ def read_out(
     geometries: Sequence[Geometry],
     decisions: Decisions | None = None,
 ) -> list[Prediction]:
-    """What a network's logits say of each image of a batch.
+    """Turn a network's logits into one prediction per image of a batch.
 
     Args:
-        outputs: logits; where the network has no pixel (or image) logits the predictions have no masks (or answers).
-        schema: what the channels mean.
-        ids: one an image.
-        geometries: how each frame lies in its original image; masks are decided after the undo.
-        decisions: calibration, thresholds, gates and smallest lesions; None = the schema's own way.
+        outputs: logits; without pixel logits the predictions have no masks, without image logits no answers.
+        schema: the meaning of the channels.
+        ids: one per image.
+        geometries: position of each frame in its original image; masks are decided on the original pixels.
+        decisions: calibration, thresholds, gates and smallest lesions; None = the schema's own rules.
 
     Raises:
-        ValueError: a gate asks what no network answers.
+        ValueError: a gate needs the answer to a question that the network does not answer.
     """
     chosen = decisions or Decisions()
     answers = image_probabilities(outputs, schema, decisions=chosen)
@@ -70,11 +70,11 @@ def read_out(
 def marked(
     maps: Float[Tensor, "l h w"], *, schema: LabelSchema, geometry: Geometry, decisions: Decisions
 ) -> Bool[np.ndarray, "l h w"]:
-    """Pixels given each label, from its threshold on, without parts that are too small.
+    """Pixels whose probability reaches the label's threshold, without parts that are too small.
 
     Args:
-        maps: probability of each label in the original pixels; of none if the network marks nothing.
-        schema: what the channels mean.
+        maps: probability of each label in the original pixels; without labels if the network has no pixel logits.
+        schema: the meaning of the channels.
         geometry: of the image: shares are of ``crop``, the part that the frame shows.
         decisions: its ``cuts`` and ``specks``.
     """
@@ -94,7 +94,10 @@ def field_pixels(geometry: Geometry) -> int:
 def image_probabilities(
     outputs: Outputs, schema: LabelSchema, *, decisions: Decisions | None = None
 ) -> dict[str, Float[np.ndarray, "b _"]]:
-    """Probability of every answer of every question, calibrated where decisions say so; empty without image logits."""
+    """Probability of every answer of every question, calibrated if ``decisions`` has temperatures.
+
+    Empty without image logits.
+    """
     if outputs.image is None:
         return {}
     logits = outputs.image if decisions is None else decisions.tempered(outputs.image, schema)
@@ -102,24 +105,24 @@ def image_probabilities(
 
 
 def empty(geometry: Geometry) -> Float[Tensor, "0 h w"]:
-    """No maps, of the size of the original image."""
+    """An array of zero maps, with the size of the original image."""
     import torch
 
     return torch.zeros(0, *geometry.source)
 
 
 def presence_only(prediction: Prediction) -> tuple[str, ...]:
-    """Labels of which a prediction tells whether the image bears them, but not where.
+    """Labels for which a prediction states whether the image has them, but not where.
 
-    Their map has one value, above 0, all over the frame that the network saw and 0 outside: a rectangle of at least
-    half the image each way. So do the networks in ``models.baselines.presence``; one that marks never gives so many
-    pixels the same value. A map of zeros marks nothing, and is none of these.
+    Their map has one value above 0 in the whole frame that the network saw, and 0 outside. This frame is a rectangle of
+    at least half the image's height and width. The networks in ``models.baselines.presence`` make such maps. A network
+    that marks pixels never gives so many of them the same value. A map of zeros marks nothing and does not count.
     """
     return tuple(name for name, p in zip(prediction.labels, prediction.probability, strict=True) if _even(p))
 
 
 def placed(prediction: Read) -> Read:
-    """The prediction without the labels of which it tells the presence alone: what it has masks and areas of."""
+    """The prediction with only the labels whose place it shows, without those of `presence_only`."""
     whole = presence_only(prediction)
     if not whole:
         return prediction
@@ -133,7 +136,7 @@ def placed(prediction: Read) -> Read:
 
 
 def _even(probability: Float[np.ndarray, "h w"]) -> bool:
-    """Whether a map is the same all over one large rectangle, and nothing outside."""
+    """Whether a map is constant in one large rectangle and 0 outside."""
     seen = probability > 0
     rows, cols = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
     if not rows.size:

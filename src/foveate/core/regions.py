@@ -1,9 +1,10 @@
 """The eight regions of a fundus photograph that follow from disc and fovea (Son et al. 2018, section 2.1).
 
-With D the distance from disc to fovea: a circle of 2 D / 5 about the disc and one of 2 D / 3 about the fovea, parted by
-the chord through their intersections; the line through both centres halves the disc's circle and parts the nasal side;
-two half-lines along the fovea's circle, away from the disc, bound the temporal strip; the perpendicular at the disc's
-centre parts the nasal side from what lies above and below. The regions cover the plane and do not overlap.
+D is the distance from disc to fovea. One circle of radius 2 D / 5 is about the disc, one of 2 D / 3 about the fovea.
+The chord through their intersections separates them. The line through both centres halves the disc's circle and the
+nasal side. Two half-lines along the fovea's circle, away from the disc, bound the temporal strip. The perpendicular at
+the disc's centre separates the nasal side from the regions above and below. The regions cover the plane, do not
+overlap.
 """
 
 from __future__ import annotations
@@ -30,16 +31,16 @@ NAMES = (
 """The regions, in the order of `Regions.index`."""
 
 DISC, FOVEA = 2 / 5, 2 / 3
-"""Radii of the circles as shares of D."""
+"""Radii of the circles, in units of D."""
 
 CHORD = (1 + DISC**2 - FOVEA**2) / 2
-"""Where the chord through the intersections crosses the line from disc (0) to fovea (1): 0.358."""
+"""Position at which the chord through the intersections crosses the line from disc (0) to fovea (1): 0.358."""
 
 FIELD, APART = 45.0, 15.5
 """Degrees that a usual photograph shows across, and from the disc's centre to the fovea."""
 
 DIAMETERS, BELOW = 2.5, np.radians(6.0)
-"""Where the fovea is sought: so many disc diameters from the disc's centre, turned so far below the horizontal."""
+"""Assumed position of the fovea: disc diameters from the disc's centre, and angle below the horizontal (radians)."""
 
 FAR = 1e4
 """An outline's corner at infinity, in units of D, before it is cut to the image."""
@@ -52,12 +53,12 @@ class Regions:
     Args:
         disc: its centre.
         fovea: its centre.
-        laterality: "OD" or "OS" of an image that is not mirrored: then up and down hold for any turn of it. None:
-            superior is the side that lies higher in the image.
-        assumed: what was not known and taken by default, in words (`located`).
+        laterality: "OD" or "OS" of an image that is not mirrored: superior and inferior are then right for any
+            rotation of the image. None: superior is the side that is higher in the image.
+        assumed: names of the values that were unknown and set to a default (`located`).
 
     Raises:
-        ValueError: disc and fovea fall together, or the laterality is none.
+        ValueError: disc and fovea are at one position, or the laterality is not "OD", "OS" or None.
     """
 
     disc: Point
@@ -90,7 +91,7 @@ class Regions:
         rows: Float[np.ndarray, "*n"] | Int[np.ndarray, "*n"],
         cols: Float[np.ndarray, "*n"] | Int[np.ndarray, "*n"],
     ) -> Int[np.ndarray, "*n"]:
-        """Which of `NAMES` each position lies in; every position lies in exactly one."""
+        """Position in `NAMES` of the region that contains each point; every point is in exactly one region."""
         along, up = self.axes
         r, c = (rows - self.disc[0]) / self.distance, (cols - self.disc[1]) / self.distance
         a, b = r * along[0] + c * along[1], r * up[0] + c * up[1]
@@ -108,24 +109,24 @@ class Regions:
         return np.asarray(here[None] == np.arange(len(NAMES))[:, None, None])
 
     def at(self, point: Point) -> str:
-        """Name of the region that a position (row, col) lies in."""
+        """Name of the region that contains a position (row, col)."""
         return NAMES[int(self.index(np.array(point[0]), np.array(point[1])))]
 
     def holding(self, mask: Bool[np.ndarray, "h w"], *, least: int = 1) -> tuple[str, ...]:
-        """Names of the regions that hold at least so many marked pixels, in the order of `NAMES`."""
+        """Names of the regions with at least ``least`` marked pixels, in the order of `NAMES`."""
         rows, cols = np.nonzero(mask)
         counts = np.bincount(self.index(rows, cols), minlength=len(NAMES))
         return tuple(name for name, count in zip(NAMES, counts, strict=True) if count >= least)
 
     def cover(self, names: Collection[str], shape: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
-        """Pixels of the named regions; ValueError where a name is none."""
+        """Pixels of the named regions; ValueError if a name is unknown."""
         wanted = [position(name) for name in names]
         return np.asarray(self.masks(shape)[wanted].any(0))
 
     def outlines(self, shape: tuple[int, int]) -> dict[str, tuple[Point, ...]]:
-        """Each region as a closed polygon (row, col), cut to the image's outer edge; left out where none of it is seen.
+        """Each region as a closed polygon (row, col), cut to the image's outer edge; only regions in the image.
 
-        Arcs have a corner a degree, so they lie within 2.6e-5 D of the circle; neighbours share their corners.
+        Arcs have one corner per degree, so they are within 2.6e-5 D of the circle. Neighbours share their corners.
         """
         along, up = self.axes
         out = {}
@@ -138,9 +139,9 @@ class Regions:
 
 
 def position(name: str) -> int:
-    """Place of a region in `NAMES`; ValueError where there is none of that name."""
+    """Position of a region in `NAMES`; ValueError if the name is unknown."""
     if name not in NAMES:
-        raise ValueError(f"region {name!r} is none of {list(NAMES)}")
+        raise ValueError(f"region must be one of {list(NAMES)}, got {name!r}")
     return NAMES.index(name)
 
 
@@ -152,16 +153,16 @@ def located(
     diameter: float | None = None,
     laterality: str | None = None,
 ) -> Regions | None:
-    """Regions from what is known of an image; what is not known is taken by default, and said in ``assumed``.
+    """Regions from what is known of an image; unknown values get a default and are named in ``assumed``.
 
-    Without a fovea it is sought 2.5 disc diameters temporal of the disc's centre and 6 degrees below the horizontal
-    (15.5 by 1.5 degrees of the visual field). Without the disc's size the image is taken to show 45 degrees across, so
-    that 2.5 diameters are 0.34 of its columns. Without a laterality temporal is the side of the disc where more of the
-    image lies; where that is the same, the left (a right eye).
+    If the fovea is unknown, it is assumed 2.5 disc diameters temporal of the disc's centre and 6 degrees below the
+    horizontal (15.5 by 1.5 degrees of the visual field). If the disc's size is unknown, the image is assumed to show
+    45 degrees across, so that 2.5 diameters are 0.34 of its columns. If the laterality is unknown, temporal is the
+    side of the disc with more of the image, or the left one (a right eye) if both sides are equal.
 
     Args:
         shape: (rows, cols) of the image.
-        disc: its centre; None = there are no regions, the answer is None.
+        disc: its centre; None = no regions: the function returns None.
         fovea: its centre.
         diameter: of the disc in pixels.
         laterality: "OD" or "OS".
@@ -176,14 +177,14 @@ def located(
         assumed.append("disc diameter (a field of 45 degrees)")
     temporal = {"OD": -1.0, "OS": 1.0}.get(laterality or "")
     if temporal is None:
-        assumed.append("laterality (temporal is where more of the image lies)")
+        assumed.append("laterality (temporal is the side with more of the image)")
         temporal = 1.0 if disc[1] < (shape[1] - 1) / 2 else -1.0
     place = (disc[0] + away * float(np.sin(BELOW)), disc[1] + temporal * away * float(np.cos(BELOW)))
     return Regions(disc, place, laterality, tuple(assumed))
 
 
 def disc_of(mask: Bool[np.ndarray, "h w"]) -> tuple[Point, float] | None:
-    """Centre and diameter (of the circle of the same area) of a marked disc; None where nothing is marked."""
+    """Centre and diameter (of the circle of the same area) of a marked disc; None if nothing is marked."""
     rows, cols = np.nonzero(mask)
     if not rows.size:
         return None

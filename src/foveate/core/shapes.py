@@ -1,6 +1,6 @@
 """Geometry of the image plane: frames and their undo, ellipse and polygon to mask. Positions are (row, col) in pixels.
 
-Pixel centres lie at whole numbers: the first pixel covers -0.5 to 0.5. Resizing keeps the outer edges in place, as
+Pixel centres are at whole numbers: the first pixel covers -0.5 to 0.5. Resizing keeps the outer edges in place, as
 ``cv2.resize`` and ``interpolate(align_corners=False)`` do.
 """
 
@@ -20,13 +20,13 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Geometry:
-    """How a prepared frame lies in its original image: a crop of it, resized, padded on the outside.
+    """Position of a prepared frame in its original image: a crop of it, resized, with padding outside.
 
     Args:
         source: (rows, cols) of the original image.
         crop: part of the original that the frame shows.
-        inner: where that part lies in the frame.
-        size: (rows, cols) of the frame; outside ``inner`` it is padding.
+        inner: position of that part in the frame.
+        size: (rows, cols) of the frame; the pixels outside ``inner`` are padding.
     """
 
     source: tuple[int, int]
@@ -74,7 +74,7 @@ class Geometry:
 def ellipse(
     shape: tuple[int, int], centre: tuple[float, float], radii: tuple[float, float], angle: float = 0.0
 ) -> Bool[np.ndarray, "h w"]:
-    """Pixels whose centres lie inside an ellipse.
+    """Pixels whose centres are inside an ellipse.
 
     Args:
         shape: (rows, cols) of the mask.
@@ -97,7 +97,7 @@ def ellipse(
 
 
 def polygon(shape: tuple[int, int], corners: Sequence[tuple[float, float]]) -> Bool[np.ndarray, "h w"]:
-    """Pixels whose centres lie inside a closed polygon (even-odd rule).
+    """Pixels whose centres are inside a closed polygon (even-odd rule).
 
     Args:
         shape: (rows, cols) of the mask.
@@ -157,14 +157,14 @@ Drawn = Ellipse | Polygon | Layer
 
 
 def rasterise(shape: tuple[int, int], drawn: Iterable[Drawn]) -> Bool[np.ndarray, "h w"]:
-    """The pixels of everything drawn, united; nothing drawn = no pixel.
+    """Pixels of all drawn shapes together; without shapes no pixel is marked.
 
     Args:
         shape: (rows, cols) of the image.
-        drawn: in its pixels; what lies outside is cut.
+        drawn: shapes in its pixels; parts outside the image are cut off.
 
     Raises:
-        ValueError: a polygon has fewer than three corners, or a layer is none (`unpacked`).
+        ValueError: a polygon has fewer than three corners, or a layer is not valid (`unpacked`).
     """
     mask = np.zeros(shape, bool)
     for one in drawn:
@@ -200,7 +200,7 @@ def unpacked(layer: Layer, shape: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
     start, length = np.array(layer.runs, np.int64).reshape(-1, 2).T
     end = start + length
     if (length < 1).any() or (start[1:] < end[:-1]).any() or (start[:1] < 0).any() or (end > shape[0] * shape[1]).any():
-        raise ValueError(f"runs: stretches must be filled, ascend and lie in the {shape[0]} x {shape[1]} pixels")
+        raise ValueError(f"runs: stretches must be filled, ascend and be within the {shape[0]} x {shape[1]} pixels")
     turns = np.zeros(shape[0] * shape[1] + 1, bool)
     np.logical_xor.at(turns, np.concatenate([start, end]), True)  # where one stretch meets the next both cancel
     filled: Bool[np.ndarray, "h w"] = np.logical_xor.accumulate(turns[:-1]).reshape(shape)

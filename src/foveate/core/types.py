@@ -1,4 +1,4 @@
-"""Row, Sample, Batch, Outputs, Prediction: what travels between the rooms, and nothing that acts."""
+"""Data that the packages exchange: Row, Sample, Batch, Outputs, Prediction."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from foveate.core.shapes import Geometry
 
 @dataclass(frozen=True)
 class MaskSource:
-    """Where one annotator's mask of one label is read from.
+    """Source of one annotator's mask of one label.
 
     Args:
-        path: image file relative to the manifest; None = this annotator found the label nowhere in the image.
+        path: image file relative to the manifest; None = this annotator states that the label is absent in the image.
         index: pixel values that mean the label (an index mask).
         bit: number of the bit that means the label (0 = lowest; labels may overlap).
-        above: the label is where the value is greater than this (binary masks, soft maps).
-        below: the label is where the value is less than this (masks drawn dark on white).
+        above: pixels with a greater value have the label (binary masks, soft maps).
+        below: pixels with a smaller value have the label (masks drawn dark on white).
         ignore: pixel values that mean "not known here".
         annotator: who drew it.
-        frame: which slice of a volume or page of a file, from 0; None = the file is one image.
-        contour: the file is text, the closed outline of the label: one corner a line, x (across) and y (down) in
+        frame: slice of a volume or page of a file, from 0; None = the file is one image.
+        contour: the file is text with the closed outline of the label: one corner per line, x (across) and y (down) in
             pixels of the image.
-        doubtful: what is marked is not known to be the label, nor not to be; elsewhere it is absent all the same.
+        doubtful: it is unknown whether the marked pixels have the label; the other pixels do not have it.
 
     Exactly one of index, bit, above, below, contour goes with a path.
     """
@@ -57,18 +57,18 @@ class MaskSource:
 
 @dataclass(frozen=True)
 class Cue:
-    """One reader's rough statement of where a label is: named regions, a box, an ellipse or a polygon.
+    """One annotator's rough mark of a label: named regions, a box, an ellipse or a polygon.
 
-    Positions are (row, col) in pixels of the original image. Several cues of a reader for a label are parts of one.
+    Positions are (row, col) in pixels of the original image. Several cues of one annotator for a label are united.
 
     Args:
-        regions: names of `core.regions.NAMES`; they lie where disc and fovea say.
+        regions: names of `core.regions.NAMES`; their place follows from disc and fovea.
         box: (top, left, bottom, right) edges.
         ellipse: centre row and column, radii along rows and columns before turning, turn in radians (`shapes.ellipse`).
         polygon: its corners.
-        annotator: who says so.
+        annotator: who marked it.
 
-    At most one of regions, box, ellipse, polygon; none = this reader states that the label is nowhere in the image.
+    At most one of regions, box, ellipse, polygon is given. If none is, this annotator states that the label is absent.
     """
 
     regions: tuple[str, ...] = ()
@@ -92,18 +92,18 @@ class Cue:
 
     @property
     def absent(self) -> bool:
-        """Whether the reader states that the label is nowhere."""
+        """Whether the annotator states that the label is absent."""
         return not (self.regions or self.box or self.ellipse or self.polygon)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One image of a manifest and all that is known of it; what is absent is unknown, never "no".
+    """One image of a manifest and all that is known of it; a missing value is unknown, never "no".
 
-    Positions are (row, col) in pixels of the original image, pixel centres at whole numbers; spacing is mm a pixel.
-    ``frame`` is the slice of a volume file (or page) that the image is, ``position`` its place in the scan.
-    ``cues`` say roughly where a label is, ``readings`` (reader -> question -> answer) who answered what; ``answers``
-    are what was settled on (`data.consensus`).
+    Positions are (row, col) in pixels of the original image, pixel centres at whole numbers. ``spacing`` is in mm per
+    pixel (per row, per column). ``frame`` is the slice of a volume file (or the page of a file), ``position`` its place
+    in the scan. ``cues`` are rough marks of labels. ``readings`` (annotator -> question -> answer) has the answer of
+    each annotator, ``answers`` their consensus (`data.consensus`).
     """
 
     id: str
@@ -129,7 +129,7 @@ class Row:
 
     @property
     def group(self) -> str:
-        """What must not straddle a split: the patient, else the eye, else the volume, else the image itself."""
+        """Split unit, in one part of a split only: the patient, else the eye, else the volume, else the image."""
         return self.patient or self.eye or self.volume or self.id
 
 
@@ -138,13 +138,13 @@ class Sample:
     """One image as arrays, in one geometry.
 
     Args:
-        row: where it came from.
+        row: its row in the manifest.
         image: ``(row, col, channel)`` uint8, or float32 in [0, 1] once scaled.
         masks: ``(label, row, col)`` 0/1, by schema order.
         known: same shape, 1 where the truth of that label is known.
         answers: ``(question,)``, -1 unknown.
-        geometry: how this frame lies in the original image.
-        prior: ``(map, row, col)`` float32, maps handed on by an earlier stage; None where there are none.
+        geometry: position of this frame in the original image.
+        prior: ``(map, row, col)`` float32, maps of an earlier stage; None without one.
         cues: ``(question, row, col)`` 0/1; None if there are none.
         cues_known: ``(question,)`` 0/1, whether the cue is known; None = all of them are.
     """
@@ -165,7 +165,7 @@ class Batch:
     """Tensors of several samples: the truth, and what is known of it.
 
     ``answers`` holds positions (-1 unknown); ``masks`` and ``known`` are bool; a pixel that is padding is unknown for
-    every label. ``cues`` show roughly where findings are; ``cues_known`` marks those that are known (None = all).
+    every label. ``cues`` are rough marks of findings; ``cues_known`` marks those that are known (None = all).
     """
 
     schema: LabelSchema
@@ -192,10 +192,10 @@ class Batch:
         return replace(self, **moved)
 
     def blind(self, *, but: Collection[str] = ()) -> Batch:
-        """The batch without its truth, as a reader sees it: answers, masks and cues are unknown.
+        """The batch without its ground truth, as an annotator sees it: answers, masks and cues are unknown.
 
         Args:
-            but: ids of images that keep it.
+            but: ids of images that keep their ground truth.
         """
         import torch
 
@@ -215,13 +215,13 @@ class Batch:
 
 
 class Outputs(NamedTuple):
-    """A network's answer, logits only; what it does not have is None (or empty), and the type never changes.
+    """Logits of a network; a missing part is None (or empty), and the type never changes.
 
     Args:
         pixel: ``(b, schema.pixel_channels, h, w)`` at the size of the input.
         image: ``(b, schema.image_channels)``.
-        activation: ``(b, k, h', w')`` logits of an activation map, at the network's own resolution; one an image
-            logit, in their order, where the maps say where each answer was seen.
+        activation: ``(b, k, h', w')`` logits of activation maps, at the network's own resolution. If the maps show
+            where each answer was seen, there is one per image logit, in their order.
         features: feature maps from fine to coarse; the image head reads the last one.
         aux: further pixel logits for deep supervision, each at the size of the input.
     """
@@ -235,7 +235,7 @@ class Outputs(NamedTuple):
 
 @dataclass(frozen=True)
 class Prediction:
-    """What was read in one image, in its own pixels.
+    """Prediction for one image, in its own pixels.
 
     Args:
         id: the image's id or file name.
@@ -244,7 +244,7 @@ class Prediction:
         probability: ``(label, row, col)`` float32 in [0, 1].
         masks: ``(label, row, col)`` bool.
         labels: names along the first axis.
-        cam: question -> answer -> ``(row, col)`` float32 in [0, 1], where asked for.
+        cam: question -> answer -> ``(row, col)`` float32 in [0, 1], if asked for.
     """
 
     id: str
@@ -256,7 +256,7 @@ class Prediction:
     cam: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
 
     def areas(self, spacing: tuple[float, float] | None = None) -> dict[str, dict[str, float]]:
-        """Area of each label in pixels, and in mm2 where the spacing (mm a row, mm a column) is known."""
+        """Area of each label in pixels, and in mm2 if the spacing (mm per row, mm per column) is known."""
         out: dict[str, dict[str, float]] = {}
         for name, mask in zip(self.labels, self.masks, strict=True):
             out[name] = {"pixels": int(mask.sum())}
@@ -267,7 +267,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Case:
-    """An image, its truth and its prediction side by side, as a figure shows them."""
+    """An image, its ground truth and its prediction, to be shown side by side."""
 
     image: UInt8[np.ndarray, "h w 3"]
     masks: UInt8[np.ndarray, "l h w"]

@@ -108,7 +108,7 @@ class Cues:
     def __post_init__(self) -> None:
         if self.form not in FORMS:
             raise ValueError(f"form={self.form!r} is none of {list(FORMS)}")
-        needed(self.at_least, readers=1)
+        needed(self.at_least, annotators=1)
 
     def __call__(self, sample: Sample) -> tuple[UInt8[np.ndarray, "q h w"], UInt8[np.ndarray, " q"]]:
         """The cues of a sample that is not varied yet."""

@@ -194,11 +194,11 @@ def _check(
     one_of("stride", stride, paper.STRIDES)
     if (network is not None) != (grader in ("side_attention", None)):
         raise ValueError(
-            f"network={network!r}, `grader={grader!r}`: side_attention needs a network, `classifier` and `abn` none; "
+            f"network={network!r}, grader={grader!r}: side_attention needs a network, `classifier` and `abn` none; "
             "`grader=None` trains a network alone"
         )
     if parts is not None and (parts < 1 or size % parts or grader is not None):
         raise ValueError(
-            f"parts={parts}, size={size}, `grader={grader!r}`: give a number that divides the size; patches need "
+            f"parts={parts}, size={size}, grader={grader!r}: give a number that divides the size; patches need "
             "`grader=None`, because a grade is about the whole image"
         )
