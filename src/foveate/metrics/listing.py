@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from importlib import import_module
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, TypeVar
 
 from foveate.core import plugins
@@ -24,7 +24,8 @@ def _files() -> tuple[ModuleType, ...]:
     return tuple(import_module(f"foveate.metrics.entries.{name}") for name in plugins.names("metrics/entries"))
 
 
-def every() -> dict[str, Metric]:
+@cache
+def every() -> Mapping[str, Metric]:
     """Name -> metric, of all files, in the order of `LEVELS`.
 
     >>> every()["pixel/dice"].title
@@ -32,7 +33,7 @@ def every() -> dict[str, Metric]:
     """
     order = list(LEVELS)
     found = [metric for file in _files() for metric in file.METRICS]
-    return {metric.name: metric for metric in sorted(found, key=lambda one: order.index(one.level))}
+    return MappingProxyType({metric.name: metric for metric in sorted(found, key=lambda one: order.index(one.level))})
 
 
 def entry(name: str) -> Metric | None:
