@@ -143,7 +143,7 @@ def test_methods_that_tell_presence_alone_have_no_place(told):
     both, alone = told[0][0], told[1][0]
     assert len(both) == len(alone) == 3
     assert (np.asarray(both[0].picture) == np.asarray(alone[0].picture)).all()
-    with pytest.raises(ValueError, match=r"label='drusen' is none of \[\]"):
+    with pytest.raises(ValueError, match=r"label must be one of \[\], got 'drusen'"):
         mask_panel([{"says": says}], label="drusen")
 
 
@@ -156,9 +156,9 @@ def test_grades_stand_with_their_question():
 def test_wrong_panels_are_refused():
     with pytest.raises(ValueError, match=r"mark \['drusen', 'cnv'\]; name the one"):
         mask_panel([{"a": a_case()}])
-    with pytest.raises(ValueError, match=r"label='fluid' is none of \['drusen', 'cnv'\]"):
+    with pytest.raises(ValueError, match=r"label must be one of \['drusen', 'cnv'\], got 'fluid'"):
         mask_panel([{"a": a_case()}], label="fluid")
-    with pytest.raises(ValueError, match="images hold no case"):
+    with pytest.raises(ValueError, match="images: there is no case"):
         mask_panel([])
     with pytest.raises(ValueError, match="question='age': no case has an activation map"):
         cam_panel([{"a": a_case()}], question="age")

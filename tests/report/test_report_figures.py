@@ -51,7 +51,7 @@ def test_curves_cope_with_gaps_and_nothing():
 
 def test_unknown_stage_is_refused(log):
     assert list(stages(log)) == ["cm_cnn", "cam_unet"]
-    with pytest.raises(ValueError, match="stage='x'"):
+    with pytest.raises(ValueError, match="got 'x'"):
         curves(log, stage="x")
 
 

@@ -160,7 +160,7 @@ def test_methods_may_lack_labels_and_images(told: dict[str, list]) -> None:
     assert told["heads"][-1] == ["image", "truth", "all"]
     with pytest.raises(ValueError, match=r"labels=\['fluid'\]: no method has any of them; known are \['haemorrhage'"):
         lesion_panel([{"all": one}], labels=["fluid"])
-    with pytest.raises(ValueError, match="images hold no case"):
+    with pytest.raises(ValueError, match="images: there is no case"):
         lesion_panel([])
 
 

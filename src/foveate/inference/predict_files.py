@@ -44,7 +44,7 @@ def predict_all(
         rows: a manifest with disc, fovea, laterality or spacing of some of the images.
         spacing: mm per pixel (rows, cols); used instead of the values in the file and the manifest.
         device: where the networks run.
-        say: called with one line per image.
+        `say`: called with one line per image.
 
     Raises:
         ValueError: there is no image or no run, or several questions could be the graded one.

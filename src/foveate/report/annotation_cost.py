@@ -17,9 +17,9 @@ from foveate.report import canvas, colours
 from foveate.report.tables import heading
 
 SECONDS: Mapping[str, float] = {"image": 10.0, "regions": 10.0, "boxes": 25.0, "ellipses": 60.0, "masks": 300.0}
-"""Assumed seconds of one label: the answer of an image, and what is drawn in addition where the finding is there.
+"""Assumed seconds per label: for the answer of an image, and for the drawing in addition if the finding is present.
 
-Assumptions, to be replaced by a reading centre's own times; only their order is certain.
+Replace these assumptions by a reading centre's own times; only their order is certain.
 """
 
 AXES = {"image/auc": "AUROC", "map/air": "AIR within regions", "map/air_mask": "AIR within masks"}
@@ -28,11 +28,11 @@ AXES = {"image/auc": "AUROC", "map/air": "AIR within regions", "map/air_mask": "
 
 @dataclass(frozen=True)
 class Labels:
-    """What a method learns from.
+    """Labels that a method learns from.
 
     Args:
         kind: "image" (answers alone), "regions", "boxes", "ellipses" or "masks".
-        share: of the images with the finding for which it was drawn.
+        share: share of the images with the finding that have a drawing.
     """
 
     kind: str
@@ -41,11 +41,11 @@ class Labels:
 
 @dataclass(frozen=True)
 class Labelled:
-    """What was labelled for one training.
+    """Number of labels of one training.
 
     Args:
-        images: answered, to train and to validate on.
-        drawn: those of them with the finding for which more than the answer was given.
+        images: images with an answer, to train and to validate on.
+        drawn: those of them with a drawing of the finding.
     """
 
     images: int
@@ -53,27 +53,27 @@ class Labelled:
 
 
 def timed(seconds: Mapping[str, float]) -> dict[str, float]:
-    """`SECONDS` with some of them measured.
+    """`SECONDS` with some of them replaced by measured times.
 
     Raises:
-        ValueError: a kind that there is not, or a time that is not positive.
+        ValueError: a kind is unknown, or a time is not positive.
     """
     if strange := sorted(set(seconds) - set(SECONDS)):
-        raise ValueError(f"seconds: {strange[0]!r} is none of the kinds of labels {list(SECONDS)}")
+        raise ValueError(f"seconds: the kind of label must be one of {list(SECONDS)}, got {strange[0]!r}")
     for kind, time in seconds.items():
         if isinstance(time, bool) or not isinstance(time, int | float) or not 0 < time < float("inf"):
-            raise ValueError(f"seconds: {kind}={time!r} is no time; give seconds above 0")
+            raise ValueError(f"seconds: {kind}={time!r}: give a number of seconds above 0")
     return {**SECONDS, **seconds}
 
 
 def hours(labels: Labels, *, images: int, present: int, seconds: Mapping[str, float] = SECONDS) -> float:
-    """Time to label a set to train and validate on: an answer an image, and the drawing in a share of those with it.
+    """Hours to label images for training and validation: one answer per image, and drawings in those with the finding.
 
     Args:
-        labels: what was drawn.
-        images: of the set.
-        present: those with the finding.
-        seconds: of one label of each kind.
+        labels: kind of the drawings, and the share of images with the finding that have one.
+        images: number of images.
+        present: number of images with the finding.
+        seconds: time of one label of each kind.
 
     Raises:
         ValueError: the kind has no time.
@@ -96,27 +96,28 @@ def cost_curves(
 ) -> Figure:
     """One panel per metric: its value with its interval against the hours of labelling, one line per kind of label.
 
-    The hours are those of the images that a training was given, not of those that it was tested on: of several folds
-    their mean.
+    The hours are those of the training and validation images, not of the test images; for several folds their mean.
 
     Args:
         counts: row -> counts of the test images.
-        labels: row -> what it learnt from; rows without are left out. Its share is the one that was asked for; which
-            images were drawn in says ``labelled``.
-        labelled: row -> what was labelled for it, one a fold.
+        labels: row -> labels that it learnt from; rows without labels are left out. ``share`` is the share that was
+            asked for; ``labelled`` has the numbers of images that were really drawn in.
+        labelled: row -> number of labels, one entry per fold.
         question: the finding.
         metrics: names of `metrics.entries`, without the finding's name.
         seconds: of one label of each kind.
         repeats: bootstrap draws.
 
     Raises:
-        ValueError: no row has both counts and labels, or nobody says what was labelled for one that has.
+        ValueError: no row has both counts and labels, or ``labelled`` lacks a row that has.
     """
     rows = [row for row in counts if row in labels]
     if not rows:
         raise ValueError(f"labels={list(labels)} name none of the rows {list(counts)}")
     if lost := [row for row in rows if not labelled.get(row)]:
-        raise ValueError(f"labelled={list(labelled)} lacks {lost}; say what was labelled for each fold of these rows")
+        raise ValueError(
+            f"labelled={list(labelled)} lacks {lost}; give the number of labels of each fold of these rows"
+        )
     kinds = [full(name, questions=[question]) for name in metrics]
     names = [f"{name}/{question}" for name in kinds]
     found = {row: interval(partial(measure, names=names), counts[row], repeats=repeats) for row in rows}

@@ -85,7 +85,7 @@ def reliability(
 ) -> Figure:
     """How often "likely 80 %" is true: observed share against mean probability in equal bins, and their sizes.
 
-    The expected calibration error (Naeini et al. 2015) stands in the plot: sum of ``n_b / n * |observed - mean|``.
+    The expected calibration error (Naeini et al. 2015) is written in the plot: sum of ``n_b / n * |observed - mean|``.
 
     Args:
         probability: of one answer in each image, in [0, 1].

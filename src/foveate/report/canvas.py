@@ -65,7 +65,7 @@ def log_axis(axes: Axes) -> None:
 
 
 def empty(axes: Axes, message: str) -> None:
-    """Say in the panel why there is no curve in it."""
+    """Write into an empty panel why it has no curve."""
     axes.set_axis_off()
     axes.text(0.5, 0.5, message, ha="center", va="center", fontsize=9, color=FAINT, wrap=True, transform=axes.transAxes)
 

@@ -121,7 +121,7 @@ def sheet(rows: Mapping[str, Sequence[Panel]] | Sequence[tuple[str, Sequence[Pan
 
 
 def case_sheet(cases: Iterable[Case], *, width: int = 320) -> Image.Image:
-    """A row a case: image, truth, prediction, errors, under its caption.
+    """One row per case: image, truth, prediction and errors below its caption.
 
     Raises:
         ValueError: no cases.
@@ -146,7 +146,7 @@ def contact_sheet(cases: Iterable[Case], *, columns: int = 6, width: int = 200) 
 
 
 def cam_sheet(cases: Sequence[Case], *, question: str, width: int = 320) -> Image.Image:
-    """A row an answer, a column a case: where the network saw that answer; the first row shows the images.
+    """Activation maps: one row per answer, one column per case; the first row shows the images.
 
     Raises:
         ValueError: no case has an activation map for the question.

@@ -1,6 +1,6 @@
-"""Colours that readers with any colour vision tell apart, on paper and on a retina.
+"""Colours that people with any colour vision can distinguish, on paper and on a retina.
 
-Okabe and Ito 2008 ("Color Universal Design"), continued with Paul Tol's bright set (2021).
+Okabe and Ito 2008 (their universal design of colours), continued with Paul Tol's bright set (2021).
 """
 
 from __future__ import annotations

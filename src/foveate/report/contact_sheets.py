@@ -30,9 +30,9 @@ class Thumb:
     Args:
         shot: the picture, masks drawn into it.
         id: its name.
-        part: its split; "" where it has none.
+        part: its split; "" if it has none.
         answers: question -> answer.
-        words: what else is to be said below it.
+        words: further lines below it.
     """
 
     shot: Shot
@@ -95,7 +95,7 @@ def check_page(
         title: of the page.
         ok: whether training on the data is sound.
         facts: name and value, at the top.
-        lists: title -> lines of what was found; empty ones are said to be empty.
+        lists: title -> lines of what was found; for an empty list the page states that nothing was found.
         tables: counts.
         sheets: in the order in which they are shown.
         labels: of the schema; their colours are explained.

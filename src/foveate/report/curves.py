@@ -52,7 +52,7 @@ def curves(log: Sequence[Record], *, stage: str | None = None) -> Figure:
     parts = stages(log)
     name = next(iter(parts), "") if stage is None else stage
     if log and name not in parts:
-        raise ValueError(f"stage={stage!r} is none of the log's {list(parts)}")
+        raise ValueError(f"stage must be one of the log's {list(parts)}, got {stage!r}")
     records = parts.get(name, [])
     train, val = _series(records, "train"), dict(upgraded(_series(records, "val")))
     labels = _of_labels(val)

@@ -1,4 +1,4 @@
-"""Beside every mean over images: how many images with a label were found, how many without it were falsely marked."""
+"""Numbers beside every mean over images: images with a label that were found, and those without it falsely marked."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def mean_heading(absent: str) -> str:
 
 
 def warnings(rows: Mapping[str, Counts], *, never: Callable[[Counts], Sequence[str]] = never_given) -> list[str]:
-    """What methods never give, one line per sentence with the methods that it is true of.
+    """Warnings about labels and answers that methods never give: one line per sentence, with the methods concerned.
 
     Args:
         rows: method -> counts; a method without a name is not named.
@@ -52,8 +52,8 @@ def warnings(rows: Mapping[str, Counts], *, never: Callable[[Counts], Sequence[s
 def flattered(metric: str, counts: Counts, *, absent: str) -> bool:
     """Whether a method is not ranked by a metric of masks, because it never marks a label that images have.
 
-    By no metric of that label; by none of the means over labels that such a label raises (`Metric.silent`, and the
-    policy "one"); by no mean over labels if it marks none of them.
+    Such a method is not ranked by the metrics of that label, nor by the means over labels that such a label raises
+    (`Metric.silent`, and the policy "one"). If it never marks any label, it is not ranked by any mean over labels.
 
     Args:
         metric: "pixel/dice", "pixel/dice_all/cup", ...

@@ -21,7 +21,7 @@ ENLARGE = "Click a picture to enlarge it."
 
 
 def groups(cases: Sequence[Case], *, each: int) -> tuple[str, list[dict[str, Any]]]:
-    """Best, median and worst cases with their panels; the first ones where none has a score; and a word on it."""
+    """Best, median and worst cases with their panels (without scores the first ones), and a line about the choice."""
     picked = chosen(cases, each=each)
     if picked:
         words = f"{sum(map(len, picked.values()))} of {len(cases)} cases, chosen by score. {ENLARGE}"
@@ -54,7 +54,7 @@ def _case(case: Case) -> dict[str, Any]:
 
 
 def maps(cases: Sequence[Case], *, most: int) -> list[dict[str, Any]]:
-    """Question -> a line a case: the image, then one activation map an answer; best, median, worst case first."""
+    """Question -> one line per case: the image, then one activation map per answer; best, median, worst case first."""
     first = [case for some in chosen(cases, each=1).values() for case in some]
     out: dict[str, list[dict[str, Any]]] = {}
     for case in [*first, *(case for case in cases if all(case is not other for other in first))]:

@@ -1,6 +1,6 @@
 """Pictures in rows and columns on a white sheet: names above the columns, words below each picture, a key at the foot.
 
-Where there are more columns than a sheet is wide, those after the leading ones go on in further lines.
+If the sheet is too narrow for all columns, those after the leading ones continue in further lines.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from foveate.report.legend import INK, SOFT, font_of
 
 EDGE = (200, 204, 210)
 WIDEST, NARROWEST, GAP = 320, 216, 12
-"""Pixels across a tile, at most and (where several lines can help) at least; pixels between tiles."""
+"""Pixels across a tile, at most and (if several lines can help) at least; pixels between tiles."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,12 @@ class Tile:
 
 @dataclass(frozen=True)
 class Grid:
-    """How a sheet is parted.
+    """Layout of a sheet.
 
     Args:
-        lead: leading columns, which stand once a row.
-        across: further columns a line.
-        lines: a row.
+        lead: number of leading columns, which appear once per row.
+        across: number of further columns per line.
+        lines: number of lines per row.
         tile: pixels across a picture.
         size: of the letters, in pixels.
     """
@@ -98,7 +98,7 @@ class Grid:
         draw = ImageDraw.Draw(out)
         for column, (tile, name, words) in enumerate(zip(tiles, names, below, strict=True), skip):
             left, top = GAP + column * (self.tile + GAP), GAP
-            for k, text in enumerate(name):  # names stand on the pictures, whatever their lines
+            for k, text in enumerate(name):  # the last line of each name is next to its picture
                 draw.text((left, top + step * (k + max(map(len, names)) - len(name))), text, font=bold, fill=INK)
             out.paste(tile.picture, (left, top + head))
             corner = (left + tile.picture.width, top + head + tile.picture.height)
@@ -110,7 +110,7 @@ class Grid:
 
 
 def wrapped(text: str, *, letters: ImageFont.FreeTypeFont, width: int) -> list[str]:
-    """The text in lines of at most that many pixels, parted between words, and inside those that are too long."""
+    """The text in lines of at most that many pixels, broken between words, and within words that are too long."""
     lines: list[str] = []
     for word in text.split():
         if lines and letters.getlength(f"{lines[-1]} {word}") <= width:

@@ -1,4 +1,4 @@
-"""The strip below a picture that says what its colours mean."""
+"""The strip below a picture that explains its colours."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def key(
     scale: str | None = None,
     ends: tuple[str, str] = ("", ""),
 ) -> Image.Image:
-    """A key for a white sheet of that many columns: a square and a word a colour, then a colour scale.
+    """A key for a white sheet of that many columns: one square and one word per colour, then a colour scale.
 
     Args:
         entries: words and their colours.

@@ -1,6 +1,6 @@
-"""All lesions of each method at once on the same images, and below each picture the names of what it says is there.
+"""All lesions of each method on the same images, and below each picture the names of the lesions that it found.
 
-As Figure 4 of Wei et al. 2020: what a method found is told in two ways, where (colours) and whether (names).
+As Figure 4 of Wei et al. 2020: colours show the place of lesions that a method found, names show which ones it found.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ def lesion_panel(
     questions: Sequence[str] | None = None,
     width: int = WIDTH,
 ) -> Image.Image:
-    """What each method marks of all lesions, and which it says are there: a row an image, a column a method.
+    """All lesions that each method marks or names: one row per image, one column per method.
 
-    First column: the whole image with the part that the others show. Second: the truth. Below each picture a line for
-    every lesion that is there or that any method names, the same line in each column: found, missed or a false alarm
-    in the image as a whole, wherever it was marked. A method that tells presence alone (`core.reading.presence_only`)
-    has names and no marks.
+    The first column shows the whole image and a frame around the part in the other columns. The second shows the ground
+    truth. Below each picture there is one line for every lesion that is present or that any method names, in the same
+    order in each column. The line states whether the lesion was found, missed or a false alarm in the whole image,
+    wherever it was marked. A method that predicts presence only (`core.reading.presence_only`) has names and no marks.
 
     Args:
-        images: method -> its case, for each image; one without this image leaves its place empty. Cases are taken one
-            after the other, so that a lazy mapping need not hold them all.
-        labels: which, in the order of their colours; None = all that a method has.
-        questions: whose answers stand below; None = all.
+        images: method -> its case, for each image; the place of a missing case is empty. Cases are taken one after
+            the other, so that a lazy mapping need not keep them all in memory.
+        labels: labels in the order of their colours; None = all that a method has.
+        questions: questions whose answers are below the pictures; None = all.
         width: pixels across at most.
 
     Raises:
@@ -68,9 +68,9 @@ def lesion_panel(
 
 @dataclass(frozen=True)
 class _Seen:
-    """What is common to the pictures of one image, and the lines below the truth and below each method's picture.
+    """Common parts of the pictures of one image, and the lines below the truth and below each method's picture.
 
-    ``otherwise`` is said of the truth where it has no lines.
+    ``otherwise`` is the text below the truth if it has no lines.
     """
 
     labels: Sequence[str]

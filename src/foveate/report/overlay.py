@@ -103,7 +103,7 @@ def errors(
     for (
         mask,
         colour,
-    ) in layers.values():  # without outlines: those of a thin rim of errors would cover what lies beside it
+    ) in layers.values():  # without outlines: those of a thin rim of errors would cover the pixels beside it
         _tint(picture, _fitted(mask, picture), colour, alpha)
     entries = [(name, colour) for name, (mask, colour) in layers.items() if name != "another label" or mask.any()]
     if unmarked := [label for label, where in zip(labels, seen, strict=True) if not where.any()]:
@@ -149,7 +149,7 @@ def _check(image: Picture, masks: Masks, labels: Sequence[str]) -> None:
     if masks.shape != (len(labels), *image.shape[:2]):
         raise ValueError(
             f"masks of shape {masks.shape} do not fit {len(labels)} labels on an image of {image.shape[:2]}; "
-            "give one mask a label, on the image's own grid (core.shapes.Geometry.undo)"
+            "give one mask per label, on the image's own grid (core.shapes.Geometry.undo)"
         )
 
 

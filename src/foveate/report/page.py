@@ -1,4 +1,4 @@
-"""One self-contained page on a run: what was done, on what data, how well, and what it looks like."""
+"""One self-contained page on a run: data, training, metrics, cases, activation maps and recipe."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def page(
     each: int = 3,
     when: datetime | None = None,
 ) -> Path:
-    """Write ``report.html``: no other file, no script, no network; it reads on screen, in the dark and on paper.
+    """Write ``report.html``: no other file, no script, no network; readable on screen, in dark mode and on paper.
 
-    Whatever is left out is said to be missing, in its place and at the top.
+    The page names each missing part, in its place and at the top.
 
     Args:
-        folder: where the page goes; made if it is not there.
+        folder: of the page; made if it is not there.
         title: of the page.
         run: the record of the run (``recipe.json``): name, keywords, text, seed, manifest, versions, git.
         log: records of ``log.jsonl``, all stages after one another.
@@ -67,7 +67,7 @@ def page(
         cases: to choose the shown ones from by `Case.score`; their `Prediction.cam` gives the activation maps.
         data_summary: `rows.describe`, or numbers and tables (row -> column -> number) by name.
         tables: more tables, such as `study.comparison`.
-        figures: title of such a table -> pictures that stand under it.
+        figures: title of such a table -> pictures below it.
         warned: lines of the box at the top, beside the labels and answers of ``counts`` that the network never gives.
         plan: of a recipe that reads the data: name, value, reason and measurement of each decision.
         absent: what an image free of a label scores: a name of ``metrics.segmentation.ABSENT``.
@@ -110,7 +110,7 @@ def _values(
     repeats: int,
     each: int,
 ) -> dict[str, Any]:
-    """Everything that the template names."""
+    """Values of the template."""
     evaluated = counts if counts is not None and len(counts) else None
     masks = evaluated is not None and any(len(part.image) for part in evaluated.labels.values())
     answers = evaluated is not None and any(len(part.truth) for part in evaluated.questions.values())
@@ -120,13 +120,13 @@ def _values(
     case_words, groups = gallery.groups(cases, each=each) if cases else ("", [])
     found = gallery.maps(cases, most=each)
     absences = {
-        "Training curves: no log was handed over.": not log,
+        "Training curves: no log was given.": not log,
         f"Metrics of masks. {no_masks}": not masks,
         f"Metrics of answers. {no_answers}": not answers,
-        "Cases: none were handed over.": not cases,
-        "Activation maps: no case carries any.": bool(cases) and not found,
-        "Data summary: none was handed over.": not summary,
-        "Record of the run: none was handed over.": not run,
+        "Cases: none were given.": not cases,
+        "Activation maps: no case has one.": bool(cases) and not found,
+        "Data summary: none was given.": not summary,
+        "Record of the run: none was given.": not run,
     }
     return {
         "title": title,

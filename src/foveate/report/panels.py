@@ -1,4 +1,4 @@
-"""Methods side by side on the same images: what each marked, and where each looked."""
+"""Methods side by side on the same images: their masks, and their activation maps."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Marked:
 
     @property
     def words(self) -> str:
-        """The Dice of the known pixels in words; where neither holds the label there is none to tell."""
+        """The Dice of the known pixels in words, or another verdict if the label is absent."""
         given = self.given & self.known
         if not self.known.any():
             return "truth unknown"
@@ -61,22 +61,23 @@ def mask_panel(
     questions: Sequence[str] | None = None,
     width: int = WIDTH,
 ) -> Image.Image:
-    """What each method marked of one label: a row an image, a column a method, all cut to where the label is.
+    """Masks of one label by each method: one row per image, one column per method, cut to the part with the label.
 
-    First column: the whole image with the part that the others show. Second: the truth. Then, a method each, found
-    yellow, missed red, false alarms green; below, the image's Dice and the method's answers with their probability.
-    The part holds the truth and the marks of all methods with a margin.
+    The first column shows the whole image and a frame around this part. The second shows the ground truth. Each
+    further column belongs to one method: found pixels are yellow, missed pixels red, false alarms green. Below them
+    are the image's Dice and the method's answers with their probability. The part contains the ground truth and the
+    marks of all methods with a margin.
 
     Args:
-        images: method -> its case, for each image; a method without the label is left out, and so is one that tells
-            its presence alone (`core.reading.presence_only`, of its first image); one without this image leaves its
-            place empty. Cases are taken one after the other, so that a lazy mapping need not hold them all.
-        label: which; None = the only one.
-        questions: whose answers stand below; None = all.
+        images: method -> its case, for each image. A method without the label is left out, and so is a method that
+            predicts its presence only (`core.reading.presence_only`, of its first image). The place of a missing case
+            is empty. Cases are taken one after the other, so that a lazy mapping need not keep them all in memory.
+        label: the label; None = the only one.
+        questions: questions whose answers are below the pictures; None = all.
         width: pixels across at most.
 
     Raises:
-        ValueError: no images, the label is none that any method marks, or it is not named where there are several.
+        ValueError: no images, no method marks the label, or there are several labels and none is named.
     """
     methods = methods_of(images)
     there = {m: marked_by(m, images) for m in methods}
@@ -85,7 +86,7 @@ def mask_panel(
         raise ValueError(f"label=None: the methods mark {known}; name the one that the panel shows")
     label = known[0] if label is None else label
     if label not in known:
-        raise ValueError(f"label={label!r} is none of {known}")
+        raise ValueError(f"label must be one of {known}, got {label!r}")
     methods = [m for m in methods if label in there[m]]
     grid = Grid.of(len(methods), lead=2, limit=width)
     rows = [
@@ -106,18 +107,18 @@ def mask_panel(
 def cam_panel(
     images: Sequence[Mapping[str, Case]], *, question: str, of_truth: bool = False, width: int = WIDTH
 ) -> Image.Image:
-    """Where each method saw the answer it gave: a row an image, a column a method, each map as heat over the image.
+    """Activation maps of the answer that each method gave: one row per image, one column per method.
 
-    First column: the image, its true pixels (of all labels that the case holds) outlined. Below each map the answer,
-    its probability and, where there are true pixels, AIR, the share of the activation that lies on them
-    (`metrics.localisation.air`); what a map that ignores them would score, their share of the image, stands below the
-    image. Where nothing is known activation does not count.
+    The first column shows the image with its true pixels (of all labels of the case) outlined, and below it their share
+    of the image: the AIR of a map that ignores them. Each map is a heat map over the image. Below it are the answer,
+    its probability and, if there are true pixels, AIR, the share of the activation in them
+    (`metrics.localisation.air`). Activation at unknown pixels does not count.
 
     Args:
-        images: method -> its case, for each image; a method without a map leaves its place empty. Taken one after the
-            other, as by `mask_panel`.
-        question: whose answer.
-        of_truth: the map of the true answer, where it is known, in place of the one given.
+        images: method -> its case, for each image; the place of a missing map is empty. Taken one after the other, as
+            by `mask_panel`.
+        question: the question.
+        of_truth: show the map of the true answer, if it is known, in place of the one given.
         width: pixels across at most.
 
     Raises:
@@ -143,17 +144,17 @@ def cam_panel(
 
 
 def marked_by(method: str, images: Sequence[Mapping[str, Case]]) -> tuple[str, ...]:
-    """The labels whose place a method tells, by its first image."""
+    """The labels whose place a method predicts, according to its first image."""
     first = next(row[method] for row in images if method in row).prediction
     whole = presence_only(first)
     return tuple(label for label in first.labels if label not in whole)
 
 
 def methods_of(images: Sequence[Mapping[str, Case]]) -> list[str]:
-    """Every method of some images, in the order that they come in; ValueError where there is none."""
+    """Every method of some images, in order of appearance; ValueError if there is none."""
     found = list(dict.fromkeys(method for row in images for method in row))
     if not found:
-        raise ValueError("images hold no case; give at least one image and method")
+        raise ValueError("images: there is no case; give at least one image and method")
     return found
 
 
@@ -244,7 +245,7 @@ def answers_given(case: Case, questions: Sequence[str] | None) -> tuple[str, ...
 def answer_words(case: Case, question: str, answer: str) -> str:
     """An answer, its probability, and whether it is right where it was given and the truth is known."""
     probability = case.prediction.probabilities.get(question, {}).get(answer)
-    bare = answer in ("yes", "no") or answer[:1].isdigit()  # says nothing without its question
+    bare = answer in ("yes", "no") or answer[:1].isdigit()  # means nothing without its question
     named = f"{question}: {answer}" if bare else answer
     given, truth = case.prediction.answers.get(question), case.answers.get(question)
     sign = "" if truth is None or answer != given else " ✓" if answer == truth else " ✗"
@@ -257,7 +258,7 @@ def answers_true(case: Case, questions: Sequence[str] | None) -> tuple[str, ...]
 
 
 def blank(width: int, height: int, words: str) -> Image.Image:
-    """An empty place of a sheet that says why it is empty."""
+    """An empty place of a sheet, with the reason in words."""
     picture = Image.new("RGB", (width, height), (238, 238, 238))
     ImageDraw.Draw(picture).text((width // 2, height // 2), words, fill=SOFT, anchor="mm", font=font_of(14))
     return picture

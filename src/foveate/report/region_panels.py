@@ -28,7 +28,7 @@ def region_overlay(
 ) -> Image.Image:
     """An image with the outlines of its eight regions and their names; marked ones are tinted.
 
-    What was assumed (``Regions.assumed``) stands in the lower left corner.
+    The assumptions (``Regions.assumed``) are written in the lower left corner.
 
     Args:
         image: RGB, ``(row, col, 3)``.
@@ -38,7 +38,7 @@ def region_overlay(
         names: write the names.
 
     Raises:
-        ValueError: a marked region is none.
+        ValueError: a marked region is unknown.
     """
     picture = resized(image, width)
     factor = picture.shape[1] / image.shape[1]
@@ -83,7 +83,7 @@ def softened(cam: Float[np.ndarray, "r c"], size: tuple[int, int], *, kernel: in
     soft, near = (cv2.GaussianBlur(x, (0, 0), sigma) for x in (np.nan_to_num(large), seen.astype(np.float32)))
     soft = np.where(
         seen, soft / np.maximum(near, 1e-6), 0
-    )  # what was not looked at does not darken what lies beside it
+    )  # parts that were not looked at do not darken their neighbours
     if not seen.any():
         return np.zeros_like(soft)
     low, high = float(soft[seen].min()), float(soft[seen].max())
@@ -114,11 +114,11 @@ class Seen:
 
 
 def guidance_panel(images: Iterable[Seen], *, methods: Sequence[str], finding: str, width: int = WIDTH) -> Image.Image:
-    """The paper's Figure 3: a row an image, the mask, the cue in the eye's regions, and each method's map, `softened`.
+    """The paper's Figure 3: per image one row with mask, cue in the eye's regions, and each method's map, `softened`.
 
     Args:
         images: taken one after the other.
-        methods: columns, in their order; one without a map of an image leaves its place empty.
+        methods: columns, in their order; the place of a missing map is empty.
         finding: its name.
         width: pixels across at most.
 
@@ -128,7 +128,7 @@ def guidance_panel(images: Iterable[Seen], *, methods: Sequence[str], finding: s
     grid = Grid.of(len(methods), lead=2, limit=width)
     rows = [_seen_row(one, methods, finding, grid) for one in images]
     if not rows:
-        raise ValueError(f"images hold nothing to show of {finding!r}; give at least one")
+        raise ValueError(f"images is empty: nothing to show of {finding!r}; give at least one")
     foot = key(
         [(f"{finding}: truth", colours.MARKS[0]), ("cue", CUE)],
         width=grid.width - 2 * GAP,

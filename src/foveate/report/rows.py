@@ -1,4 +1,4 @@
-"""What a data set holds, counted from its rows: images and patients a split, answers and marks known of them."""
+"""Content of a data set, counted from its rows: images and patients per split, known answers, known masks."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ NO_SPLIT = "no split"
 def describe(rows: Iterable[Row], *, schema: LabelSchema) -> dict[str, int | Counted]:
     """Numbers of a data set: totals under plain names, and a table under each name whose value is a mapping.
 
-    A patient is `Row.group`: the patient where it is named, else the eye, the volume or the image itself; the total is
-    called "groups" where some rows name no patient; one in several splits is a leak. Of a label an image has "a mask"
-    (maybe an empty one), or is "stated absent", or unknown.
+    A patient is `Row.group`: the patient if it is named, else the eye, the volume or the image itself. The total is
+    called "groups" if a row does not name its patient. A patient in several splits is a leak. For each label an image
+    has "a mask" (maybe an empty one), or the label is "stated absent", or it is unknown.
 
     Args:
-        rows: all of them, every split.
-        schema: the questions and labels to count; others in the rows are passed over.
+        rows: the rows of all splits.
+        schema: the questions and labels to count; others in the rows are not counted.
     """
     every = list(rows)
     there = {row.split or NO_SPLIT for row in every}

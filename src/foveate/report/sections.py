@@ -59,7 +59,7 @@ def data(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def training(log: Sequence[Record]) -> list[dict[str, Any]]:
-    """A chart a stage, and in words how long it ran and what was kept."""
+    """One chart per stage; below it, its number of epochs and the epoch that was kept."""
     out = []
     for name, records in stages(log).items():
         last = records[-1]
@@ -81,8 +81,9 @@ def training(log: Sequence[Record]) -> list[dict[str, Any]]:
 
 
 def tiles(counts: Counts, *, estimates: Mapping[str, Estimate], absent: str) -> list[dict[str, str]]:
-    """The few metrics that a reader looks for first: Dice where present and over all images, with its policy; AUC and
-    accuracy (or quadratic kappa) per question.
+    """The most important metrics, at the top of the page.
+
+    Dice where present and over all images, with its policy; AUC and accuracy (or quadratic kappa) per question.
     """
     mean = mean_heading(absent)
     dice = [("Dice where present", "pixel/dice_present"), *([(mean, "pixel/dice")] if mean else [])]
@@ -114,7 +115,7 @@ def _question(q: Question, counts: Counts, found: Mapping[str, Estimate]) -> dic
         return {
             "name": q.name,
             "charts": [],
-            "missing": "The true answer is unknown for every image: nothing to hold it against.",
+            "missing": "The true answer is unknown for every image, so the predictions cannot be evaluated.",
         }
     matrix = grading.confusion(scores, np.ones((1, len(counts))))[0].astype(int)
     curve, lost = {}, []
@@ -160,7 +161,7 @@ def plan(rows: Sequence[tuple[str, str, str, str]]) -> Table | None:
 
 
 def mapping(title: str, values: Mapping[str, Any]) -> Table | None:
-    """Names and values as a table; None where there are none."""
+    """Names and values as a table; None if there are none."""
     rows = tuple((str(k), "not given" if v is None else str(v)) for k, v in values.items())
     return Table(title, (Column("name"), Column("value")), rows) if rows else None
 

@@ -1,4 +1,4 @@
-"""Metrics against the size of lesions, with their intervals: one line a method or a label (Wei et al. 2020, Fig. 5)."""
+"""Metrics against the size of lesions, with their intervals: one line per method or label (Wei et al. 2020, Fig. 5)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def against_size(
         y: name of the metric.
 
     Raises:
-        ValueError: a class of the series is none of ``order``.
+        ValueError: ``order`` lacks a class of the series.
     """
     if strange := {key for points in series.values() for key in points} - set(order):
         raise ValueError(f"order={list(order)} lacks {sorted(strange)}; name every class of the series once")
@@ -40,7 +40,7 @@ def against_size(
     figure, (axes,) = canvas.panels(1, width=width, height=3.1 + 0.5 * long + 0.17 * lines)
     shown = {name: points for name, points in series.items() if any(not math.isnan(e.value) for e in points.values())}
     if not shown:
-        canvas.empty(axes, f"{title or y}: no lesion to speak of")
+        canvas.empty(axes, f"{title or y}: no lesion")
         return figure
     canvas.name(axes, title, x=x, y=y)
     for number, (name, points) in enumerate(shown.items()):

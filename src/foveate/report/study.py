@@ -21,13 +21,13 @@ from foveate.report.tables import KNOWN, heading, said_of_absent, said_of_draws
 
 @dataclass(frozen=True, eq=False)
 class Chart:
-    """A figure that a study offers of its own, drawn from its counts.
+    """An additional figure of a study, drawn from its counts.
 
     Args:
-        table: title of the table that it stands under.
+        table: title of the table above it.
         file: name of its file, without ending.
         figure: the chart.
-        caption: what a reader of it must know.
+        caption: explanation below the chart.
     """
 
     table: str
@@ -64,8 +64,8 @@ def comparison(
             line of its own. The level may be left out where that leaves one metric.
         paper: method -> metric ("image/auc/grade/2" of a line of its own), or heading -> published value; methods that
             were not run get a row too.
-        reference: method that the others are held against, on the same draws of the same images; of several each has
-            its own columns.
+        reference: method that the others are compared with, on the same draws of the same images; each of several
+            references has its own columns.
         compared: metrics, as called in ``metrics``, whose differences are shown; None = all.
         costs: heading -> method -> value; less is better.
         absent: what an image free of a label scores.
@@ -74,12 +74,12 @@ def comparison(
         seed: of the draws.
 
     Raises:
-        ValueError: a reference is no row; a metric, or a published one, is not known or lacks its level; with a
-            reference: a method has no image in common with it.
+        ValueError: a reference is not in ``rows``; a metric, or a published one, is unknown or lacks its level; or a
+            method has no image in common with a reference.
     """
     references = [reference] if isinstance(reference, str) else list(reference or ())
     if strange := [name for name in references if name not in rows]:
-        raise ValueError(f"reference={strange[0]!r} is none of the rows {list(rows)}")
+        raise ValueError(f"reference must be one of the rows {list(rows)}, got {strange[0]!r}")
     asked = {name: _full(name, rows) for name in (metrics.values() if isinstance(metrics, Mapping) else metrics)}
     headings = {h: asked[n] for h, n in metrics.items()} if isinstance(metrics, Mapping) else {}
     headings = headings or {_heading(name): name for name in asked.values()}
@@ -114,7 +114,7 @@ def comparison(
     measured: dict[int, str] = {}  # column -> metric of ours
 
     def add(column: Column, values: Mapping[str, Mapping[str, Cell]], name: str, missing: Cell = None) -> None:
-        """A column of one metric; what is not of an answer is on the method's first line alone."""
+        """Add a column of one metric; a metric without an answer is on the method's first line only."""
 
         def cell(method: str, answer: str) -> Cell:
             if "*" not in name and answer != answers[0]:
@@ -164,7 +164,7 @@ def comparison(
 
 
 def _better(name: str) -> Callable[[Iterable[float]], float] | None:
-    """Which end of a metric's column is marked; None for a spread, or a metric without a better end."""
+    """The function that picks the best value of a column; None for a spread, or a metric without a better end."""
     metric = listing.entry(name)
     if metric is None or metric.name != "/".join(name.split("/")[:2]):
         return None
@@ -182,10 +182,10 @@ def _full(name: str, rows: Mapping[str, Counts]) -> str:
 
 
 def _in_common(method: str, counts: Counts, reference: Counts) -> tuple[Counts, Counts]:
-    """Both on the images that both count: where labels are partial, a method counts those that know what it is asked.
+    """Both counts, reduced to their common images: with partial labels each method counts the images known to it.
 
     Raises:
-        ValueError: there are none.
+        ValueError: there is no common image.
     """
     there = set(reference.images)
     both = [image for image in counts.images if image in there]
@@ -202,7 +202,7 @@ def _heading(name: str) -> str:
 
 
 def _answers(names: Iterable[str], rows: Mapping[str, Counts]) -> list[str]:
-    """Answers that get a line each; one empty name where no metric asks for them."""
+    """Answers that get a line each; one empty name if no metric asks for them."""
     asked = {name.split("/")[-2] for name in names if name.endswith("/*")}
     if len(asked) > 1:
         raise ValueError(f"metrics: the answers of {sorted(asked)} cannot share a table; take one question")
@@ -211,7 +211,7 @@ def _answers(names: Iterable[str], rows: Mapping[str, Counts]) -> list[str]:
 
 
 def measured(metrics: Iterable[str], rows: Mapping[str, Counts], *, absent: str = "one") -> tuple[str, ...]:
-    """Those of the metrics that some method has: what a table shows while rows of it are still to be trained.
+    """Metrics that at least one method has: the table shows only these while some rows are not trained yet.
 
     Args:
         metrics: as for `comparison`.

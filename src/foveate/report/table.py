@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 from foveate.metrics.interval import Estimate
 from foveate.report.table_cells import UNDEFINED, Cell, Share, joined, number, pipe, say, span, tex
 
-WHY = "no image counts for it (there is none of the kind, or none was marked) or all images are of one kind"
+WHY = "no image counts for it (no image has the label or answer, or none was marked) or all images have the same one"
 """Why a metric may be undefined."""
 
 
@@ -101,7 +101,7 @@ class Table:
         return [all(not isinstance(row[i], str) for row in self.rows) for i in range(len(self.columns))]
 
     def __str__(self) -> str:
-        """Aligned; the interval stands below its value, so that a row fits a screen."""
+        """Aligned text; the interval is below its value, so that a row fits on a screen."""
         right = self._numeric()
         heads = [
             [h + " " * r for h in textwrap.wrap(c.heading, 14) or [""]]
@@ -232,7 +232,7 @@ class Table:
 
 
 def _endings(cells: Sequence[Cell]) -> tuple[str, ...]:
-    """What the columns of a CSV file that a column becomes are called, after its name."""
+    """Endings of the names of the CSV columns that a column becomes."""
     if any(isinstance(cell, Estimate) for cell in cells):
         return ("", " low", " high")
     return ("", " of") if any(isinstance(cell, Share) for cell in cells) else ("",)

@@ -1,4 +1,4 @@
-"""What stands in a table's cell, and how it is written."""
+"""The values of a table's cells, and their text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from foveate.metrics.interval import Estimate
 
 @dataclass(frozen=True)
 class Share:
-    """A number of images out of all of one kind: "18 of 25"; undefined if there are none of the kind."""
+    """A number of images out of all images of a kind: "18 of 25"; undefined if no image is of that kind."""
 
     count: int
     of: int

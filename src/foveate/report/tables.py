@@ -1,4 +1,4 @@
-"""The tables of a run: metrics with intervals by patient, and the notes that a reader needs.
+"""The tables of a run: metrics with intervals by patient, and the notes below them.
 
 Each entry of `metrics/entries` with ``table`` has a column; its heading is the entry's title.
 """
@@ -22,7 +22,7 @@ from foveate.report.table_cells import Cell
 POLICIES = {
     "one": "a rightly empty mask scores 1, any mark scores 0",
     "zero": "they score 0, marked or not",
-    "nan": "scores that are 0/0 are left out; a mark scores 0 where the formula says so",
+    "nan": "scores that are 0/0 are left out; a mark scores 0 if the formula gives 0",
     "exclude": "they are left out of the label's scores",
 }
 KNOWN = "Only pixels whose truth is known are counted."
@@ -32,7 +32,7 @@ DICE, SPREAD = "pixel/dice_present", "pixel/dice_present_std"
 def segmentation(
     counts: Counts, *, absent: str = "one", repeats: int = 1000, level: float = 0.95, seed: int = 0
 ) -> Table:
-    """How well the masks fit: a line per label, and the mean over the labels that have a value.
+    """Table of the masks: one line per label, and the mean over the labels that have a value.
 
     Dice over all images has a policy for images without the label; a label that was never marked scores well under
     "one". So Dice where present, the images in which it was found and the false alarms are beside it, and no other
@@ -142,7 +142,7 @@ def heading(name: str) -> str:
 
 
 def said_of_absent(absent: str) -> str:
-    """The note on images that are free of a label; ValueError for a policy that there is not."""
+    """The note on images without a label; ValueError for an unknown policy."""
     pixels.policy(absent)
     return f"Images free of the label (absent={absent}): {POLICIES[absent]}."
 

@@ -1,4 +1,4 @@
-"""Names of lesions as a method says them: found, missed, false alarm; told apart by a sign and by a colour."""
+"""Names of lesions below a picture with a verdict (found, missed, false alarm), shown by a sign and a colour."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from foveate.report.panels import Marked
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is to be said of a name: a sign before it, the colour of its letters, and what they mean."""
+    """Verdict on a lesion's name: a sign before the name, the colour of its letters, and the meaning of both."""
 
     sign: str
     words: str
@@ -51,7 +51,7 @@ class Name:
 
 
 def judged(marked: Marked) -> Verdict | None:
-    """What is to be said of a label, wherever it was marked; None where nothing is said, rightly or of the unknown."""
+    """Verdict on a label in the whole image; None if it was not marked and is absent or unknown."""
     if not marked.known.any():
         return UNSURE if marked.given.any() else None
     given = bool((marked.given & marked.known).any())
@@ -81,7 +81,7 @@ def card(picture: Image.Image, names: Sequence[Name], *, size: int, empty: str =
         picture: as wide as the card.
         names: lines from above; an empty one keeps the place of its name, so that cards of the same names are alike.
         size: of the letters, in pixels (`fitting`).
-        empty: what is said where all lines are empty.
+        empty: text if all lines are empty.
     """
     letters, step, box = font_of(size), round(1.3 * size), round(0.7 * size)
     room = picture.width - round(ASIDE * size)
@@ -106,12 +106,12 @@ def card(picture: Image.Image, names: Sequence[Name], *, size: int, empty: str =
 
 
 def key_of(names: Iterable[Name], *, width: int, size: int) -> Image.Image:
-    """What the signs of these names mean, as far as they occur, and what a missing square; for a white sheet."""
+    """Key of a white sheet: the meaning of the signs that occur, and of a missing square."""
     every = [name for name in names if name.verdict is not None]
     there = [one for one in (FOUND, MISSED, FALSE, UNSURE) if any(name.verdict == one for name in every)]
     entries = [(f"{one.sign} {one.words}", one.colour) for one in there]
     if any(name.verdict in (FOUND, FALSE) and name.colour is None for name in every):
-        entries.append(("without a square: where is not told", INK))
+        entries.append(("without a square: place not shown", INK))
     letters, step = font_of(size), round(1.7 * size)
     places: list[tuple[float, int]] = []
     left, line = 0.0, 0

@@ -16,16 +16,16 @@ FRAME = colours.MARKS[4]
 
 
 def region(shown: Bool[np.ndarray, "h w"], *, margin: float = 0.2) -> Box:
-    """The part of an image to look at: all that is marked with a margin, not too small, of about the image's shape.
+    """Part of an image to enlarge: all marked pixels with a margin, not too small, of about the image's proportions.
 
     Args:
-        shown: every pixel that must be seen.
-        margin: on each side, as a share of what is marked.
+        shown: every pixel that must be visible.
+        margin: on each side, as a share of the marked part's side.
 
     Returns:
-        (top, left, height, width): at least an eighth of the image's longer side and 48 pixels each way; as high for
-        its width as the image, but between 0.6 and 1, as far as the image goes; the whole image where nothing is
-        marked.
+        (top, left, height, width). Both sides are at least 48 pixels and an eighth of the image's longer side. Height
+        divided by width is that of the image, limited to between 0.6 and 1, as far as the image reaches. The whole
+        image if nothing is marked.
     """
     rows, cols = np.flatnonzero(shown.any(1)), np.flatnonzero(shown.any(0))
     if not len(rows):
@@ -41,13 +41,13 @@ def region(shown: Bool[np.ndarray, "h w"], *, margin: float = 0.2) -> Box:
 
 
 def _span(ends: tuple[int, int], *, side: float, of: int) -> tuple[int, int]:
-    """Start and length of a side around the middle of two ends, moved and cut so that it lies in the image."""
+    """Start and length of a side around the middle of two ends, moved and cut so that it is within the image."""
     length = min(of, math.ceil(side))
     return min(max(0, round((sum(ends) - length) / 2)), of - length), length
 
 
 def framed(image: UInt8[np.ndarray, "h w 3"], *, box: Box, width: int) -> Image.Image:
-    """The whole image with a part framed; no frame where the part is all."""
+    """The whole image with a frame around a part; without a frame if the part is the whole image."""
     picture = Image.fromarray(resized(image, width))
     if box[2:] != image.shape[:2]:
         scale = picture.width / image.shape[1]
