@@ -175,7 +175,7 @@ def test_every_slip_is_named(lesions: Manifest, grades: Manifest, sources: dict[
 
 def test_two_questions_of_a_set_stay_two(lesions: Manifest, grades: Manifest) -> None:
     two = replace(grades, schema=LabelSchema((GRADE, Question("stage", GRADE.answers))))
-    with pytest.raises(ValueError, match=r"two questions become 'grade'; drop one, grade = false"):
+    with pytest.raises(ValueError, match=r"only yes/no questions unite.*drop one, grade = false"):
         merge([lesions, two], mapping=mapped(grades={"questions": {"stage": "grade"}}))
 
 
@@ -218,3 +218,81 @@ def test_the_map_of_the_examples_and_of_the_page_are_valid(tmp_path: Path) -> No
     page = (root / "docs/guides/merge.md").read_text(encoding="utf-8")
     (tmp_path / "map.toml").write_text(page.partition("```toml\n")[2].partition("```")[0], encoding="utf-8")
     assert set(read_mapping(tmp_path / "map.toml").sources) == {"idrid", "clinic"}
+
+
+# -- several questions become one; declared absence; answers from masks ----------------------------------------------
+
+
+@pytest.fixture
+def fluids(tmp_path: Path) -> Manifest:
+    labels = ("irf", "srf")
+    schema = LabelSchema(tuple(Question(f"{n}_present", evidence=(n,)) for n in labels), labels, exclusive=True)
+    answers: tuple[dict[str, str], ...] = (
+        {"irf_present": "no", "srf_present": "yes"},
+        {"irf_present": "no", "srf_present": "no"},
+        {"irf_present": "no"},
+    )
+    rows = tuple(
+        Row(f"v_{i}", "v/oct.mhd", one, dict.fromkeys(labels, ABSENT), eye="v", frame=i)
+        for i, one in enumerate(answers)
+    )
+    return Manifest(schema, rows, tmp_path / "retouch", info={"name": "retouch"})
+
+
+@pytest.fixture
+def diagnoses(tmp_path: Path) -> Manifest:
+    rows = tuple(Row(f"{a}1/1", f"{a}1/1.tif", {"diagnosis": a}, eye=f"{a}1") for a in ("NORMAL", "AMD"))
+    schema = LabelSchema((Question("diagnosis", ("AMD", "DME", "NORMAL")),))
+    return Manifest(schema, rows, tmp_path / "duke", info={"name": "srinivasan"})
+
+
+def test_several_yes_no_questions_become_one_and_normals_are_free_of_its_label(
+    fluids: Manifest, diagnoses: Manifest
+) -> None:
+    said = Mapping.model_validate(
+        {
+            "questions": {"fluid": {"derive": "fluid present"}},
+            "sources": {
+                "retouch": {
+                    "questions": {"irf_present": "fluid", "srf_present": "fluid"},
+                    "labels": {"irf": "fluid", "srf": "fluid"},
+                },
+                "srinivasan": {"absent_if": {"diagnosis": {"NORMAL": "fluid"}}},
+            },
+        }
+    )
+    whole = merge([fluids, diagnoses], mapping=said)
+    assert whole.schema.question("fluid") == Question("fluid", evidence=("fluid",))
+    assert {row.id: row.answers.get("fluid") for row in whole} == {
+        "v_0": "yes", "v_1": "no", "v_2": "no", "NORMAL1/1": "no", "AMD1/1": None
+    }  # fmt: skip
+    assert {row.id: row.masks.get("fluid") for row in whole}["AMD1/1"] is None
+    without = mapped(retouch={"questions": {"irf_present": "fluid", "srf_present": "fluid"}})
+    joined = merge([fluids, diagnoses], mapping=without)
+    assert [row.answers.get("fluid") for row in joined] == ["yes", "no", None, None, None]
+    assert joined.schema.question("fluid").evidence == ("irf", "srf")
+
+
+def test_a_source_is_declared_free_of_a_label(fluids: Manifest, diagnoses: Manifest) -> None:
+    whole = merge([fluids, diagnoses], mapping=mapped(srinivasan={"absent": ["srf"]}))
+    assert [row.masks.get("srf") for row in whole][3:] == [ABSENT, ABSENT]
+    assert [row.masks.get("irf") for row in whole][3:] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"absent": "cyst"}, "absent label 'cyst' must be one of"),
+        ({"absent_if": {"diagnosis": {"CNV": "srf"}}}, "an answer must be one of .* got 'CNV'"),
+    ],
+)
+def test_absence_of_what_is_not_there_is_refused(
+    fluids: Manifest, diagnoses: Manifest, said: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        merge([fluids, diagnoses], mapping=mapped(srinivasan=said))
+
+
+def test_a_healthy_answer_that_one_source_states_is_that_of_all(grades: Manifest, tmp_path: Path) -> None:
+    stated = Manifest(LabelSchema((replace(GRADE, healthy="0"),)), (), tmp_path, info={"name": "other"})
+    assert merge([grades, stated], mapping=Mapping()).schema.question("grade").healthy == "0"

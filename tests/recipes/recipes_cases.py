@@ -34,9 +34,14 @@ def known(name: str) -> dict[str, Any]:
     return defaults(name)
 
 
+def trained_on_all(kind: str) -> dict[str, Any]:
+    """The keyword of dual guidance that a drawn schema needs whose first question has no healthy answer."""
+    return {} if synthetic.SCHEMAS[kind].questions[0].healthy else {"segment_on": "answered"}
+
+
 def narrow(name: str, kind: str, **keywords: Any) -> Recipe:
     """A recipe on a drawn schema, as small as it goes."""
-    small = {k: v for k, v in NARROW.items() if k in known(name)}
+    small = {k: v for k, v in {**NARROW, **trained_on_all(kind)}.items() if k in known(name)}
     used = effective(name, {**small, **keywords})
     return load_recipe(name, synthetic.SCHEMAS[kind], **{**{k: v for k, v in small.items() if k in used}, **keywords})
 
@@ -44,7 +49,7 @@ def narrow(name: str, kind: str, **keywords: Any) -> Recipe:
 def compared(name: str, kind: str, **keywords: Any) -> Recipe:
     """The method or its comparison, whichever the keywords belong to, as small as it goes; each has those it uses."""
     either = {*known(name), *known(f"comparisons/{name}")}
-    small = {k: v for k, v in NARROW.items() if k in either}
+    small = {k: v for k, v in {**NARROW, **trained_on_all(kind)}.items() if k in either}
     return row_recipe(name, synthetic.SCHEMAS[kind], small, **keywords)
 
 

@@ -35,9 +35,17 @@ def test_a_stated_healthy_answer_decides() -> None:
 
 
 def test_a_gate_needs_a_healthy_answer() -> None:
-    """Without a gate all images that have an answer train the second stage."""
+    """Nor are the pathological images known; all that have an answer can be asked for."""
     learnt = schema("0", "1", "2")
-    assert all(trained_on(learnt, **{"class": a}) for a in "012")
+    with pytest.raises(ValueError, match="the healthy answer of question 'class' is not known; state it"):
+        trained_on(learnt, **{"class": "1"})
+    stage = load_recipe("dual_guidance", learnt, segment_on="answered").stages[1]
+    assert stage.rows is not None
+    assert [stage.rows(Row("i", "i.png", answers=a)) for a in ({"class": "0"}, {"class": "2"}, {})] == [
+        True,
+        True,
+        False,
+    ]
     for name in ("dual_guidance", "comparisons/dual_guidance"):
         with pytest.raises(ValueError, match="gate=True: the healthy answer of question 'class' is not known; "):
             load_recipe(name, learnt, gate=True)

@@ -12,7 +12,7 @@ import typer
 from foveate.core import plugins
 from foveate.core.text import printable
 
-FIRST = ("data", "training", "results", "cache", "annotate")
+FIRST = ("data", "rows", "training", "results", "cache", "annotate")
 """Files of `cli.commands` in the order of a study's work; others follow by their names."""
 
 app = typer.Typer(

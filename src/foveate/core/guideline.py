@@ -116,6 +116,12 @@ class Guideline:
         signs = tuple(replace(sign, lesion=new.get(sign.lesion, sign.lesion)) for sign in self.signs)
         return replace(self, signs=signs, question=question or self.question)
 
+    def in_labels(self, labels: Sequence[str]) -> Guideline:
+        """The guideline with the names that a set has for its lesions (`ALSO`); a lesion's own name comes first."""
+        known = set(self.lesions)
+        return self.named({label: ALSO[label] for label in labels
+                           if ALSO.get(label) in known and ALSO[label] not in labels})  # fmt: skip
+
     def question_in(self, questions: Sequence[Question], *, name: str | None = None) -> Question | None:
         """The graded question of a data set; None if no question can be graded.
 
@@ -206,6 +212,18 @@ class Guideline:
                 out.append(Contradiction(f"nothing marked speaks for {self.question} {grade}"))
         return out
 
+
+ALSO = {
+    "irma": "intraretinal_microvascular_abnormality",
+    "microvascular_anomaly": "intraretinal_microvascular_abnormality",
+    "neovascularization": "neovascularisation",
+    "hemorrhage": "haemorrhage",
+    "vitreous_hemorrhage": "vitreous_haemorrhage",
+    "preretinal_hemorrhage": "preretinal_haemorrhage",
+    "cotton_wool_spots": "cotton_wool_spot",
+    "soft_exudate": "cotton_wool_spot",
+}
+"""Other names of the guideline's lesions in data sets -> the guideline's name."""
 
 GUIDELINE = Guideline(
     question="grade",

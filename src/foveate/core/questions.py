@@ -22,14 +22,15 @@ class Question:
         name: its key in manifests, logs and tables.
         answers: exclusive answers in channel order; the default makes it a yes/no question (one logit).
         ordered: the answers are grades; then kappa is weighted and neighbours may be merged.
-        evidence: labels whose pixels mean "yes" (yes/no questions only); ``check`` compares answers with them.
+        evidence: labels whose pixels mean "yes", or (a question of several answers whose healthy one is known) that the
+            answer is not the healthy one; ``check`` compares answers with them.
         merged: for each answer the manifest's answers that it is made of, when answers were merged by `group`.
         healthy: the answer of an image in which nothing is wrong; None = the only answer that is one of `HEALTHY`.
             Stays None if no answer is, or several are.
 
     Raises:
-        ValueError: fewer than two answers, doubled answers, evidence for a question that is not yes/no, or a healthy
-            answer that is not one of the answers.
+        ValueError: fewer than two answers, doubled answers, evidence for a question that is neither yes/no nor has a
+            healthy answer, or a healthy answer that is not one of the answers.
 
     >>> Question("class", ("NORMAL", "CNV")).healthy
     'NORMAL'
@@ -47,13 +48,16 @@ class Question:
     def __post_init__(self) -> None:
         if len(self.answers) < 2 or len(set(self.answers)) < len(self.answers):
             raise ValueError(f"question {self.name!r}: answers={list(self.answers)}; give at least two, all different")
-        if self.evidence and not self.yes_no:
-            raise ValueError(f"question {self.name!r}: evidence={list(self.evidence)} needs the answers 'no', 'yes'")
         if self.healthy is None:
             object.__setattr__(self, "healthy", usual_healthy(self.answers))
         elif self.healthy not in self.answers:
             raise ValueError(
                 f"question {self.name!r}: healthy must be one of {list(self.answers)}, got {self.healthy!r}"
+            )
+        if self.evidence and not self.yes_no and self.healthy is None:
+            raise ValueError(
+                f"question {self.name!r}: evidence={list(self.evidence)} needs the answers 'no', 'yes', or a healthy "
+                f"answer; state healthy, one of {list(self.answers)}"
             )
 
     def __repr__(self) -> str:
@@ -116,7 +120,8 @@ class Question:
             raise ValueError(f"grouping={grouping!r} leaves one group; part the answers with '|'")
         names = tuple(part[0] if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in groups)
         healthy = next((new for new, old in zip(names, groups, strict=True) if old == (self.healthy,)), None)
-        return replace(self, answers=names, merged=groups, healthy=healthy)
+        evidence = self.evidence if healthy or usual_healthy(names) else ()
+        return replace(self, answers=names, merged=groups, healthy=healthy, evidence=evidence)
 
 
 def usual_healthy(answers: Sequence[str]) -> str | None:

@@ -155,7 +155,7 @@ def guideline_of(
     Raises:
         ValueError: no such lesion, no such question, none that can be the graded one, or several.
     """
-    own = replace(GUIDELINE.named(lesions), indirect=indirect)
+    own = replace(GUIDELINE.named(lesions).in_labels(schema.labels), indirect=indirect)
     question = own.question_in(schema.questions, name=grade)
     if question is None:
         raise ValueError(

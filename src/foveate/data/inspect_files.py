@@ -123,7 +123,7 @@ def thumb(row: Row, root: Path) -> UInt8[np.ndarray, "64 64"] | None:
 
 
 def refuted(row: Row, schema: LabelSchema, marked: tuple[int, ...], known: UInt8[np.ndarray, "l h w"]) -> list[str]:
-    """Answers "no" where evidence is marked, and "yes" where all of it is known and empty, in words.
+    """Describe healthy answers ("no") if evidence is marked, and others ("yes") if all of it is known and empty.
 
     Args:
         row: its answers.
@@ -138,11 +138,12 @@ def refuted(row: Row, schema: LabelSchema, marked: tuple[int, ...], known: UInt8
         if not where or answer is None:
             continue
         seen = [schema.labels[i] for i in where if marked[i]]
-        if answer == "no" and seen:
+        healthy = answer == ("no" if q.yes_no else q.healthy)
+        if healthy and seen:
             pixels = sum(marked[i] for i in where)
-            out.append(f"{row.id}: {q.name} is 'no', and {pixels} pixels are marked {' or '.join(seen)}")
-        if answer == "yes" and not seen and known[where].all():
-            out.append(f"{row.id}: {q.name} is 'yes', and no pixel is marked {' or '.join(q.evidence)}")
+            out.append(f"{row.id}: {q.name} is {answer!r}, and {pixels} pixels are marked {' or '.join(seen)}")
+        if not healthy and not seen and known[where].all():
+            out.append(f"{row.id}: {q.name} is {answer!r}, and no pixel is marked {' or '.join(q.evidence)}")
     return out
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from foveate.data.derive import labels_present
 from foveate.data.lines import explain
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -44,22 +45,34 @@ class QuestionMap(BaseModel):
 
 
 class SourceMap(BaseModel):
-    """What becomes of one manifest. What it does not name stays under its own name."""
+    """How one manifest changes. Names that are not here stay as they are.
+
+    Args:
+        questions, labels: old name -> new name.
+        people: sources with the same name share their patients.
+        absent: labels of the merged set that are nowhere in the images of this source.
+        absent_if: question -> answer -> labels that are nowhere in the images with that answer.
+        exclusive: whether its labels do not overlap.
+    """
 
     model_config = STRICT
     questions: dict[str, Annotated[QuestionMap, BeforeValidator(_renamed)]] = {}
     labels: dict[str, Annotated[LabelMap, BeforeValidator(_renamed)]] = {}
     people: Name | None = None
+    absent: Annotated[list[str], BeforeValidator(_listed)] = []
+    absent_if: dict[str, dict[str, Annotated[list[str], BeforeValidator(_listed)]]] = {}
     exclusive: Literal[True] | None = None
 
 
 class Merged(BaseModel):
-    """A question of the merged manifest, where the sources do not say it alike."""
+    """A question of the merged manifest, if the sources do not ask it alike or its answers come from masks."""
 
     model_config = STRICT
     answers: list[str] = ["no", "yes"]
     ordered: bool = False
     evidence: Annotated[list[str], BeforeValidator(_listed)] = []
+    healthy: str | None = None
+    derive: Annotated[list[str], BeforeValidator(labels_present)] = []
 
 
 class Mapping(BaseModel):

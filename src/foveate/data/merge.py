@@ -12,6 +12,8 @@ from typing import Any
 
 from foveate.core.labels import YES_NO, LabelSchema, Question
 from foveate.core.types import Cue, MaskSource, Row
+from foveate.data.derive import derive_presence
+from foveate.data.lines import ABSENT
 from foveate.data.manifest import Manifest
 from foveate.data.mapping import LabelMap, Mapping, QuestionMap, SourceMap
 
@@ -51,6 +53,8 @@ def merge(manifests: Sequence[Manifest], *, mapping: Mapping) -> Manifest:
         tuple(dict.fromkeys(new for part in parts for new in part.labels)),
         _exclusive(parts, mapping),
     )
+    for part in parts:
+        part.check_absent(schema)
     if mapping.splits == "keep":
         _folds_fit(parts)
     ids = Counter(row.id for part in parts for row in part.manifest)
@@ -65,7 +69,9 @@ def merge(manifests: Sequence[Manifest], *, mapping: Mapping) -> Manifest:
         for part in parts
         for row in part.rows(root)
     )
-    return Manifest(schema, rows, root, info=_info(parts, mapping))
+    whole = Manifest(schema, rows, root, info=_info(parts, mapping))
+    asked = {name: one.derive for name, one in mapping.questions.items() if one.derive}
+    return derive_presence(whole, asked).manifest if asked else whole
 
 
 def source_name(manifest: Manifest) -> str:
@@ -102,9 +108,17 @@ class _Part:
                     f"{where}.labels: {olds} all become {label!r}; say {silent[0]} = {label!r} too if so, or "
                     "give it another name"
                 )
-        asked = Counter(new for q in schema.questions if (new := self._question(q.name).to) is not None)
-        if double := [new for new, count in asked.items() if count > 1]:
-            raise ValueError(f"{where}.questions: two questions become {double[0]!r}; drop one, {double[0]} = false")
+        for new, olds in self.united.items():
+            if several := [old for old in olds if len(olds) > 1 and not schema.question(old).yes_no]:
+                raise ValueError(
+                    f"{where}.questions: {olds} all become {new!r}, but only yes/no questions unite, and {several[0]!r} "
+                    f"has the answers {list(schema.question(several[0]).answers)}; drop one, {several[0]} = false"
+                )
+            if len(olds) > 1 and (mapped := [old for old in olds if self._question(old).answers]):
+                raise ValueError(
+                    f"{where}.questions.{mapped[0]}: questions that unite in {new!r} keep their answers no and yes; "
+                    "leave answers out"
+                )
 
     @property
     def labels(self) -> dict[str, list[str]]:
@@ -116,13 +130,22 @@ class _Part:
                 out[new].append(old)
         return dict(out)
 
+    @property
+    def united(self) -> dict[str, list[str]]:
+        """New question -> those that become it."""
+        out: dict[str, list[str]] = defaultdict(list)
+        for q in self.manifest.schema.questions:
+            if (new := self._question(q.name).to) is not None:
+                out[new].append(q.name)
+        return dict(out)
+
     def _question(self, name: str) -> QuestionMap:
         return self.said.questions.get(name, QuestionMap(to=name))
 
     def questions(self) -> dict[str, Question]:
         """New question -> as this source asks it."""
         becomes = {old: new for new, olds in self.labels.items() for old in olds}
-        out = {}
+        out: dict[str, Question] = {}
         for q in self.manifest.schema.questions:
             said = self._question(q.name)
             if said.to is None:
@@ -143,21 +166,52 @@ class _Part:
             yes_no = answers == YES_NO
             kept = q.merged if answers == q.answers else ()
             healthy = None if q.healthy is None else said.answers.get(q.healthy, q.healthy)
+            if said.to in out:  # several yes/no questions become one
+                evidence = tuple(dict.fromkeys((*out[said.to].evidence, *evidence)))
             out[said.to] = Question(
                 said.to,
                 answers,
                 q.ordered and not yes_no,
-                evidence if yes_no else (),
+                evidence if yes_no or healthy in answers else (),
                 kept,
                 healthy if healthy in answers else None,
             )
         return out
 
+    def check_absent(self, schema: LabelSchema) -> None:
+        """Raise ValueError if the labels that are declared absent, or the answers, are not there."""
+        where = f"sources.{self.name}"
+        for label in dict.fromkeys(
+            [*self.said.absent, *chain(*(a for q in self._free_of.values() for a in q.values()))]
+        ):
+            if label not in schema.labels:
+                raise ValueError(f"{where}: absent label {label!r} must be one of {list(schema.labels)}")
+        own = {q.name: q.answers for q in self.questions().values()}
+        for question, answers in self._free_of.items():
+            there = list(own.get(question, ()))
+            if odd := sorted(set(answers) - set(there)):
+                raise ValueError(
+                    f"{where}.absent_if.{question}: an answer must be one of {there or f'a question of {list(own)}'}, "
+                    f"got {odd[0]!r}"
+                )
+
+    @property
+    def _free_of(self) -> dict[str, dict[str, list[str]]]:
+        return self.said.absent_if
+
+    def _declared(self, row: Row) -> Row:
+        """The row with the labels declared absent of which it has no mask."""
+        free = list(self.said.absent)
+        for question, answers in self._free_of.items():
+            free += answers.get(row.answers.get(question, ""), [])
+        new = {label: ABSENT for label in free if label not in row.masks}
+        return replace(row, masks={**row.masks, **new}) if new else row
+
     def rows(self, root: Path) -> Iterable[Row]:
         """Its rows under the merged schema, paths from another folder."""
         people = self.said.people or self.name
         for row in self.manifest.at(root):
-            yield replace(
+            merged = replace(
                 row,
                 answers=self._answers(row.answers),
                 masks=self._masks(row),
@@ -168,6 +222,7 @@ class _Part:
                 volume=row.volume and f"{people}/{row.volume}",
                 source=row.source or self.name,
             )
+            yield self._declared(merged)
 
     def _answers(self, answers: Answers) -> dict[str, str]:
         out = {}
@@ -177,6 +232,12 @@ class _Part:
             new = said.answers.get(own, given)
             if said.to is not None and new is not None:
                 out[said.to] = new
+        for new, olds in self.united.items():
+            if len(olds) > 1:
+                seen = {answers.get(old) for old in olds}
+                out.pop(new, None)
+                if any_yes := ("yes" if "yes" in seen else "no" if seen == {"no"} else None):
+                    out[new] = any_yes
         return out
 
     def _cues(self, row: Row) -> dict[str, tuple[Cue, ...]]:
@@ -219,16 +280,18 @@ def _questions(parts: Sequence[_Part], mapping: Mapping) -> list[Question]:
     for part in parts:
         for new, question in part.questions().items():
             asked[new][part.name] = question
-    if strange := sorted(set(mapping.questions) - set(asked)):
+    if strange := sorted(name for name, one in mapping.questions.items() if name not in asked and not one.derive):
         raise ValueError(f"questions.{strange[0]}: no source has it; the questions are {list(asked)}")
+    asked.update({name: {} for name in mapping.questions if name not in asked})  # derived from masks
     out = []
     for name, versions in asked.items():
         said = mapping.questions.get(name)
         evidence = tuple(dict.fromkeys(label for q in versions.values() for label in q.evidence))
         if said is not None:
-            stated = {q.healthy for q in versions.values()} & set(said.answers)
+            stated = {said.healthy} if said.healthy else {q.healthy for q in versions.values()} & set(said.answers)
             healthy = stated.pop() if len(stated) == 1 else None
-            whole = Question(name, tuple(said.answers), said.ordered, tuple(said.evidence) or evidence, healthy=healthy)
+            signs = tuple(said.derive or said.evidence) or evidence
+            whole = Question(name, tuple(said.answers), said.ordered, signs, healthy=healthy)
             for source, q in versions.items():
                 if strange := [a for a in q.answers if a not in whole.answers]:
                     raise ValueError(
@@ -237,14 +300,20 @@ def _questions(parts: Sequence[_Part], mapping: Mapping) -> list[Question]:
                     )
             out.append(whole)
             continue
-        if len({(q.answers, q.ordered, q.merged, q.healthy) for q in versions.values()}) > 1:
+        if len({(q.answers, q.ordered, q.merged) for q in versions.values()}) > 1 or len(healthy_of(versions)) > 1:
             told = "; ".join(f"{s}: {list(q.answers)}{' in order' * q.ordered}" for s, q in versions.items())
             raise ValueError(
                 f"question {name!r} is not the same in all sources ({told}); map the answers, or say what the merged "
                 f"one is in [questions.{name}]"
             )
-        out.append(replace(next(iter(versions.values())), evidence=evidence))
+        healthy = next(iter(healthy_of(versions)), None)
+        out.append(replace(next(iter(versions.values())), evidence=evidence, healthy=healthy))
     return out
+
+
+def healthy_of(versions: abc.Mapping[str, Question]) -> set[str]:
+    """The healthy answers that sources state; a source that states none agrees with any."""
+    return {q.healthy for q in versions.values() if q.healthy is not None}
 
 
 def _exclusive(parts: Sequence[_Part], mapping: Mapping) -> bool:

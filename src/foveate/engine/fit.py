@@ -1,4 +1,4 @@
-"""`fit`: train each stage of a recipe in a folder of its own, hand its maps on; start it again and it goes on."""
+"""`fit`: train each stage of a recipe in a folder of its own, with the maps of earlier ones; resumable."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from foveate.data.read import Unreadable
 from foveate.engine.calibrate import calibrate
 from foveate.engine.distributed import Processes
 from foveate.engine.ensemble import ENSEMBLE
+from foveate.engine.known_rows import check_rows
 from foveate.engine.plan import FILE as PLAN
 from foveate.engine.plan import Plan
 from foveate.engine.recipe import TRAINING, Recipe
@@ -57,13 +58,15 @@ def fit(
         decide: calibrate the trained run if the recipe asks for it; False = the caller does (`folds.fit_folds`).
 
     Raises:
-        ValueError: the folder holds another run, a split is empty, or a patient straddles splits.
+        ValueError: the folder holds another run, a split is empty, a question is not answered at all, or a patient
+            straddles splits.
         Unreadable: a file of the training or validation images is missing, also if its sample is in the cache.
         DivergedError: a loss is not finite.
     """
     folder = Path(out)
     _no_leak(rows)
-    if not all((folder / stage.name / "done.json").is_file() for stage in recipe.stages):
+    if todo := [stage for stage in recipe.stages if not (folder / stage.name / "done.json").is_file()]:
+        check_rows(recipe, rows, stages=todo)
         _files_there(rows, recipe.schema)
     processes, files = Processes(device), cache_at(cache)
     recipe = _settled(recipe, rows, folder, processes, files, quiet=quiet)

@@ -186,7 +186,7 @@ def _scale(question: Question, guideline: Guideline) -> Guideline | None:
             return guideline.asked(question)
         except ValueError:  # graded on another scale
             return None
-    if question.evidence:
+    if question.evidence and question.yes_no:
         return Guideline(question.name, question.answers, tuple(Sign(label, "yes") for label in question.evidence))
     return None
 

@@ -124,6 +124,7 @@ def bound(guideline: Guideline, schema: LabelSchema, *, grade: str | None = None
     Raises:
         ValueError: an unknown question, one without the guideline's grades, or several that fit.
     """
+    guideline = guideline.in_labels(schema.labels)
     if grade is None and not set(guideline.lesions) & set(schema.labels):
         return guideline
     question = guideline.question_in(schema.questions, name=grade)

@@ -61,7 +61,7 @@ def targets_of(schema: LabelSchema, targets: Targets | None = None) -> dict[str,
         ValueError: there is no target, a question is not yes/no, or a label is not in the schema.
     """
     if targets is None:
-        targets = {q.name: q.evidence for q in schema.questions if q.evidence}
+        targets = {q.name: q.evidence for q in schema.findings}
     if not targets:
         raise ValueError(
             "joint_dice: no yes/no question of the schema names labels as its evidence; "

@@ -10,8 +10,13 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
+from foveate.core.labels import LabelSchema
 from foveate.core.types import Batch, Outputs
 from foveate.losses._masked import Term
+from foveate.losses.answer import answer_focal, cross_entropy, squared_emd
+
+OF_ANSWERS = (cross_entropy, answer_focal, squared_emd)
+"""Terms that learn from answers."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,18 @@ class Weigh:
         """
         now = {name: w.at(progress) if isinstance(w, Ramp) else w for name, (w, _) in self.terms.items()}
         return {name: now[name] * term(outputs, batch) for name, (_, term) in self.terms.items() if now[name]}
+
+    def asked(self, schema: LabelSchema) -> tuple[str, ...]:
+        """List the questions of a schema whose answers a term of this loss learns from."""
+        named: dict[str, None] = {}
+        for weight, term in self.terms.values():
+            given = term.keywords if isinstance(term, partial) else {}
+            function = term.func if isinstance(term, partial) else term
+            if not weight or function not in OF_ANSWERS:
+                continue
+            ordered = [q.name for q in schema.questions if q.ordered or function is not squared_emd]
+            named |= dict.fromkeys(ordered if given.get("questions") is None else given["questions"])
+        return tuple(named)
 
     def __repr__(self) -> str:
         terms = (f"{name}={weight!r} * {_describe(term)}" for name, (weight, term) in self.terms.items())

@@ -9,8 +9,8 @@ Where the paper is silent
   class whose map guides a training image: the predicted one, as at test time (``guide="true"`` for the other reading).
   map: ReLU, divided by its maximum, 0 if that is 0; behind GAP and a linear head Grad-CAM is closed form.
   mask resolution: the logits of S are enlarged to the mask.
-  pathological images, on which CAM-UNet trains: those whose answer is not the healthy one (`Question.healthy`); all
-      that have an answer, if no answer of the question is known to be healthy.
+  pathological images, on which CAM-UNet trains: those whose answer is not the healthy one (`Question.healthy`), which
+      must be known; ``segment_on="answered"`` takes all that have an answer.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ def recipe(
     guide: str = "predicted",
     question: str | None = None,
     unite: str = "",
+    segment_on: str = "pathological",
     printed: bool = False,
     gate: bool = False,
     stride: int = 32,
@@ -73,6 +74,7 @@ def recipe(
         guide: "predicted" or "true": the answer whose map guides training images; "blank": an empty map guides all
             images, the control that separates the effect of the map from that of the layers that read it.
         question: the question whose answer guides; None = the first.
+        segment_on: images that the second stage trains on: "pathological" or "answered".
         unite: name of the one mask that all labels become, as in the paper; "" = each label has its own.
         printed: eq. 3 as printed.
         gate: images read as healthy are left unmarked; the paper scores pathological images only and is silent on it.
@@ -88,6 +90,7 @@ def recipe(
             answer.
     """
     one_of("guide", guide, GUIDES)
+    one_of("segment_on", segment_on, SEGMENT_ON)
     schema = united(schema, unite)
     asked = guiding_question(schema, question)
     needs_labels(schema, recipe="dual_guidance")
@@ -107,7 +110,7 @@ def recipe(
         loss=Weigh(**marking(overlap)),
         start=start,
         keep=best("dice"),
-        rows=partial(pathological, question=asked),
+        rows=partial(SEGMENT_ON[segment_on], question=asked),
         reads={"prior": "cm_cnn/cam"},
     )
     return Recipe(
@@ -156,9 +159,24 @@ def healthy_gate(schema: LabelSchema, asked: Question) -> Gate:
 
 
 def pathological(row: Row, *, question: Question) -> bool:
-    """Whether an image's answer is known and not the healthy one."""
+    """Whether an image's answer is known and not the healthy one; ValueError if no answer is known to be healthy."""
+    if question.healthy is None:
+        raise ValueError(
+            f"dual_guidance: the second stage trains on pathological images, but the healthy answer of question "
+            f"{question.name!r} is not known; state it (`foveate derive M.jsonl --healthy {question.name}=ANSWER`, one "
+            f'of {list(question.answers)}), or train on all answered images, segment_on="answered"'
+        )
     answer = row.answers.get(question.name)
     return answer is not None and question.answers[question.index(answer)] != question.healthy
+
+
+def answered(row: Row, *, question: Question) -> bool:
+    """Whether an image's answer is known."""
+    return row.answers.get(question.name) is not None
+
+
+SEGMENT_ON = {"pathological": pathological, "answered": answered}
+"""Images that the second stage trains on."""
 
 
 def guiding_map(network: nn.Module, batch: Batch, outputs: Outputs, *, question: str, of: str) -> Tensor:

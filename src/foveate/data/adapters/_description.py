@@ -20,6 +20,7 @@ from pydantic import (
 
 from foveate.core.labels import YES_NO, LabelSchema, Question
 from foveate.core.types import MaskSource
+from foveate.data.derive import labels_present
 from foveate.data.lines import explain
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -94,6 +95,7 @@ class Asked(BaseModel):
     evidence: Texts = []
     unknown: Texts = []
     leave_out: Texts = []
+    derive: Annotated[list[str], BeforeValidator(labels_present)] = []
 
     def question(self, name: str) -> Question:
         """The question it asks; answers in the order given, else that of ``values``, else no and yes."""
@@ -102,7 +104,7 @@ class Asked(BaseModel):
             name,
             YES_NO if set(answers) == set(YES_NO) else answers,
             self.ordered,
-            tuple(self.evidence),
+            tuple(self.derive or self.evidence),
             healthy=self.healthy,
         )
 
@@ -157,6 +159,7 @@ class Description(BaseModel):
     columns: Columns = Columns()
     questions: dict[str, Asked] = {}
     labels: dict[str, Annotators] = {}
+    absent_if: dict[str, dict[str, Texts]] = {}
 
     @field_validator("images", "exclude")
     @classmethod

@@ -8,7 +8,7 @@ from foveate.core.labels import Question
 from foveate.core.types import MaskSource
 from foveate.data.adapters._layout import Line, Warn
 
-GRADE = Question("grade", ("0", "1", "2", "3", "4"), ordered=True)
+GRADE = Question("grade", ("0", "1", "2", "3", "4"), ordered=True, healthy="0")
 """International clinical scale: no, mild, moderate, severe non-proliferative, proliferative diabetic retinopathy."""
 
 GRADES = {answer: answer for answer in GRADE.answers}

@@ -37,7 +37,7 @@ ABOUT = About(
     "the two parts share. Code 5 of the lists is 'ungradable': gradable no, grade unknown.",
 )
 LESIONS = {"microaneurysm": "MA", "haemorrhage": "HE", "hard_exudate": "EX", "cotton_wool_spot": "SE"}
-SCHEMA = LabelSchema((GRADE, Question("gradable")), tuple(LESIONS))
+SCHEMA = LabelSchema((GRADE, Question("gradable", healthy="yes")), tuple(LESIONS))
 SETS = {"train": ("train",), "val": ("valid", "val"), "test": ("test",)}
 
 

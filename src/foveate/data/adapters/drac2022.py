@@ -36,7 +36,8 @@ LESIONS = {
     "neovascularization": "3. Neovascularization",
 }
 SCHEMA = LabelSchema(
-    (Question("quality", tuple(LEVELS), ordered=True), Question("grade", tuple(LEVELS), ordered=True)), tuple(LESIONS)
+    (Question("quality", tuple(LEVELS), ordered=True), Question("grade", tuple(LEVELS), ordered=True, healthy="0")),
+    tuple(LESIONS),
 )
 SEGMENTATION = "A. Segmentation"
 TASKS = {

@@ -22,8 +22,8 @@ ABOUT = About(
     layout="train with trainLabels.csv, test with retinopathy_solution.csv",
     expects={"images": 88702, "train images": 35126, "test images": 53576, "patients": 44351},
     notes="Parent of Retinal-Lesions, whose 1,505 patients have the same names here (eyepacs-N): leave them out of any "
-    "training that is tested there, eyepacs.where(lambda row: row.patient not in {r.patient for r in lesions}). One "
-    "rater an image; grades are noisy. Nothing is marked in pixels.",
+    "training that is tested there, foveate select eyepacs.jsonl --without patient=lesions.jsonl -o rest.jsonl. One "
+    "rater per image; grades are noisy. Nothing is marked in pixels.",
 )
 SCHEMA = LabelSchema((GRADE,))
 NAME = re.compile(r"(?P<patient>\d+)_(?P<side>left|right)")

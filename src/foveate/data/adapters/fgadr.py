@@ -30,7 +30,7 @@ LESIONS: dict[str, Name] = {
     "haemorrhage": ("Hemohedge_Masks", "Hemorrhage_Masks"),
     "hard_exudate": "HardExudate_Masks",
     "cotton_wool_spot": "SoftExudate_Masks",
-    "microvascular_anomaly": "IRMA_Masks",
+    "intraretinal_microvascular_abnormality": "IRMA_Masks",
     "neovascularisation": "Neovascularization_Masks",
 }
 SCHEMA = LabelSchema((GRADE,), tuple(LESIONS))

@@ -13,6 +13,7 @@ from foveate.core.labels import LabelSchema
 from foveate.core.types import MaskSource, Row
 from foveate.data.adapters._description import Column, Description, Pair, describe
 from foveate.data.adapters._table import Record, join
+from foveate.data.derive import declare_absent, derive_presence
 from foveate.data.lines import SPLITS
 from foveate.data.manifest import Manifest, sha256
 
@@ -38,7 +39,17 @@ def read(root: Path, toml: Path | None = None, *, progress: Callable[[int, int],
     path = toml or root / DESCRIPTION
     reader = _Reader(root, path, describe(path), progress)
     rows = tuple(reader.rows())
-    return Manifest(reader.said.schema_, rows, root, info={**reader.said.info, "warnings": reader.warnings})
+    made = Manifest(reader.said.schema_, rows, root, info={**reader.said.info, "warnings": reader.warnings})
+    return _derived(made, reader.said)
+
+
+def _derived(manifest: Manifest, described: Description) -> Manifest:
+    """The manifest with the absence and the answers that its description derives."""
+    for question, answers in described.absent_if.items():
+        for answer, labels in answers.items():
+            manifest = declare_absent(manifest, labels, question=question, answers=[answer]).manifest
+    asked = {name: one.derive for name, one in described.questions.items() if one.derive}
+    return derive_presence(manifest, asked).manifest if asked else manifest
 
 
 def scan(root: Path, toml: Path | None = None) -> Iterator[Row]:

@@ -44,7 +44,7 @@ LESIONS = {
     "cotton_wool_spot": ("4. Soft Exudates", "SE"),
     "disc": ("5. Optic Disc", "OD"),
 }
-SCHEMA = LabelSchema((GRADE, Question("oedema_risk", ("0", "1", "2"), ordered=True)), tuple(LESIONS))
+SCHEMA = LabelSchema((GRADE, Question("oedema_risk", ("0", "1", "2"), ordered=True, healthy="0")), tuple(LESIONS))
 RISKS = {answer: answer for answer in ("0", "1", "2")}
 SETS = {"train": ("a. Training Set", "Training"), "test": ("b. Testing Set", "Testing")}
 

@@ -35,7 +35,7 @@ ABOUT = About(
     "called messidor_data.csv only the one with image_id and adjudicated_dr_grade holds these grades; one with id_code "
     "and diagnosis is another's and is not read. No official split.",
 )
-SCHEMA = LabelSchema((GRADE, Question("macular_oedema"), Question("gradable")))
+SCHEMA = LabelSchema((GRADE, Question("macular_oedema"), Question("gradable", healthy="yes")))
 COLUMNS = {
     "image": "image_id",
     "grade": "adjudicated_dr_grade",

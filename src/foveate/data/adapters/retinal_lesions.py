@@ -33,8 +33,8 @@ ABOUT = About(
     missing="the lesion is absent",
     notes="Value 127 marks lesions that contradict the image's grade: unknown there. Images are those of EyePACS, "
     "cropped to the field of view and resized to 896 x 896, and carry its patients (eyepacs-N); do not pretrain on "
-    "EyePACS with them: eyepacs.where(lambda row: row.patient not in {r.patient for r in lesions}). Disc and fovea, "
-    "where od_fovea_autoloc.txt lies beside, are centres of boxes that a detector found. No official split.",
+    "EyePACS with them: foveate select eyepacs.jsonl --without patient=lesions.jsonl -o rest.jsonl. Disc and fovea, "
+    "if there is od_fovea_autoloc.txt, are centres of boxes that a detector found. No official split.",
 )
 LESIONS = {
     "microaneurysm": "microaneurysm",

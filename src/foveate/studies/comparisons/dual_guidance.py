@@ -72,6 +72,7 @@ MARKED = [
 
 EFFECT = {
     "segmenter": [CASCADE],
+    "segment_on": [{"segmenter": AllBut([None])}],
     "guided": [{"segmenter": AllBut([None])}],
     "guide": GUIDED,
     "fuse": [{"guided": [True], "segmenter": ["cam_unet"]}],
@@ -96,6 +97,7 @@ def recipe(
     guide: str = "predicted",
     question: str | None = None,
     unite: str = "",
+    segment_on: str = "pathological",
     printed: bool = False,
     encoder: str = "resnet18",
     weights: str = "none",
@@ -121,8 +123,8 @@ def recipe(
         mask: of CM-CNN, a name of `models.parts.masks.MASKS`; "none" is the plain ResNet18 row.
         fuse: of CAM-UNet, "refine", "widen" or None (Res18-UNet).
         guided: whether the segmenter sees the map.
-        guide, question, unite, printed, encoder, weights, size, grey, fill_white, crop_field, `annotators`, epochs,
-            batch, lr, annotation_fraction, gate, stride: as of `recipes.dual_guidance`.
+        guide, question, unite, segment_on, printed, encoder, weights, size, grey, fill_white, crop_field, `annotators`,
+            epochs, batch, lr, annotation_fraction, gate, stride: as of `recipes.dual_guidance`.
 
     Raises:
         ValueError: a value that is not allowed, a schema without questions or labels, or a gate without a healthy
@@ -130,6 +132,7 @@ def recipe(
     """
     one_of("classifier", classifier, ("cm_cnn", *ALONE, *TOGETHER, *DUAL))
     one_of("guide", guide, paper.GUIDES)
+    one_of("segment_on", segment_on, paper.SEGMENT_ON)
     schema = paper.united(schema, unite)
     asked = paper.guiding_question(schema, question)
     channels, overlap = 1 if grey else 3, paper.overlap_loss(printed=printed)
@@ -164,7 +167,7 @@ def recipe(
             loss=Weigh(**_marking(segmenter, overlap)),
             start=start if segmenter == "cam_unet" else None,
             keep=best("dice"),
-            rows=partial(paper.pathological, question=asked),
+            rows=partial(paper.SEGMENT_ON[segment_on], question=asked),
             reads={"prior": "cm_cnn/cam"} if guided else {},
         )
         seen = {"cam": partial(paper.guiding_map, question=asked.name, of=guide)} if guided else {}
