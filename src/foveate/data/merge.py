@@ -111,8 +111,8 @@ class _Part:
         for new, olds in self.united.items():
             if several := [old for old in olds if len(olds) > 1 and not schema.question(old).yes_no]:
                 raise ValueError(
-                    f"{where}.questions: {olds} all become {new!r}, but only yes/no questions unite, and {several[0]!r} "
-                    f"has the answers {list(schema.question(several[0]).answers)}; drop one, {several[0]} = false"
+                    f"{where}.questions: {olds} all become {new!r}, but only yes/no questions unite, and "
+                    f"{several[0]!r} has the answers {list(schema.question(several[0]).answers)}; drop one, {several[0]} = false"
                 )
             if len(olds) > 1 and (mapped := [old for old in olds if self._question(old).answers]):
                 raise ValueError(
@@ -181,9 +181,8 @@ class _Part:
     def check_absent(self, schema: LabelSchema) -> None:
         """Raise ValueError if the labels that are declared absent, or the answers, are not there."""
         where = f"sources.{self.name}"
-        for label in dict.fromkeys(
-            [*self.said.absent, *chain(*(a for q in self._free_of.values() for a in q.values()))]
-        ):
+        listed = [label for answers in self._free_of.values() for labels in answers.values() for label in labels]
+        for label in dict.fromkeys([*self.said.absent, *listed]):
             if label not in schema.labels:
                 raise ValueError(f"{where}: absent label {label!r} must be one of {list(schema.labels)}")
         own = {q.name: q.answers for q in self.questions().values()}
