@@ -112,7 +112,8 @@ class _Part:
             if several := [old for old in olds if len(olds) > 1 and not schema.question(old).yes_no]:
                 raise ValueError(
                     f"{where}.questions: {olds} all become {new!r}, but only yes/no questions unite, and "
-                    f"{several[0]!r} has the answers {list(schema.question(several[0]).answers)}; drop one, {several[0]} = false"
+                    f"{several[0]!r} has the answers {list(schema.question(several[0]).answers)}; drop one, "
+                    f"{several[0]} = false"
                 )
             if len(olds) > 1 and (mapped := [old for old in olds if self._question(old).answers]):
                 raise ValueError(
