@@ -77,7 +77,7 @@ def test_predict_goes_by_the_file(desk: Path) -> None:
 def test_a_rule_that_there_is_not(desk: Path) -> None:
     told = CliRunner().invoke(app, ["calibrate", str(desk / "run"), str(desk / "m.jsonl"), "--threshold", "best"])
     assert isinstance(told.exception, ValueError)
-    assert "rule='best' is none of ['harmonic', 'youden'" in str(told.exception)
+    assert "rule must be one of ['harmonic', 'youden'" in str(told.exception)
 
 
 def test_the_guideline_in_the_words_of_a_run(desk: Path) -> None:

@@ -183,7 +183,7 @@ def test_the_rule_of_the_threshold_is_chosen_and_kept(trained: tuple[Run, Manife
         assert plain.thresholds == {}
         assert plain.temperatures == found.temperatures
         before = (run.folder / "calibration.json").read_text()
-        with pytest.raises(ValueError, match="rule='best' is none of"):
+        with pytest.raises(ValueError, match=r"rule must be one of .* got 'best'"):
             calibrate(run, rows, threshold="best", device="cpu")
         assert (run.folder / "calibration.json").read_text() == before
     finally:
@@ -230,10 +230,10 @@ def test_a_recipe_may_ask_to_be_calibrated(tmp_path: Path) -> None:
     assert "calibrated: 'youden'" in str(asked)
     assert "calibrated" not in str(two_steps())
     assert two_steps().with_(calibrated="half").calibrated == "half"
-    with pytest.raises(ValueError, match="rule='best' is none of"):
+    with pytest.raises(ValueError, match=r"rule must be one of .* got 'best'"):
         two_steps().with_(calibrated="best")
 
 
 def test_a_recipe_checks_its_gates() -> None:
-    with pytest.raises(ValueError, match=r"labels \['cup'\] are none of \['blob'\]"):
+    with pytest.raises(ValueError, match=r"labels must be in \['blob'\], got \['cup'\]"):
         two_steps(gates=(Gate("blob_present", ("cup",)),))

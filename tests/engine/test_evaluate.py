@@ -321,7 +321,7 @@ def test_another_folder_leaves_the_run_as_it_is(run: Run, hold: Callable[..., ob
 
 
 def test_what_is_wrong_is_said(rows: Manifest, run: Run, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"is no Run; open a folder with foveate\.load_run"):
+    with pytest.raises(ValueError, match=r"run must be a Run, got .*; open a folder with foveate\.load_run"):
         evaluate(run.folder, rows, device="cpu")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="none to evaluate"):
         evaluate(run, rows.where(split="nothing"), device="cpu")

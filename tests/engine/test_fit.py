@@ -131,7 +131,7 @@ def test_stages_hand_maps_on_and_start_from_one_another(rows: Manifest, tmp_path
         frozen=("inner",),
         optimizer=partial(torch.optim.SGD, lr=0.0625),
     )
-    with pytest.raises(ValueError, match="no earlier stage"):
+    with pytest.raises(ValueError, match="one of the earlier stages"):
         replace(tiny_recipe(), stages=(replace(second, reads={}),))
     recipe = replace(tiny_recipe(epochs=2), stages=(replace(first, writes=writes), second))
     run = fit(recipe, rows, out=tmp_path / "run", device="cpu", quiet=True, cache=tmp_path / "c")

@@ -164,7 +164,7 @@ def test_operating_points_by_rule(seed: int) -> None:
 
 @pytest.mark.parametrize("rule", ["best", "sensitivity", "sensitivity=2", "sensitivity=much", "harmonic=0.9"])
 def test_rules_that_there_are_not(rule: str) -> None:
-    with pytest.raises(ValueError, match=r"is none of \['harmonic', 'youden', 'sensitivity=SHARE'"):
+    with pytest.raises(ValueError, match=r"must be one of \['harmonic', 'youden', 'sensitivity=SHARE'"):
         operating.best_point(scores([0.9, 0.2], [1, 0]), "exudate", rule=rule)
 
 

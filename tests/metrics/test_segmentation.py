@@ -85,7 +85,7 @@ def test_the_policy_for_images_free_of_the_label(absent, dice, sensitivity, prec
 
 
 def test_a_strange_policy_is_refused_with_the_names_there_are():
-    with pytest.raises(ValueError, match=r"absent='none' is none of \['one', 'zero', 'nan', 'exclude'\]"):
+    with pytest.raises(ValueError, match=r"absent must be one of \['one', 'zero', 'nan', 'exclude'\], got 'none'"):
         per_image(FOUR.labels["disc"], absent="none")
     assert ABSENT["one"].empty == 1.0
 

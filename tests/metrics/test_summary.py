@@ -79,5 +79,5 @@ def test_names_follow_from_the_schema_and_what_is_not_known_is_nan(make_counts):
 
 
 def test_a_strange_policy_is_refused(make_counts):
-    with pytest.raises(ValueError, match="absent='skip'"):
+    with pytest.raises(ValueError, match="got 'skip'"):
         summary(make_counts(3), absent="skip")

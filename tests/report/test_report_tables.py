@@ -124,7 +124,7 @@ def test_what_the_schema_lacks_is_refused(counts):
         report.segmentation(Counts(replace(counts.schema, labels=()), unmarked, counts.answers))
     with pytest.raises(ValueError, match="no questions"):
         report.grading(Counts(replace(counts.schema, questions=()), counts.pixels, unasked))
-    with pytest.raises(ValueError, match="absent='two'"):
+    with pytest.raises(ValueError, match="got 'two'"):
         report.segmentation(counts, absent="two")
 
 

@@ -108,7 +108,7 @@ def evaluate(
             image of which every member of the ensemble has seen the patient.
     """
     if not isinstance(run, Run):
-        raise ValueError(f"run={run!r} is no Run; open a folder with foveate.load_run(folder)")
+        raise ValueError(f"run must be a Run, got {run!r}; open a folder with foveate.load_run(folder)")
     rule, parts = annotators or run.recipe.prepare.annotators, run.held_out(rows, seen=seen)
     lesions: list[Table] = []
     found = [

@@ -149,7 +149,7 @@ def fold_parts(rows: Manifest, folds: Sequence[int] | None = None) -> dict[str, 
     """
     there = sorted({row.fold for row in rows if row.fold is not None})
     if strange := set(folds or ()) - set(there):
-        raise ValueError(f"folds={sorted(strange)} are none of the manifest's {there}")
+        raise ValueError(f"folds must be in the manifest's {there}, got {sorted(strange)}")
     return {f"fold{k}": rows.fold(k) for k in (folds or there)}
 
 

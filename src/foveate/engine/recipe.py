@@ -242,14 +242,14 @@ class Recipe:
             raise ValueError(f"recipe {self.name!r}: clip must be a number above 0 or None, got {self.clip!r}")
 
     def stage(self, name: str) -> Stage:
-        """The stage of that name; ValueError names those there are."""
+        """The stage of that name; ValueError lists the stages if there is not one."""
         for stage in self.stages:
             if stage.name == name:
                 return stage
-        raise ValueError(f"recipe {self.name!r}: stage {name!r} is none of {[s.name for s in self.stages]}")
+        raise ValueError(f"recipe {self.name!r}: stage must be one of {[s.name for s in self.stages]}, got {name!r}")
 
     def seen_by(self, stage: Stage) -> Recipe:
-        """The recipe as a stage trains by it: frame and windows are the stage's where it has its own."""
+        """The recipe of one stage: a stage's own frame and windows replace those of the recipe."""
         if stage.size is not None:
             return replace(self, prepare=replace(self.prepare, size=stage.size), patches=None, infer=None)
         return replace(self, patches=stage.patches or self.patches, infer=stage.infer or self.infer)
@@ -324,6 +324,9 @@ def _check_order(stages: Sequence[Stage]) -> None:
                 )
         for part, source in stage.starts_from.items():
             if source not in seen:
-                raise ValueError(f"stage {stage.name!r} starts {part!r} from {source!r}, which is no earlier stage")
+                raise ValueError(
+                    f"stage {stage.name!r} starts {part!r} from {source!r}; "
+                    f"the source must be one of the earlier stages {sorted(seen)}"
+                )
         seen.add(stage.name)
         written |= {f"{stage.name}/{name}" for name in stage.writes}

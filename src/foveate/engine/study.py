@@ -68,7 +68,7 @@ class StudyTable(Mapping[str, Recipe]):
 
     def __getitem__(self, name: str) -> Recipe:
         if name not in self.rows:
-            raise ValueError(f"row {name!r} is none of {list(self.rows)}")
+            raise ValueError(f"row must be one of {list(self.rows)}, got {name!r}")
         return self.rows[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -87,7 +87,7 @@ class Study(Mapping[str, StudyTable]):
 
     def __getitem__(self, name: str) -> StudyTable:
         if name not in self.tables:
-            raise ValueError(f"study {self.name!r}: table {name!r} is none of {list(self.tables)}")
+            raise ValueError(f"study {self.name!r}: table must be one of {list(self.tables)}, got {name!r}")
         return self.tables[name]
 
     def only(self, *, tables: Collection[str] | None = None, rows: Collection[str] | None = None) -> Study:

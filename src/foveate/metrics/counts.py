@@ -51,14 +51,14 @@ class Counts:
         schema: names the labels and questions.
         pixels: a row for each image and label of which at least one pixel is known: image, group (patient), label,
             tp, fp, fn, tn (known pixels), probability (highest in a known pixel: the score of presence), truth (1 if
-            a known pixel bears the label); then any columns of numbers (float), which a metric may ask for.
-        answers: a row for each answer of each image and question whose truth is known: image, group, question,
-            answer, probability, truth (1 = it is true), given (1 = it was given).
-        looks: a row for each image and finding that is there and where a cue or a mask is known: image, group,
-            question, cue (AIR: the share of the activation that lies on the cue), share (of the image that the cue
-            takes), mask (AIR of the mask), hit (the highest activation lies on the mask), dice (of the activation from
-            0.5 on with the mask); nan where there is no cue or no mask. Of no image where no activation was held
-            against anything.
+                        a known pixel has the label); then any columns of numbers (float), which a metric may ask for.
+                    answers: a row for each answer of each image and question whose truth is known: image, group,
+                        question, answer, probability, truth (1 = it is true), given (1 = it was given).
+                    looks: a row for each image and finding that is present and has a known cue or mask: image, group,
+                        question, cue (AIR: the share of the activation inside the cue), share (of the image that the
+                        cue takes), mask (AIR of the mask), hit (the highest activation is inside the mask), dice (of
+                        the mask and the activation from 0.5 on); nan without a cue or without a mask. Without rows if
+                        no activation map was evaluated.
 
     Raises:
         ValueError: columns are missing or of the wrong type, a name is not in the schema, a probability is nan or
@@ -86,7 +86,7 @@ class Counts:
         }
         if strange := {*_keys(self.pixels, "label"), *_keys(self.answers, "question", "answer")} - named:
             raise ValueError(
-                f"{_some(strange)} are no labels or answers of the schema; read the counts with their own schema"
+                f"{_some(strange)} are not labels or answers of the schema; read the counts with their own schema"
             )
         if lost := set(_groups(self.looks)) - {*_groups(self.pixels), *_groups(self.answers)}:
             raise ValueError(f"looks: {_some(lost)} have no row in pixels or answers; count them too")
@@ -126,7 +126,7 @@ class Counts:
             answer_probability: question -> ``(b, k)``; questions that the network does not answer are left out.
             given: question -> ``(b,)`` position of the answer given, for the same questions.
             answers: positions of the true answers by schema order, -1 unknown: those get no row.
-            looks: where findings were seen (`localisation.look_rows`), a table a finding.
+            looks: activation inside cues and masks (`localisation.look_rows`), one table per finding.
 
         Raises:
             ValueError: shapes do not fit, an image is doubled, a probability is not one.

@@ -43,14 +43,14 @@ def lesion_rows(
         image: its name.
         predicted: pixels given each label.
         masks: true pixels.
-        known: pixels where that truth is known; what lies elsewhere is cut off on both sides.
+        known: pixels where that truth is known; other pixels are removed from ``masks`` and ``predicted``.
         cover: share of a lesion that must be overlapped for a hit, in [0, 1); 0 = one pixel will do.
 
     Raises:
         ValueError: cover is out of range.
     """
     if not 0 <= cover < 1:
-        raise ValueError(f"cover={cover} must lie in [0, 1); 0 counts a lesion as found from one pixel on")
+        raise ValueError(f"cover={cover} must be in [0, 1); 0 counts a lesion as found from one pixel on")
     size = max(1, masks.shape[1] * masks.shape[2])
     parts = [table.build(LESIONS, dict.fromkeys(LESIONS, ()))]
     for label, found, truth, seen in zip(labels, predicted, masks, known, strict=True):
@@ -117,10 +117,10 @@ def sizes(edges: Sequence[float] = EDGES) -> tuple[str, ...]:
     ('below 0.1 %', '0.1 to 1 %', 'from 1 %')
 
     Raises:
-        ValueError: the edges do not grow, or are no shares.
+        ValueError: the edges do not grow, or are not between 0 and 1.
     """
     if not edges or list(edges) != sorted(set(edges)) or not (edges[0] > 0 and edges[-1] < 1):
-        raise ValueError(f"edges={list(edges)} must grow and lie between 0 and 1; {list(EDGES)} is usual")
+        raise ValueError(f"edges={list(edges)} must grow and be between 0 and 1; {list(EDGES)} is usual")
     said = [f"{100 * edge:g}" for edge in edges]
     between = [f"{low} to {high} %" for low, high in pairwise(said)]
     return (f"below {said[0]} %", *between, f"from {said[-1]} %")

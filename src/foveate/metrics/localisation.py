@@ -1,4 +1,4 @@
-"""Where a network looked: how much of an activation map lies on a cue (a region of the anatomy, a drawn lesion)."""
+"""Localisation: how much of an activation map is inside a cue (a region of the anatomy, a drawn lesion)."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from foveate.metrics.tally import LOOKS
 def air(activation: Float[np.ndarray, "h w"], cue: Bool[np.ndarray, "h w"]) -> float:
     """Activation in region: AIR = sum of activation inside the cue / sum of all activation.
 
-    A map that ignores the cue scores the cue's share of the image on average, so tell that share beside it.
+    A map that ignores the cue scores the cue's share of the image on average, so report that share beside it.
 
     Args:
         activation: 0 or greater, of any scale.
         cue: same shape.
 
     Returns:
-        between 0 and 1; nan where the map is 0 throughout or the cue is empty: there is nothing to look at.
+        between 0 and 1; nan if the map is 0 everywhere or the cue is empty.
 
     Raises:
         ValueError: shapes differ, or the activation is negative or nan somewhere.
@@ -40,7 +40,7 @@ def air(activation: Float[np.ndarray, "h w"], cue: Bool[np.ndarray, "h w"]) -> f
 
 
 def pointing(activation: Float[np.ndarray, "h w"], cue: Bool[np.ndarray, "h w"], *, tolerance: float = 0.0) -> float:
-    """Pointing game (Zhang et al., IJCV 2018): whether the highest activation lies on the cue.
+    """Pointing game (Zhang et al., IJCV 2018): whether the highest activation is inside the cue.
 
     Args:
         activation: of any sign and scale.
@@ -48,7 +48,7 @@ def pointing(activation: Float[np.ndarray, "h w"], cue: Bool[np.ndarray, "h w"],
         tolerance: distance in pixels from the cue that still counts as a hit (15 in the reference).
 
     Returns:
-        1 for a hit, 0 for a miss; where several pixels are highest, the share that hits. nan where the map is the same
+        1 for a hit, 0 for a miss; if several pixels are highest, the share that hits. nan where the map is the same
         everywhere (it points nowhere) or the cue is empty.
 
     Raises:
@@ -118,6 +118,6 @@ def look_rows(
 
 
 def findings(counts: Counts) -> list[str]:
-    """Questions that activation maps were held against something for, in the schema's order."""
+    """Questions whose activation maps were compared with cues or masks, in the schema's order."""
     there = set(counts.looks["question"].tolist())
     return [q.name for q in counts.schema.questions if q.name in there]

@@ -1,4 +1,4 @@
-"""What a network never gives: labels that images have and it never marks, answers that are true and it never gives."""
+"""Labels that a network never marks although images have them, and true answers that it never gives."""
 
 from __future__ import annotations
 

@@ -52,9 +52,9 @@ class Point:
 
 
 def best_point(counts: Counts, question: str, *, rule: str = "harmonic") -> Point | None:
-    """The best point by a rule; of equal ones that of the highest threshold. None where only one answer is known.
+    """The best point by a rule; of equal points that with the highest threshold. None if only one answer is known.
 
-    Between the chosen score and the next one below the threshold lies half way, so that it does not cling to an image.
+    The threshold is half way between the chosen score and the next one below, so that it does not depend on one image.
 
     Args:
         counts: of validation images.
@@ -83,10 +83,10 @@ def best_point(counts: Counts, question: str, *, rule: str = "harmonic") -> Poin
 
 
 def judged(rule: str) -> Callable[[Curve, Curve], Curve]:
-    """What a rule makes highest: sensitivity and specificity -> worth; nan where a point is out of question.
+    """The function that a rule maximises: sensitivity and specificity -> worth; nan for a point that the rule excludes.
 
     Raises:
-        ValueError: no such rule, or its number is no share.
+        ValueError: no such rule, or its number is not between 0 and 1.
     """
     if rule in RULES:
         return RULES[rule]
@@ -96,7 +96,9 @@ def judged(rule: str) -> Callable[[Curve, Curve], Curve]:
     except ValueError:
         least = -1.0
     if name not in LEAST or not mark or not 0 <= least <= 1:
-        raise ValueError(f"rule={rule!r} is none of {[*RULES, *(f'{name}=SHARE' for name in LEAST)]}")
+        raise ValueError(
+            f"rule must be one of {[*RULES, *(f'{name}=SHARE' for name in LEAST)]}, got {rule!r}; SHARE is from 0 to 1"
+        )
 
     def worth(sensitivity: Curve, specificity: Curve) -> Curve:
         kept, other = (sensitivity, specificity) if name == "sensitivity" else (specificity, sensitivity)

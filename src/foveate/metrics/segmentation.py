@@ -82,7 +82,7 @@ SCORES: dict[str, Score] = {
 
 @dataclass(frozen=True)
 class Absent:
-    """What an image free of a label scores where the formula is 0/0.
+    """Score of an image without the label, for which the formula is 0/0.
 
     Args:
         empty: the value if nothing was predicted either.
@@ -106,16 +106,16 @@ ABSENT = {
 
 
 def policy(absent: str) -> Absent:
-    """The policy of that name; ValueError names those there are."""
+    """The policy of that name; ValueError lists the policies if there is not one."""
     if absent not in ABSENT:
-        raise ValueError(f"absent={absent!r} is none of {list(ABSENT)}")
+        raise ValueError(f"absent must be one of {list(ABSENT)}, got {absent!r}")
     return ABSENT[absent]
 
 
 def per_image(counts: LabelCounts, *, absent: str) -> dict[str, Float[np.ndarray, " m"]]:
     """Every score of one label in each of its images, nan where it does not count.
 
-    The precision of an image that bears the label and was given none of it is undefined under every policy.
+    If an image has the label and none was predicted, its precision is undefined under every policy.
     An empty mask scores a point in sensitivity and precision too under "one": read ``pixel/sensitivity_present`` and
     ``pixel/precision_marked`` beside them.
 

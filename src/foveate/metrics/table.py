@@ -21,7 +21,7 @@ KINDS = {str: "U", int: "i", float: "f"}
 
 
 def check(table: Table, columns: Columns, *, name: str) -> None:
-    """Hold a table against its columns.
+    """Compare a table with its columns.
 
     Raises:
         ValueError: a column is missing or strange, has the wrong type, or columns differ in length.
@@ -67,7 +67,7 @@ def equal(a: Table, b: Table) -> bool:
 
 
 def write(files: Mapping[Path, Table]) -> None:
-    """Write CSV files: all are written aside first and then moved into place, so a reader never sees half a file."""
+    """Write CSV files: all are written aside first and then moved into place, so nobody ever reads half a file."""
     with ExitStack() as stack:  # files are renamed when it ends, so after the last one is written
         for path, table in files.items():
             aside = stack.enter_context(whole_file(path))
@@ -87,7 +87,8 @@ def read(path: Path, columns: Columns, *, more: bool = False) -> dict[str, np.nd
         more: it may have further columns of numbers behind them.
 
     Raises:
-        ValueError: the header is not the columns, or a row has too many or too few fields or one that is no number.
+        ValueError: the header differs from the columns, a row has too many or too few fields, or a field is not a
+            number.
     """
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.reader(file)

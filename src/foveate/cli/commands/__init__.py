@@ -1,1 +1,1 @@
-"""The verbs of the command line, by what they are about; heavy imports happen inside them."""
+"""The commands of the command line, one file per group; heavy imports are inside the functions."""
