@@ -30,6 +30,7 @@ from foveate.data import synthetic
 from foveate.data.manifest import Manifest
 from foveate.web import accounts, sessions
 from foveate.web.account_tables import User
+from foveate.web.guards import LOOPBACK
 
 CHROMIUM = shutil.which("chromium")
 SWITCHES = ["--no-sandbox"]
@@ -132,10 +133,12 @@ def photographs(folder: Path, shape: tuple[int, int] = LARGE) -> Manifest:
 
 
 @contextmanager
-def served(project: Project) -> Iterator[str]:
+def served(project: Project, *, hosts: Sequence[str] = LOOPBACK) -> Iterator[str]:
     """The address of a project that is served in a thread."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(make_app(project), log_level="error", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(
+        uvicorn.Config(make_app(project, hosts=hosts), log_level="error", timeout_graceful_shutdown=1)
+    )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -20,6 +20,7 @@ from foveate.annotate.web.request_context import cookie_of
 from foveate.annotate.web.server import make_app
 from foveate.data.manifest import Manifest
 from foveate.web import accounts, sessions
+from foveate.web.passwords import Hashing
 
 FIXTURE = Path(__file__).parent / "fixtures" / "project_v1"
 
@@ -64,15 +65,17 @@ def test_a_project_of_the_first_version_opens_exports_and_saves(former: Path, tm
     project.store.close()
     again = Project.open(former / "room")
     with again.store.read() as db:
-        assert db.execute(text("SELECT version_num FROM alembic_version")).scalar() == "0002"
+        assert db.execute(text("SELECT version_num FROM alembic_version")).scalar() == "0003"
     again.store.close()
 
 
 def test_the_password_of_the_first_version_still_fits(former: Path) -> None:
     project = Project.open(former / "room")
     with project.store.write() as db:
-        assert sessions.check_password(db, "dora", "a long enough secret", address="here") is not None
-        assert sessions.check_password(db, "dora", "another long secret", address="here") is None
+        kept = accounts.find(db, "DORA")
+    assert kept is not None
+    assert Hashing().matches(kept.password, "a long enough secret")
+    assert not Hashing().matches(kept.password, "another long secret")
     project.store.close()
 
 
@@ -117,3 +120,19 @@ def test_the_former_name_of_annotators_in_a_protocol() -> None:
     assert Protocol.parse("readers = 2\n" + rest).annotators == 2
     with pytest.raises(ValueError, match="is the former name of `annotators`"):
         Protocol.parse("readers = 2\nannotators = 2\n" + rest)
+
+
+def test_equal_names_of_former_versions_become_separate_accounts(former: Path, tmp_path: Path) -> None:
+    file = former / "room" / "store.sqlite"
+    with sqlite3.connect(file) as connection:
+        for name in ("Özge", "özge"):
+            line = (name, "reader", None, 1, 0.0)
+            connection.execute(
+                "INSERT INTO users (name, roles, password, active, created) VALUES (?, ?, ?, ?, ?)", line
+            )
+    connection.close()
+    project = Project.open(former / "room")
+    with project.store.read() as db:
+        found = [accounts.find(db, name) for name in ("ÖZGE", "Özge (2)")]
+        assert [user.name for user in found if user] == ["Özge", "özge (2)"]
+    project.store.close()

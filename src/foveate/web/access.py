@@ -5,13 +5,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Protocol
 
 from fastapi import Path, Request, Response
 from sqlalchemy.orm import Session
 
 from foveate.web import sessions
+from foveate.web.passwords import Hashing
 from foveate.web.refusal import Refusal
 from foveate.web.sessions import Who
 
@@ -38,11 +39,13 @@ class Access:
         cookie: name of the session's cookie. Each server needs its own: a browser sends the cookies of all ports of a
             machine.
         secure: the cookie travels over https alone.
+        hashing: of passwords; a few at a time in one server.
     """
 
     store: Sessions
     cookie: str
     secure: bool = False
+    hashing: Hashing = field(default_factory=Hashing)
 
     @contextmanager
     def reading(self, request: Request, *roles: str) -> Iterator[tuple[Session, Who]]:
@@ -65,14 +68,19 @@ class Access:
 
     def set_cookie(self, response: Response, token: str) -> None:
         """Give a browser its session's cookie."""
+        self._set(response, self.cookie, token, seconds=sessions.LASTS)
+
+    def browser(self, request: Request, user: int) -> str | None:
+        """The secret by which a browser shows that it has logged in to an account before; each account has its own."""
+        return request.cookies.get(f"{self.cookie}-{user}")
+
+    def set_browser(self, response: Response, user: int, token: str) -> None:
+        """Give a browser this secret."""
+        self._set(response, f"{self.cookie}-{user}", token, seconds=sessions.REMEMBERED)
+
+    def _set(self, response: Response, name: str, value: str, *, seconds: float) -> None:
         response.set_cookie(
-            self.cookie,
-            token,
-            httponly=True,
-            samesite="strict",
-            secure=self.secure,
-            path="/",
-            max_age=int(sessions.LASTS),
+            name, value, httponly=True, samesite="strict", secure=self.secure, path="/", max_age=int(seconds)
         )
 
     def delete_cookie(self, response: Response) -> None:

@@ -1,4 +1,4 @@
-"""Managing accounts: users, invites and the audit log."""
+"""Managing accounts: users, invites, links to a new password, and the audit log."""
 
 from __future__ import annotations
 
@@ -30,6 +30,13 @@ class NewInvite(BaseModel):
     hours: float = Field(default=72.0, gt=0, le=24 * 90, allow_inf_nan=False)
 
 
+class NewRecovery(BaseModel):
+    """A link to a new password to make."""
+
+    model_config = STRICT
+    hours: float = Field(default=72.0, gt=0, le=24 * 90, allow_inf_nan=False)
+
+
 class Change(BaseModel):
     """Changes of an account; what is left out stays."""
 
@@ -47,7 +54,13 @@ def routes(access: Access, *, known: Collection[str], admin: str) -> APIRouter:
         admin: the role that may use these routes; one account with it always stays.
     """
     api = APIRouter(prefix="/api", tags=["accounts"])
+    _links(api, access, known, admin)
+    _users(api, access, known, admin)
+    _log(api, access, admin)
+    return api
 
+
+def _users(api: APIRouter, access: Access, known: Collection[str], admin: str) -> None:
     @api.get("/users")
     def users(request: Request) -> dict[str, Any]:
         """List accounts, and invites that are open."""
@@ -57,11 +70,28 @@ def routes(access: Access, *, known: Collection[str], admin: str) -> APIRouter:
                 "users": [_user(user) for user in db.scalars(select(User).order_by(User.id))],
                 "invites": [
                     {"id": i.id, "roles": i.roles.split(","), "name": i.name}
-                    | {"expires": iso_time(i.expires), "by": i.by}
+                    | {"expires": iso_time(i.expires), "by": i.by, "user": i.user_id}
                     for i in links
                 ],
             }
 
+    @api.patch("/users/{user}")
+    def change(request: Request, user: Number, body: Change) -> dict[str, Any]:
+        """Close or open an account, or give it other roles; its sessions end."""
+        with access.writing(request, admin) as (db, who):
+            found = _account(db, user)
+            found.active = found.active if body.active is None else int(body.active)
+            found.roles = found.roles if body.roles is None else accounts.joined(body.roles, known=known)
+            db.flush()
+            _keep_one(db, admin)
+            if found.id != who.id:
+                sessions.end_all(db, found)
+            now = f"{found.name}: {found.roles}{'' if found.active else ', closed'}"
+            audit.note(db, who.name, "account changed", now, address=address(request))
+            return _user(found)
+
+
+def _links(api: APIRouter, access: Access, known: Collection[str], admin: str) -> None:
     @api.post("/invites")
     def invite(request: Request, body: NewInvite) -> dict[str, Any]:
         """Make a link that makes one account; its secret is shown this once."""
@@ -81,23 +111,17 @@ def routes(access: Access, *, known: Collection[str], admin: str) -> APIRouter:
             audit.note(db, who.name, "invite withdrawn", str(invite), address=address(request))
         return Response(status_code=204)
 
-    @api.patch("/users/{user}")
-    def change(request: Request, user: Number, body: Change) -> dict[str, Any]:
-        """Close or open an account, or give it other roles; its sessions end."""
+    @api.post("/users/{user}/recovery")
+    def recovery(request: Request, user: Number, body: NewRecovery) -> dict[str, Any]:
+        """Make a link with which the owner of an account chooses a new password; its secret is shown this once."""
         with access.writing(request, admin) as (db, who):
-            found = db.get(User, user)
-            if found is None:
-                raise Refusal(404, "unknown", f"There is no account {user}.")
-            found.active = found.active if body.active is None else int(body.active)
-            found.roles = found.roles if body.roles is None else accounts.joined(body.roles, known=known)
-            db.flush()
-            _keep_one(db, admin)
-            if found.id != who.id:
-                sessions.end_all(db, found)
-            now = f"{found.name}: {found.roles}{'' if found.active else ', closed'}"
-            audit.note(db, who.name, "account changed", now, address=address(request))
-            return _user(found)
+            found = _account(db, user)
+            made, token = accounts.recovery(db, found, by=who.name, hours=body.hours)
+            audit.note(db, who.name, "password link", found.name, address=address(request))
+            return {"id": made.id, "path": f"/recover#{token}", "expires": iso_time(made.expires)}
 
+
+def _log(api: APIRouter, access: Access, admin: str) -> None:
     @api.get("/audit")
     def entries(
         request: Request,
@@ -117,7 +141,12 @@ def routes(access: Access, *, known: Collection[str], admin: str) -> APIRouter:
                 ]
             }
 
-    return api
+
+def _account(db: Session, number: int) -> User:
+    found = db.get(User, number)
+    if found is None:
+        raise Refusal(404, "unknown", f"There is no account {number}.")
+    return found
 
 
 def _keep_one(db: Session, admin: str) -> None:
@@ -132,5 +161,6 @@ def _user(user: User) -> dict[str, Any]:
         "name": user.name,
         "roles": user.roles.split(","),
         "active": bool(user.active),
+        "password": user.password is not None,
         "created": iso_time(user.created),
     }

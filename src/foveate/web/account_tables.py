@@ -11,11 +11,15 @@ class Base(DeclarativeBase):
 
 
 class User(Base):
-    """An account; nobody can log in to one that is not active, and its work stays."""
+    """An account; nobody can log in to one that is not active, and its work stays.
+
+    It is found by its ``key`` (`names.name_key`): a longer or shorter form of the name that ignores case and spelling.
+    """
 
     __tablename__ = "users"
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     name: Mapped[str] = mapped_column(String(40), unique=True)
+    key: Mapped[str] = mapped_column(Text, unique=True)
     roles: Mapped[str] = mapped_column(String(80))
     password: Mapped[str | None] = mapped_column(String(200))
     active: Mapped[int] = mapped_column(Integer, default=1)
@@ -23,7 +27,7 @@ class User(Base):
 
 
 class Invite(Base):
-    """A link that makes an account, once."""
+    """A link that works once: it makes an account, or gives an account (``user_id``) a new password."""
 
     __tablename__ = "invites"
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
@@ -34,6 +38,7 @@ class Invite(Base):
     created: Mapped[float] = mapped_column(Double)
     expires: Mapped[float] = mapped_column(Double)
     used: Mapped[float | None] = mapped_column(Double)
+    user_id: Mapped[int | None] = mapped_column(Integer)
 
 
 class Login(Base):
@@ -46,8 +51,17 @@ class Login(Base):
     expires: Mapped[float] = mapped_column(Double)
 
 
+class Browser(Base):
+    """A browser that somebody has logged in with; guesses from elsewhere do not lock it out (`limits`)."""
+
+    __tablename__ = "browsers"
+    token: Mapped[str] = mapped_column(String(64), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    at: Mapped[float] = mapped_column(Double)
+
+
 class Attempt(Base):
-    """A login that failed; old ones are removed."""
+    """A login that failed, by the digest of the typed name; old ones are removed."""
 
     __tablename__ = "attempts"
     id: Mapped[int] = mapped_column(Integer, primary_key=True)

@@ -26,6 +26,8 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
 }
+HSTS = "max-age=31536000"
+"""For a year a browser that came by https comes back by https only."""
 
 
 class Guards:
@@ -34,12 +36,17 @@ class Guards:
     Args:
         app: the app behind it.
         hosts: names that the server answers to (this stops pages of other sites that point their own name at this
-            machine); None = any, behind a proxy that checks.
+            machine), in any case; None = any, behind a proxy that checks.
+        secure: the server is reached by https.
         largest: bytes of a body.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: Collection[str] | None, largest: int = LARGEST) -> None:
-        self.app, self.hosts, self.largest = app, hosts, largest
+    def __init__(
+        self, app: ASGIApp, *, hosts: Collection[str] | None, secure: bool = False, largest: int = LARGEST
+    ) -> None:
+        self.app, self.largest = app, largest
+        self.hosts = None if hosts is None else {_plain(host) for host in hosts}
+        self.headers = HEADERS | ({"strict-transport-security": HSTS} if secure else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check one request, then pass it on."""
@@ -51,12 +58,12 @@ class Guards:
         async def reply(message: Message) -> None:
             if message["type"] == "http.response.start":
                 answer = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in self.headers.items():
                     answer.setdefault(name, value)
                 answer.setdefault("cache-control", "no-store")
             await send(message)
 
-        if self.hosts is not None and _name(headers.get("host", "")) not in self.hosts:
+        if self.hosts is not None and _plain(_name(headers.get("host", ""))) not in self.hosts:
             await _refuse(reply, 400, "host", "This server does not answer to that name.")
             return
         length = headers.get("content-length", "0")
@@ -79,6 +86,11 @@ class Guards:
 def _name(host: str) -> str:
     """A Host header without its port."""
     return host if host.endswith("]") else host.rpartition(":")[0] if ":" in host.rpartition("]")[2] else host
+
+
+def _plain(host: str) -> str:
+    """A host name as it is compared: names have no case, and a last dot names the same host."""
+    return host.lower().removesuffix(".")
 
 
 async def _refuse(send: Any, status: int, code: str, message: str) -> None:

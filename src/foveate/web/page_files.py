@@ -21,14 +21,23 @@ KINDS = {
 }
 
 
-def page_file(folder: Path, name: str) -> FileResponse:
-    """Answer with a file of a folder; 404 if it is not inside, or not of a kind that pages load."""
+def page_file(folder: Path, name: str, *, keep: bool = True) -> FileResponse:
+    """Answer with a file of a folder; 404 if it is not inside, or not of a kind that pages load.
+
+    Args:
+        folder: that pages are in.
+        name: path inside it.
+        keep: browsers may keep it, and ask whether it has changed; False for documents, which show what people did:
+            the back button must not show them after a log-out.
+    """
     if "\x00" in name:
         raise HTTPException(404)
     path = (folder / name).resolve()
     if not path.is_relative_to(folder) or path.suffix not in KINDS or not path.is_file():
         raise HTTPException(404)
-    return FileResponse(path, media_type=KINDS[path.suffix], headers={"cache-control": "no-cache"})
+    return FileResponse(
+        path, media_type=KINDS[path.suffix], headers={"cache-control": "no-cache" if keep else "no-store"}
+    )
 
 
 def add_page_files(app: FastAPI, prefix: str, folder: Path) -> None:

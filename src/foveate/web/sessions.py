@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from foveate.web import accounts
-from foveate.web.account_tables import Login, User
-from foveate.web.limits import check_attempts, count_attempt, forget_attempts
-from foveate.web.passwords import digest, matches
+from foveate.web.account_tables import Browser, Login, User
+from foveate.web.passwords import digest
 
 LASTS = 12 * 3600.0
 """Seconds from the last renewal until a session ends."""
+
+REMEMBERED = 365 * 24 * 3600.0
+"""Seconds for which a browser is remembered after its last login."""
 
 
 @dataclass(frozen=True)
@@ -30,22 +31,6 @@ class Who:
     def may(self, *roles: str) -> bool:
         """Whether the account has one of these roles."""
         return bool({*self.roles} & {*roles})
-
-
-def check_password(db: Session, name: str, password: str, *, address: str) -> User | None:
-    """Return the account if the password is right; else count the attempt and return None.
-
-    Raises:
-        Refusal: too many attempts for this name or from this address; the password was not looked at.
-    """
-    check_attempts(db, name, address=address)
-    user = accounts.find(db, name)
-    usable = user is not None and user.active == 1
-    if matches(user.password if user is not None and usable else None, password):
-        forget_attempts(db, name)
-        return user
-    count_attempt(db, name, address=address)
-    return None
 
 
 def log_in(db: Session, user: User) -> tuple[str, Who]:
@@ -83,3 +68,27 @@ def log_out(db: Session, token: str) -> None:
 def end_all(db: Session, user: User) -> None:
     """End every session of an account."""
     db.execute(delete(Login).where(Login.user_id == user.id))
+
+
+# -- browsers that are known -----------------------------------------------------------------------------------------
+
+
+def known_browser(db: Session, user: User | None, token: str | None) -> bool:
+    """Whether a browser has logged in to this account before."""
+    if user is None or not token:
+        return False
+    found = db.get(Browser, digest(token))
+    return found is not None and found.user_id == user.id and found.at > time.time() - REMEMBERED
+
+
+def remember_browser(db: Session, user: User) -> str:
+    """Remember a browser after a login; returns its secret, new each time."""
+    token, now = secrets.token_urlsafe(32), time.time()
+    db.execute(delete(Browser).where(Browser.at < now - REMEMBERED))
+    db.add(Browser(token=digest(token), user_id=user.id, at=now))
+    return token
+
+
+def forget_browsers(db: Session, user: User) -> None:
+    """Forget the browsers of an account, as its password is new."""
+    db.execute(delete(Browser).where(Browser.user_id == user.id))

@@ -39,6 +39,34 @@ test("a save that was acknowledged is removed, the next starts from its version"
   assert.equal(queue.waiting, 0);
 });
 
+test("an error of the page itself is shown and the save waits", async () => {
+  const api = server(new TypeError("no such function"), saved);
+  const queue = await new Queue(api, "project/1").open();
+  await queue.put(PATH, save({ a: 1 }));
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.match(queue.trouble.message, /no such function/);
+  assert.equal(queue.waiting, 1);
+  queue.hurry();
+  assert.ok(await queue.settled(PATH));
+});
+
+test("a page that is left sends what waits under the name by which the next page sends it", async () => {
+  const api = server(new Away("no answer"));
+  const left = [];
+  api.leave = (method, path, body) => left.push(body);
+  const queue = await new Queue(api, "project/1").open();
+  const put = queue.put(PATH, save({ a: 1 }));
+  const waiting = queue.entries.get(PATH).next;
+  queue.leave();
+  await put;
+  assert.deepEqual(left.map(({ save: name, version, marks }) => [name, version, marks]), [[waiting.save, 0, { a: 1 }]]);
+  queue.put(PATH, save({ a: 2 }));
+  queue.leave();
+  assert.deepEqual(left.map(({ save: name }) => name), [waiting.save, waiting.save], "what is behind it would be stale");
+  queue.hurry();
+  clearTimeout(queue.timer);
+});
+
 test("without a connection the same save is sent again under its name, and the seconds add up", async () => {
   const api = server(new Away("no answer"), saved);
   const queue = await new Queue(api, "project/1").open();

@@ -2,7 +2,7 @@
 
 import { Api } from "../../web/pages/api.js";
 import { ask, h, put } from "../../web/pages/dom.js";
-import { inviteForm, loginForm, passwordDialog } from "../../web/pages/entrance.js";
+import { inviteForm, loginForm, passwordDialog, recoverForm } from "../../web/pages/entrance.js";
 import { Queue } from "./queue.js";
 
 const [top, page] = [document.getElementById("top"), document.getElementById("page")];
@@ -87,6 +87,7 @@ async function start() {
   const session = await api.session();
   document.title = session.project.name;
   if (location.pathname === "/invite") return put(page, inviteForm(api, decodeURIComponent(location.hash.slice(1))));
+  if (location.pathname === "/recover") return put(page, await recoverForm(api, decodeURIComponent(location.hash.slice(1))));
   if (!session.user) return put(page, h("main", { class: "entrance" }, h("h1", {}, session.project.name), session.accounts
     ? loginForm(api, () => location.reload())
     : h("p", {}, "This project has no account yet. The server printed an invitation link when it started: open that link to create the first account.")));
@@ -101,4 +102,6 @@ addEventListener("unhandledrejection", (event) => {
   if (event.reason?.status === 401) location.assign("/");
   else trouble(event.reason);
 });
+// a page that the browser kept while another was shown: who is logged in may have changed
+addEventListener("pageshow", (event) => event.persisted && location.reload());
 start().catch(trouble);

@@ -49,7 +49,11 @@ export class Autosave extends EventTarget {
     marks.addEventListener("change", this.onChange);
     queue.addEventListener("saved", this.onSaved);
     queue.addEventListener("refused", this.onRefused);
-    addEventListener("pagehide", this.onLeave);
+    this.onHide = () => {
+      this.flush();
+      this.queue.leave();
+    };
+    addEventListener("pagehide", this.onHide);
     document.addEventListener("visibilitychange", this.onLeave);
     const { refused } = queue.kept(path) ?? {};
     if (refused) this.#refused(refused);
@@ -173,7 +177,7 @@ export class Autosave extends EventTarget {
     this.marks.removeEventListener("change", this.onChange);
     this.queue.removeEventListener("saved", this.onSaved);
     this.queue.removeEventListener("refused", this.onRefused);
-    removeEventListener("pagehide", this.onLeave);
+    removeEventListener("pagehide", this.onHide);
     document.removeEventListener("visibilitychange", this.onLeave);
   }
 }

@@ -1,5 +1,6 @@
 // The coordinator's page: accounts, invitations, each annotator's progress, the audit log.
 
+import { copied } from "../../web/pages/copying.js";
 import { clock, h, put, when, words } from "../../web/pages/dom.js";
 
 const ROLES = ["annotator", "adjudicator", "coordinator"];
@@ -16,6 +17,12 @@ export async function peoplePage({ api, root }) {
     put(invites, h("h2", {}, "Invitations"), invitations(api, all.invites, refresh, notice));
   };
   await Promise.all([refresh(), progressTable(api, progress), auditLog(api, audit)]);
+}
+
+/** A link that was made, to be sent to somebody. */
+function showLink(holder, made, label, who = "the person") {
+  holder.replaceChildren(h("p", {}, `Send this link to ${who}. It is shown only now and works once, until `, when(made.expires), "."),
+    copied(`${location.origin}${made.path}`, label));
 }
 
 async function tried(notice, act) {
@@ -35,12 +42,19 @@ function people(api, users, refresh, notice) {
       await refresh();
     }
   });
-  return grid(["Name", ...ROLES.map(words), "Created", ""], users.map((user) => cells(
+  const link = h("div", { class: "link-made" });
+  const recover = (user) => tried(notice, async () => {
+    const made = await api.call("POST", `/api/users/${user.id}/recovery`, {});
+    showLink(link, made, "Link to a new password", user.name);
+  });
+  const table = grid(["Name", ...ROLES.map(words), "Created", "", ""], users.map((user) => cells(
     h("span", { class: user.active ? "" : "off" }, user.name),
     ...ROLES.map((role) => h("input", { type: "checkbox", checked: user.roles.includes(role), "aria-label": `${user.name} is ${role}`,
       on: { change: (event) => change(user, { roles: ROLES.filter((one) => (one === role ? event.target.checked : user.roles.includes(one))) }) } })),
-    when(user.created),
+    user.password ? when(user.created) : `${when(user.created)}, has no password yet`,
+    user.active && h("button", { type: "button", title: "Make a link with which this person chooses a new password", on: { click: () => recover(user) } }, "Password link"),
     h("button", { type: "button", on: { click: () => change(user, { active: !user.active }) } }, user.active ? "Close account" : "Reopen account"))));
+  return [table, link];
 }
 
 function invitations(api, invites, refresh, notice) {
@@ -52,22 +66,19 @@ function invitations(api, invites, refresh, notice) {
     event.preventDefault();
     tried(notice, async () => {
       const made = await api.call("POST", "/api/invites", { roles: roles.filter((one) => one.input.checked).map((one) => one.role), name: name.value.trim() || null, hours: Number(hours.value) });
-      const address = `${location.origin}${made.path}`;
-      const field = h("input", { type: "text", readonly: true, value: address, "aria-label": "Invitation link", on: { focus: () => field.select() } });
       await refresh();
-      document.querySelector(".invited").replaceChildren(h("p", {}, "Send this link to the person. It is shown only now and works once, until ", when(made.expires), "."),
-        h("div", { class: "row" }, field, h("button", { type: "button", on: { click: () => navigator.clipboard?.writeText(address) } }, "Copy")));
+      showLink(document.querySelector(".invited"), made, "Invitation link");
     });
   };
   link.className = "invited";
   const form = h("form", { class: "row wrap", on: { submit: make } }, roles.map(({ role, input }) => h("label", { class: "tick" }, input, role)),
     h("label", { class: "inline" }, "Name", name), h("label", { class: "inline" }, "Valid for hours", hours), h("button", { type: "submit", class: "primary" }, "Invite"));
-  const rows = invites.map((one) => cells(one.name ?? "any name", one.roles.join(", "), when(one.expires), one.by ?? "",
+  const rows = invites.map((one) => cells(one.name ?? "any name", one.user ? "new password" : one.roles.join(", "), when(one.expires), one.by ?? "",
     h("button", { type: "button", on: { click: () => tried(notice, async () => {
       await api.call("DELETE", `/api/invites/${one.id}`);
       await refresh();
     }) } }, "Withdraw")));
-  return [form, link, rows.length ? grid(["For", "Roles", "Until", "By", ""], rows) : h("p", { class: "note" }, "There are no open invitations.")];
+  return [form, link, rows.length ? grid(["Name", "Roles or use", "Until", "By", ""], rows) : h("p", { class: "note" }, "There are no open invitations.")];
 }
 
 async function progressTable(api, holder) {

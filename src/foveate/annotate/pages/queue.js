@@ -4,6 +4,8 @@
 // that may or may not have reached the server is sent again under the same name, so that it counts once; what was
 // drawn since goes out as the next one. A stale save is never repeated automatically: the page asks.
 
+import { randomName } from "../../web/pages/random.js";
+
 const STORE = "saves";
 
 function database() {
@@ -67,7 +69,8 @@ export class Queue extends EventTarget {
       seconds += entry.sending?.seconds ?? 0;
       Object.assign(entry, { refused: null, sending: null });
     }
-    entry.next = { state, marks, seconds: (entry.next?.seconds ?? 0) + seconds };
+    // named now: if the page is left, both the last request and the next page send it under this name, so it counts once
+    entry.next = { state, marks, seconds: (entry.next?.seconds ?? 0) + seconds, save: randomName() };
     this.entries.set(path, entry);
     this.coming.delete(path);
     await this.#write(entry);
@@ -80,7 +83,7 @@ export class Queue extends EventTarget {
     const entry = this.entries.get(path);
     const last = entry.next ?? entry.sending;
     const seconds = (entry.sending?.seconds ?? 0) + (entry.next?.seconds ?? 0);
-    Object.assign(entry, { version, next: { ...last, seconds }, sending: null, refused: null });
+    Object.assign(entry, { version, next: { state: last.state, marks: last.marks, seconds, save: randomName() }, sending: null, refused: null });
     await this.#write(entry);
     this.hurry();
   }
@@ -92,6 +95,22 @@ export class Queue extends EventTarget {
     this.coming.delete(path);
     if (entry) await this.#erase(entry);
     this.#notify();
+  }
+
+  /**
+   * The page is being left: send what waits with requests that outlive it. A save under way is sent again under its own
+   * name, so it counts once; what is behind it waits in the browser's database.
+   */
+  leave() {
+    for (const entry of this.entries.values()) {
+      if (entry.refused) continue;
+      if (!entry.sending && entry.next) {
+        entry.sending = { save: randomName(), ...entry.next, version: entry.version };
+        entry.next = null;
+        this.#write(entry);
+      }
+      if (entry.sending) this.api.leave("PUT", entry.path, entry.sending);
+    }
   }
 
   /** Send now instead of waiting for the next try. */
@@ -119,8 +138,14 @@ export class Queue extends EventTarget {
     if (this.busy) return;
     this.busy = true;
     let later = false;
-    for (const entry of this.entries.values()) {
-      while (!later && !entry.refused && (entry.sending || entry.next)) later = !(await this.#send(entry));
+    try {
+      for (const entry of this.entries.values()) {
+        while (!later && !entry.refused && (entry.sending || entry.next)) later = !(await this.#send(entry));
+      }
+    } catch (error) {
+      // an error of this page or this browser: shown, and tried again, never silent
+      this.trouble = { code: "away", message: `This page cannot send marks (${error?.message ?? error}).` };
+      later = true;
     }
     this.busy = false;
     if (later) {
@@ -135,7 +160,7 @@ export class Queue extends EventTarget {
   // true: go on; false: the server is away or wants a login, try later
   async #send(entry) {
     if (!entry.sending) {
-      entry.sending = { ...entry.next, save: crypto.randomUUID(), version: entry.version };
+      entry.sending = { save: randomName(), ...entry.next, version: entry.version };
       entry.next = null;
       await this.#write(entry);
     }

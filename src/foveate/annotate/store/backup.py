@@ -7,33 +7,42 @@ import io
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import LargeBinary, Table, func, insert, select, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from foveate.annotate.domain.marks import Marks
 from foveate.annotate.store.project import CARD, MANIFEST, PROTOCOL, Project, private_file
-from foveate.annotate.store.project_tables import Meta
+from foveate.annotate.store.project_tables import Draft, History, Item, MarkSet, Meta
 from foveate.core.files import whole_file
 from foveate.data.manifest import Manifest
-from foveate.web.account_tables import Attempt, Base, Login
+from foveate.web.account_tables import Attempt, Base, Browser, Login, User
+from foveate.web.names import separate_names
+from foveate.web.refusal import of_database
 
-FORMAT = 2
-"""Version 1 had another name of the role annotator (`migrations`)."""
+FORMAT = 3
+"""Version 1 had another name of the role annotator, version 2 no keys of names (`migrations`)."""
 
-PASSING = (Login.__tablename__, Attempt.__tablename__, Meta.__tablename__)
+PASSING = (Login.__tablename__, Attempt.__tablename__, Browser.__tablename__, Meta.__tablename__)
 """Tables that are left out: sessions end, and a new store knows its project already."""
 
-MANY = 500
+MANY, PRIVATE = 500, 0o600
 LARGE, DENSE = 64 * 2**20, 200
 """A project's text is compressed 2 to 30 times; a part that is larger than so many bytes and compressed more than that
 is an attack that fills the disk."""
 
 
+class Inconsistent(Exception):  # noqa: N818
+    """The tables of a backup do not fit together."""
+
+
 def backup(project: Project, out: Path) -> dict[str, int]:
-    """Write a project into one file, complete or not at all; the server may go on meanwhile.
+    """Write a project into one file that only its owner can read, complete or not at all; the server may go on.
 
     The tables are read in one transaction, so they fit together. Images are not copied: the manifest has their
     paths. Sessions are not kept, passwords only as their hashes.
@@ -47,7 +56,11 @@ def backup(project: Project, out: Path) -> dict[str, int]:
     """
     counts: dict[str, int] = {}
     card = {"format": FORMAT, "id": project.id, "name": project.name, "images": os.path.abspath(project.manifest.root)}
-    with whole_file(out) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+    with (
+        whole_file(out) as aside,
+        os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE), "wb") as file,
+        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive,
+    ):
         archive.writestr("backup.json", json.dumps(card))
         archive.write(project.folder / PROTOCOL, PROTOCOL)
         archive.write(project.folder / MANIFEST, MANIFEST)
@@ -76,7 +89,8 @@ def restore(source: Path, out: Path, *, database: str | None = None, images: Pat
         the open project.
 
     Raises:
-        ValueError: not a backup, damaged or of a newer version, ``out`` exists already, or the database is not empty.
+        ValueError: not a backup, damaged, of a newer version or its tables do not fit together, ``out`` exists already,
+            or the database is not empty.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"out={str(out)!r} exists already; give a new folder, or remove it")
@@ -92,6 +106,8 @@ def restore(source: Path, out: Path, *, database: str | None = None, images: Pat
             return _restored(archive, out, database, images)
     except (zipfile.BadZipFile, KeyError, EOFError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{source}: must be a backup of an annotation project, and not damaged ({error})") from None
+    except Inconsistent as error:
+        raise ValueError(f"{source}: {error}; restore another backup") from None
 
 
 def _restored(archive: zipfile.ZipFile, out: Path, database: str | None, images: Path | None) -> Project:
@@ -117,7 +133,13 @@ def _restored(archive: zipfile.ZipFile, out: Path, database: str | None, images:
                 if db.scalar(select(func.count()).select_from(table)):
                     raise ValueError(f"database: the table {table.name} is not empty; give an empty database")
                 with archive.open(f"tables/{table.name}.jsonl") as file:
-                    _fill(db, table, io.TextIOWrapper(file, "utf-8"), version=card["format"])
+                    try:
+                        _fill(db, table, io.TextIOWrapper(file, "utf-8"), version=card["format"])
+                    except (SQLAlchemyError, ValueError, AttributeError) as error:
+                        if isinstance(error, DBAPIError) and of_database(error) is not None:
+                            raise  # the disk is full, or the database does not answer
+                        raise Inconsistent(f"tables/{table.name}.jsonl does not fit ({_first_line(error)})") from None
+            _check(db, project)
     except BaseException:
         if project is not None:
             project.store.close()
@@ -125,6 +147,33 @@ def _restored(archive: zipfile.ZipFile, out: Path, database: str | None, images:
             path.unlink()
         raise
     return project
+
+
+def _check(db: Session, project: Project) -> None:
+    """Refuse tables that do not fit together or to the manifest: the server would fail later, at one image."""
+    items = set(db.scalars(select(Item.image)))
+    if items != project.rows.keys():
+        odd = sorted(items ^ project.rows.keys())[0]
+        raise Inconsistent(f"image {odd!r} is in only one of manifest.jsonl and tables/items.jsonl")
+    newest = dict(db.execute(select(History.set_id, func.max(History.version)).group_by(History.set_id)).all())
+    for one in db.scalars(select(MarkSet)):
+        if one.version != newest.get(one.id, 0):
+            raise Inconsistent(
+                f"mark set {one.id} has version {one.version}, but the newest in its history is {newest.get(one.id, 0)}"
+            )
+    for table, column in ((History, History.marks), (Draft, Draft.marks)):
+        for packed in db.scalars(select(column).execution_options(yield_per=MANY)):
+            try:
+                Marks.unpack(packed)
+            except (ValueError, zlib.error) as error:
+                raise Inconsistent(
+                    f"tables/{table.__tablename__}.jsonl has damaged marks ({_first_line(error)})"
+                ) from None
+
+
+def _first_line(error: Exception) -> str:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return (str(cause).splitlines() or [type(error).__name__])[0]
 
 
 def _tables() -> list[Table]:
@@ -138,13 +187,24 @@ def _lines(db: Session, table: Table) -> Iterator[bytes]:
         yield json.dumps(plain, ensure_ascii=False).encode() + b"\n"
 
 
+def _current(table: Table, rows: Iterator[dict[str, Any]], *, version: int) -> Iterator[dict[str, Any]]:
+    """Rows of a backup of any version as this version's tables have them."""
+    if version < 3 and table.name == User.__tablename__:
+        given = sorted(rows, key=lambda row: row["id"])
+        names = separate_names([row["name"] for row in given])
+        rows = iter([row | {"name": name, "key": key} for row, (name, key) in zip(given, names, strict=True)])
+    for row in rows:
+        if version == 1 and "roles" in row:
+            row["roles"] = row["roles"].replace("reader", "annotator")
+        if strange := sorted(row.keys() - table.columns.keys()):
+            raise ValueError(f"there is no column {strange[0]!r}")
+        yield row
+
+
 def _fill(db: Session, table: Table, lines: Iterator[str], *, version: int) -> None:
     blobs = [column.name for column in table.columns if isinstance(column.type, LargeBinary)]
     some: list[dict[str, Any]] = []
-    for line in lines:
-        data = json.loads(line)
-        if version == 1 and "roles" in data:
-            data["roles"] = data["roles"].replace("reader", "annotator")
+    for data in _current(table, map(json.loads, lines), version=version):
         some.append(data | {name: base64.b64decode(data[name]) for name in blobs if data[name] is not None})
         if len(some) == MANY:
             db.execute(insert(table), some)

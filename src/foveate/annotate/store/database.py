@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -89,6 +90,7 @@ class Store:
 def _engine(url: str) -> Engine:
     kind = make_url(url).drivername
     if kind in ("sqlite", "sqlite+pysqlite"):
+        _private(make_url(url).database)
         engine = create_engine(url, connect_args={"timeout": WAIT})
         event.listen(engine, "connect", _safe)
         event.listen(engine, "begin", _begin)
@@ -96,6 +98,19 @@ def _engine(url: str) -> Engine:
     if kind == "postgresql+pg8000":
         return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20, isolation_level="READ COMMITTED")
     raise ValueError(f"database {kind!r}: give sqlite:///FILE or postgresql+pg8000://USER:PASSWORD@HOST/NAME")
+
+
+def _private(file: str | None) -> None:
+    """Let only the owner read the store: it has hashes of passwords. SQLite's other files get the mode of this one."""
+    if not file or file == ":memory:":
+        return
+    try:
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+        for path in (file, f"{file}-wal", f"{file}-shm"):
+            if os.path.exists(path):
+                os.chmod(path, 0o600)
+    except OSError:  # the store is of another user, or cannot be made: SQLite names the reason
+        return
 
 
 def _safe(connection: Any, _record: Any) -> None:

@@ -18,7 +18,7 @@ from foveate.web.listening import listen
 from foveate.web.page_files import SHARED, add_page_files, page_file
 
 PAGES = Path(__file__).parent.parent / "pages"
-VIEWS = ("annotate", "consensus", "agreement", "people", "invite", "login")
+VIEWS = ("annotate", "consensus", "agreement", "people", "history", "invite", "recover", "login")
 
 
 def make_app(project: Project, *, hosts: Collection[str] | None = LOOPBACK, secure: bool = False) -> FastAPI:
@@ -40,7 +40,7 @@ def make_app(project: Project, *, hosts: Collection[str] | None = LOOPBACK, secu
         app.include_router(part.routes(context))
     _pages(app)
     error_answers.install(app)
-    app.add_middleware(Guards, hosts=hosts)
+    app.add_middleware(Guards, hosts=hosts, secure=secure)
     return app
 
 
@@ -51,6 +51,7 @@ def serve(
     port: int = 8765,
     names: Collection[str] = (),
     secure: bool = False,
+    proxies: Collection[str] = (),
     report: Callable[[str], object] = print,
 ) -> None:
     """Serve a project until it is stopped.
@@ -61,6 +62,8 @@ def serve(
         port: 0 = any that is free.
         names: further host names that browsers reach it by.
         secure: behind https.
+        proxies: addresses of servers in front of this one; only they are believed about the address that a request
+            comes from (``X-Forwarded-For``).
         report: called with the address, and with the first coordinator's invite link if there is no account yet.
 
     Raises:
@@ -79,7 +82,14 @@ def serve(
         known = {*LOOPBACK, *names, f"[{host}]" if ":" in host else host}
         any_name = host in ("0.0.0.0", "::") and not names
         app = make_app(project, hosts=None if any_name else known, secure=secure)
-        config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=5)
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            server_header=False,
+            timeout_graceful_shutdown=5,
+            proxy_headers=bool(proxies),
+            forwarded_allow_ips=list(proxies),
+        )
         uvicorn.Server(config).run(sockets=[listener])
 
 
@@ -104,10 +114,10 @@ def _pages(app: FastAPI) -> None:
 
     @app.get("/", include_in_schema=False)
     def index() -> FileResponse:
-        return page_file(PAGES, "index.html")
+        return page_file(PAGES, "index.html", keep=False)
 
     @app.get("/{view}", include_in_schema=False)
     def view(view: str) -> FileResponse:
         if view not in VIEWS:
             raise HTTPException(404)
-        return page_file(PAGES, "index.html")
+        return page_file(PAGES, "index.html", keep=False)

@@ -66,6 +66,10 @@ def serve(
     port: Annotated[int, typer.Option(help="0 = any free port.")] = 8765,
     names: Annotated[list[str] | None, typer.Option("--name", help="Host name that browsers use for it.")] = None,
     https: Annotated[bool, typer.Option("--https", help="Behind https: the cookie is sent over https only.")] = False,
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option("--proxy", metavar="ADDRESS", help="Server in front; only it is believed about other addresses."),
+    ] = None,
     assist: Annotated[
         Path | None, typer.Option(metavar="RUN", help="First let this run draft every image and order the images.")
     ] = None,
@@ -75,15 +79,15 @@ def serve(
 
     Example: `foveate annotate serve study_project` prints the address to open on this computer.
 
-    Example: `foveate annotate serve study_project --host 0.0.0.0 --name reading.example.org --https` serves other
-    computers, behind a server with https.
+    Example: `foveate annotate serve study_project --name reading.example.org --https --proxy 127.0.0.1` serves other
+    computers through a server with https on this computer.
     """
     with _service():
         from foveate.annotate.web.server import serve as run
     with _open(project) as opened:
         if assist is not None:
             _assist(opened, assist, device=device)
-        run(opened, host=host, port=port, names=names or (), secure=https, report=typer.echo)
+        run(opened, host=host, port=port, names=names or (), secure=https, proxies=proxy or (), report=typer.echo)
 
 
 @app.command()
@@ -186,6 +190,32 @@ def user(
         _, token = accounts.invite(db, roles=role, known=ROLES, by="command line", name=name, hours=hours)
         audit.note(db, "command line", "invite", f"{','.join(role)} {name}")
     typer.echo(f"/invite#{token}")
+    typer.echo("put the server's address before it; the link works once", err=True)
+
+
+@app.command()
+def recover(
+    project: Folder,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Account that gets a new password.")],
+    hours: Annotated[float, typer.Option(help="How long the link is valid.")] = 72.0,
+) -> None:
+    """Make a link with which the owner of an account chooses a new password.
+
+    Accounts that an import made get their first password so.
+
+    Example: `foveate annotate recover study_project anna` prints the link for anna.
+
+    Example: `foveate annotate recover study_project chief --hours 1` gives the coordinator one hour.
+    """
+    with _service():
+        from foveate.web import accounts, audit
+    with _open(project) as opened, opened.store.write() as db:
+        found = accounts.find(db, name)
+        if found is None:
+            raise ValueError(f"name={name!r}: there is no such account; foveate annotate user makes one")
+        _, token = accounts.recovery(db, found, by="command line", hours=hours)
+        audit.note(db, "command line", "password link", found.name)
+    typer.echo(f"/recover#{token}")
     typer.echo("put the server's address before it; the link works once", err=True)
 
 

@@ -35,6 +35,19 @@ export class Api {
     return this.#keep(await this.call("POST", "/api/invites/accept", { token, name, password }));
   }
 
+  async recover(token, password) {
+    return this.#keep(await this.call("POST", "/api/recoveries/accept", { token, password }));
+  }
+
+  /** Send something while the page is left; the browser takes 64 KB of all such requests together. Whether it took it. */
+  leave(method, path, body) {
+    const text = JSON.stringify(body);
+    if (text.length > 60_000) return false;
+    const headers = { "Content-Type": "application/json", "X-CSRF-Token": this.csrf };
+    fetch(path, { method, headers, body: text, keepalive: true }).catch(() => {});
+    return true;
+  }
+
   get(path) {
     return this.call("GET", path);
   }

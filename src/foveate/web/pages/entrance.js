@@ -1,4 +1,4 @@
-// Logging in, accepting an invitation, changing the password.
+// Logging in, accepting an invitation, choosing a new password.
 
 import { h, put } from "./dom.js";
 
@@ -38,6 +38,26 @@ export function inviteForm(api, token) {
       await api.accept(token, name, password);
       location.replace("/");
     }, "At least 10 characters."));
+}
+
+/** The page of a link to a new password. */
+export async function recoverForm(api, token) {
+  const lost = (words) => h("main", { class: "entrance" }, h("h1", {}, "New password"), h("p", {}, words));
+  if (!token) return lost("This link is incomplete. Ask the coordinator for it again, and copy all of it.");
+  let name;
+  try {
+    ({ name } = await api.call("POST", "/api/recoveries/look", { token }));
+  } catch (error) {
+    return lost(error.message);
+  }
+  const hidden = h("input", { type: "text", autocomplete: "username", value: name, hidden: true, "aria-label": "Name" });
+  const fields = [field("New password", { type: "password", autocomplete: "new-password", minlength: 10, maxlength: 200, autofocus: true })];
+  const entry = form(fields, "Save and log in", async (password) => {
+    await api.recover(token, password);
+    location.replace("/");
+  }, "At least 10 characters. Other computers on which you are logged in are logged out.");
+  entry.prepend(hidden);
+  return h("main", { class: "entrance" }, h("h1", {}, "New password"), h("p", {}, `For the account ${name}.`), entry);
 }
 
 export function passwordDialog(api) {

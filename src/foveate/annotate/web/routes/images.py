@@ -24,7 +24,8 @@ Level = Annotated[int, Query(ge=0, le=20)]
 LevelPath = Annotated[int, Path(ge=0, le=20)]
 At = Annotated[int, Path(ge=0, le=2**20)]
 Coordinate = Annotated[float | None, Query(ge=-1e6, le=1e6, allow_inf_nan=False)]
-CACHE = "private, max-age=86400"
+CACHE = "private, no-store"
+"""Nobody reads an image after its annotator has logged out, neither by the back button nor from the browser's files."""
 
 
 def routes(context: RequestContext) -> APIRouter:
