@@ -6,15 +6,17 @@ that is killed, or a disk that is full, leaves the old file as it was. A hidden 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from threading import get_ident
 from typing import Any
+from unicodedata import normalize
 from urllib.parse import quote, unquote
 
 SAFE = " ()+,=@~!&'"
@@ -22,6 +24,12 @@ SAFE = " ()+,=@~!&'"
 
 LONGEST = 60
 """Characters of a target's name that its hidden neighbour repeats: file systems end names at 255 bytes."""
+
+LONGEST_STEM = 120
+"""Characters of a stem; a label, an answer and an ending follow, and file systems end names at 255 bytes."""
+
+DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{kind}{n}" for kind in ("COM", "LPT") for n in range(1, 10))}
+"""Stems that Windows opens as devices, whatever the ending."""
 
 _NUMBERS = count()
 
@@ -135,6 +143,63 @@ def file_name(name: str, *, safe: str = SAFE) -> str:
     """
     encoded = quote(name, safe=safe)
     return f"%2E{encoded[1:]}" if encoded in (".", "..") else encoded
+
+
+def name_key(name: str) -> str:
+    """Return the form in which two file names are compared: some file systems ignore case and the kind of accents.
+
+    >>> name_key("E\u0301l.PNG") == name_key("\u00e9l.png")
+    True
+    """
+    return normalize("NFC", normalize("NFC", name).casefold())
+
+
+class FreeNames:
+    """Names of files that are written to one folder: safe, inside the folder, short enough, and each used once.
+
+    Args:
+        taken: names in the folder that must not be overwritten.
+
+    >>> free = FreeNames()
+    >>> free.stem("001"), free.stem("001"), free.stem("../x"), free.stem("001_2")
+    ('001', '001_2', '..%2Fx', '001_2_2')
+    """
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self._taken = {name_key(name) for name in taken}
+
+    def stem(self, name: str, *, files: Sequence[str] = ("",)) -> str:
+        """Return a stem for which none of its files is taken, and take them.
+
+        Args:
+            name: any text.
+            files: what follows the stem in the name of each file, already safe.
+        """
+        safe = safe_stem(name)
+        for number in count(1):
+            stem = safe if number == 1 else f"{safe}_{number}"
+            keys = {name_key(stem + end) for end in files}
+            if not keys & self._taken:
+                self._taken |= keys
+                return stem
+        raise AssertionError("count() does not end")
+
+
+def safe_stem(name: str) -> str:
+    """Return `file_name` of a text, cut to `LONGEST_STEM` characters with a digest, and no device name of Windows.
+
+    >>> safe_stem("a/b"), safe_stem("NUL"), len(safe_stem("x" * 300))
+    ('a%2Fb', '%4EUL', 120)
+    """
+    safe = file_name(normalize("NFC", name)) or "%"
+    if safe.endswith((" ", ".")):  # Windows drops both at the end of a name
+        safe = safe[:-1] + f"%{ord(safe[-1]):02X}"
+    if safe.startswith(".") or safe.split(".")[0].upper() in DEVICES:  # hidden files are passed over by every listing
+        safe = f"%{ord(safe[0]):02X}{safe[1:]}"
+    if len(safe) > LONGEST_STEM:
+        digest = hashlib.sha256(safe.encode()).hexdigest()[:12]
+        safe = f"{safe[: LONGEST_STEM - 13]}_{digest}"
+    return safe
 
 
 def id_of(stem: str) -> str:

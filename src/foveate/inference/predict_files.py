@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from foveate.core.files import FreeNames
 from foveate.core.guideline import GUIDELINE, Guideline
 from foveate.core.labels import LabelSchema
 from foveate.core.reading import presence_only
@@ -13,7 +14,7 @@ from foveate.core.text import printable
 from foveate.data.manifest import Manifest
 from foveate.inference.evidence import explain
 from foveate.inference.predictor import ImageResult, Predictor, UnreadImage
-from foveate.inference.write_results import list_images, write_evidence, write_reading
+from foveate.inference.write_results import EVIDENCE, list_images, result_files, write_evidence, write_reading
 from foveate.recipes import load_run
 
 
@@ -32,7 +33,8 @@ def predict_all(
 ) -> int:
     """Read every image; return how many could not be read (each is named in one line with its reason).
 
-    Images of the same name in different folders get a number. A volume is read B-scan by B-scan.
+    Images of the same name get a number; each JSON names the file that was read. Results of earlier calls are not
+    read. A volume is read B-scan by B-scan.
 
     Args:
         run: folder of a trained run.
@@ -53,17 +55,17 @@ def predict_all(
     schema = predictor.recipe.schema
     scale = guideline or (bound(GUIDELINE, schema) if why else GUIDELINE)
     good = bad = 0
-    seen: dict[str, int] = {}
-    for reading in predictor.many(list_images(images, report=say), cam=cam, rows=rows):
+    listed = list_images(images, report=say)
+    names = _free_names(listed, out)
+    for reading in predictor.many(listed, cam=cam, rows=rows):
         if isinstance(reading, UnreadImage):
             say(f"{printable(str(reading.path))}: not read: {reading.reason}")
             bad += 1
             continue
         good += 1
         reading = replace(reading, spacing=spacing or reading.spacing)
-        number = seen[reading.id] = seen.get(reading.id, 0) + 1
-        name = reading.id if number == 1 else f"{reading.id}_{number}"
-        write_reading(reading, out, name=name)
+        name = names.stem(reading.id, files=(*result_files(reading).values(), *EVIDENCE))
+        write_reading(reading, out, name=name, source=reading.source)
         if why:
             eye = reading.eye
             evidence = explain(
@@ -78,9 +80,15 @@ def predict_all(
             write_evidence(evidence, out, name=name)
         found = [f"{q}: {a} {reading.probabilities[q][a]:.2f}{_where(reading, q)}" for q, a in reading.answers.items()]
         found += _marked(reading)
-        say(f"{name}: {', '.join(found)}")
+        say(f"{printable(name)}: {', '.join(found)}")
     say(f"{good} of {good + bad} images read into {out}")
     return bad
+
+
+def _free_names(images: list[Path], out: Path) -> FreeNames:
+    """Return names for results in a folder; an image that is read from this folder is never overwritten."""
+    folder = out.resolve()
+    return FreeNames(path.name for path in images if path.resolve().parent == folder)
 
 
 def _where(reading: ImageResult, question: str) -> str:

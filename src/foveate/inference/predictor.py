@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +41,14 @@ class ImageResult(Prediction):
         spacing: mm per pixel (rows, cols), if known.
         eye: disc, fovea and laterality, as far as they are known.
         pointed: finding -> regions of the eye that its activation map points to; empty without maps or a disc.
+        source: the file that was read; None if the image was given as an array.
     """
 
     image: UInt8[np.ndarray, "h w 3"] = field(default_factory=lambda: np.zeros((1, 1, 3), np.uint8))
     spacing: tuple[float, float] | None = None
     eye: Eye = field(default_factory=Eye)
     pointed: Mapping[str, Pointed] = field(default_factory=dict)
+    source: Path | None = None
 
     def map_of(self, question: str) -> tuple[str, Float[np.ndarray, "h w"]]:
         """Return the given answer and its activation map; "yes" and the finding's map if there is only that.
@@ -214,7 +216,8 @@ class Predictor:
                         about.get((path.resolve(), frame)) or (None if several else about.get(path.stem)) or Row("", "")
                     )
                     known = row.spacing or checked_spacing(scan.spacing, warn=lambda _: None)
-                    yield self(path, cam=cam, frame=frame, name=name, spacing=known, eye=Eye.of(row))
+                    result = self(path, cam=cam, frame=frame, name=name, spacing=known, eye=Eye.of(row))
+                    yield replace(result, source=path)
                 except (read.Unreadable, OSError) as error:
                     yield UnreadImage(path, _reason(error))
 
