@@ -42,7 +42,7 @@ def report(
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `foveate fit` wrote.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `foveate fit` wrote, or a pipeline.")],
     images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Files or folders.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="Folder for JSON, masks and overlays.")],
     cam: Annotated[bool, typer.Option("--cam", help="Also the activation map of each answer.")] = False,
@@ -56,6 +56,12 @@ def predict(
         typer.Option(metavar="M.jsonl", help="Manifest with disc, fovea, laterality or spacing of some of the images."),
     ] = None,
     spacing: Annotated[str | None, typer.Option(help="mm per pixel: one number, or rows,columns.")] = None,
+    dicom: Annotated[
+        bool, typer.Option("--dicom", help="Of a pipeline: also DICOM objects and a FHIR report per image.")
+    ] = False,
+    date: Annotated[
+        str | None, typer.Option(metavar="YYYY-MM-DD", help="Of a pipeline: date of the visit; default: the file's.")
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Predict images; the exit code is 1 if one cannot be read (the others are predicted).
@@ -63,10 +69,33 @@ def predict(
     Example: `foveate predict RUN new_images/ -o OUT --cam` writes JSON, masks, overlays and activation maps.
 
     Example: `foveate predict RUN eye.jpg -o OUT --spacing 0.0065` also gives areas in mm².
+
+    Example: `foveate predict clinic/pipeline.toml visit/ -o OUT --dicom` writes a report and DICOM objects per visit.
     """
     from foveate.data.manifest import Manifest
+    from foveate.inference.pipeline.spec import is_pipeline
     from foveate.inference.predict_files import guideline_for, predict_all
 
+    if is_pipeline(run):
+        from foveate.reporting.pipeline_files import predict_pipeline
+
+        if given := [name for name, on in (("--cam", cam), ("--explain", why), ("--lesion", lesions)) if on]:
+            raise ValueError(f"{given[0]}: has no effect on a pipeline; leave it out")
+        if predict_pipeline(
+            run,
+            images,
+            out=out,
+            dicom=dicom,
+            rows=None if manifest is None else Manifest.read(manifest),
+            spacing=spacing_of(spacing),
+            date=date,
+            device=device,
+            report=typer.echo,
+        ):
+            raise typer.Exit(1)
+        return
+    if dicom or date is not None:
+        raise ValueError("--dicom and --date belong to a pipeline; write a pipeline.toml with this run as its step")
     why = why or bool(lesions) or grade is not None
     bad = predict_all(
         run,
