@@ -7,7 +7,7 @@ group is drawn, with all its images. Ref.: Field and Welsh, "Bootstrapping clust
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -35,6 +35,7 @@ class Estimate:
         images: images counted.
         groups: groups (patients) drawn from.
         undefined: draws on which the metric was nan (such as an AUC without positives); they are left out.
+        p: of a difference, its two-sided bootstrap p-value (`p_of_draws`); None for other metrics.
     """
 
     value: float
@@ -43,6 +44,7 @@ class Estimate:
     images: int
     groups: int
     undefined: int = 0
+    p: float | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         """The value as a table prints it.
@@ -90,22 +92,7 @@ def interval(
     Raises:
         ValueError: repeats or level are out of range.
     """
-    if repeats < 1:
-        raise ValueError(f"repeats={repeats}; give at least 1, 1000 for a publication")
-    if not 0 < level < 1:
-        raise ValueError(f"level={level}; give a share between 0 and 1, such as 0.95")
-    values, groups = value(statistic, counts), len(set(counts.groups.values()))
-    if groups < 2:
-        return Named({name: Estimate(one, np.nan, np.nan, len(counts), groups) for name, one in values.items()})
-    parts = [statistic(counts, weights) for weights in draws(counts, repeats=repeats, seed=seed)]
-    out: Named[Estimate] = Named()
-    for name, one in values.items():
-        drawn = np.concatenate([part[name] for part in parts])
-        defined = drawn[~np.isnan(drawn)]
-        tails = [(1 - level) / 2, (1 + level) / 2]
-        low, high = np.quantile(defined, tails).tolist() if defined.size else (np.nan, np.nan)
-        out[name] = Estimate(one, low, high, len(counts), groups, repeats - defined.size)
-    return out
+    return _estimates(statistic, counts, repeats=repeats, level=level, seed=seed, tested=False)
 
 
 def difference(
@@ -139,4 +126,42 @@ def difference(
         ours, theirs = statistic(counts, weights), statistic(b, weights[:, order])
         return {name: ours[name] - theirs[name] for name in ours if name in theirs}
 
-    return interval(minus, a, repeats=repeats, level=level, seed=seed)
+    return _estimates(minus, a, repeats=repeats, level=level, seed=seed, tested=True)
+
+
+def p_of_draws(drawn: Float[np.ndarray, " r"]) -> float:
+    """Two-sided p-value of a difference of 0 from its bootstrap draws: twice the share on the other side of 0.
+
+    p = 2 (1 + min(draws <= 0, draws >= 0)) / (draws + 1), at most 1; so it is never 0 (Davison and Hinkley 1997, 4.2).
+
+    >>> p_of_draws(np.linspace(0.1, 1, 99)), p_of_draws(np.array([-1.0, 1.0, 0.0]))
+    (0.02, 1.0)
+    """
+    if not drawn.size:
+        return float("nan")
+    rarer = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
+    return min(1.0, 2 * (1 + rarer) / (len(drawn) + 1))
+
+
+def _estimates(
+    statistic: Statistic, counts: Counts, *, repeats: int, level: float, seed: int, tested: bool
+) -> Named[Estimate]:
+    """Estimates of all metrics of a statistic; with ``tested`` also the p-value of 0."""
+    if repeats < 1:
+        raise ValueError(f"repeats={repeats}; give at least 1, 1000 for a publication")
+    if not 0 < level < 1:
+        raise ValueError(f"level={level}; give a share between 0 and 1, such as 0.95")
+    values, groups = value(statistic, counts), len(set(counts.groups.values()))
+    if groups < 2:
+        return Named({name: Estimate(one, np.nan, np.nan, len(counts), groups) for name, one in values.items()})
+    parts = [statistic(counts, weights) for weights in draws(counts, repeats=repeats, seed=seed)]
+    out: Named[Estimate] = Named()
+    for name, one in values.items():
+        drawn = np.concatenate([part[name] for part in parts])
+        defined = drawn[~np.isnan(drawn)]
+        tails = [(1 - level) / 2, (1 + level) / 2]
+        low, high = np.quantile(defined, tails).tolist() if defined.size else (np.nan, np.nan)
+        out[name] = Estimate(one, low, high, len(counts), groups, repeats - defined.size)
+        if tested:
+            out[name] = replace(out[name], p=p_of_draws(defined))
+    return out
