@@ -1,6 +1,7 @@
 """Files and folders are written whole or not at all, names are safe, and no other file does either by itself."""
 
 import ast
+import errno
 import os
 import subprocess
 import sys
@@ -138,3 +139,27 @@ def test_only_core_files_renames_and_flushes() -> None:
     own = SOURCE / "foveate" / "core" / "files.py"
     assert len(calls(own)) >= 4
     assert not [call for path in (SOURCE / "foveate").rglob("*.py") if path != own for call in calls(path)]
+
+
+def test_json_that_is_damaged_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    for content in (b"", b'{"a": 1', b"\xff\xfe"):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=r"a\.json: damaged, not JSON"):
+            files.read_json(file)
+    files.write_json(file, {"a": [1, None]})
+    assert files.read_json(file) == {"a": [1, None]}
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG, errno.EDQUOT])
+def test_a_full_disk_is_named_with_the_file_and_leaves_the_old_content(number: int, tmp_path: Path) -> None:
+    def fill(aside: Path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    file = tmp_path / "a.bin"
+    files.write_file(file, b"old")
+    with pytest.raises(OSError, match=r"make room.*a\.bin") as raised:
+        files.write_file(file, fill)
+    assert raised.value.errno == number
+    assert file.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [file]

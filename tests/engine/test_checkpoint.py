@@ -1,7 +1,6 @@
 """Files of a run are whole or absent, and say so when they are not what they should be."""
 
 import json
-import pickle
 from pathlib import Path
 
 import pytest
@@ -124,7 +123,7 @@ class Evil:
 def test_state_runs_no_code(tmp_path: Path) -> None:
     """A training state from elsewhere holds tensors and plain values, or it is refused."""
     torch.save({"step": Evil(str(tmp_path / "touched"))}, tmp_path / "state.pt")
-    with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
+    with pytest.raises(ValueError, match=r"damaged, or not a training state .*Weights only"):
         load_state(tmp_path / "state.pt")
     assert not (tmp_path / "touched").exists()
 
@@ -142,3 +141,13 @@ def test_json_comes_back(data: object, tmp_path_factory: pytest.TempPathFactory)
     path = tmp_path_factory.getbasetemp() / "data.json"
     write_json(path, data)
     assert json.loads(path.read_text(encoding="utf-8")) == data
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"text"])
+def test_a_damaged_state_is_named_with_the_remedy(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "state.pt"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"state\.pt: damaged.*delete it: the stage then starts"):
+        load_state(file)
+    file.unlink()
+    assert load_state(file) is None

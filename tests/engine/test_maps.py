@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from engine_toys import CLASSES, TinyNet, tiny_recipe, toy_manifest
+from torch import nn
 
+from foveate.core.types import Outputs
 from foveate.data.manifest import Manifest
 from foveate.engine.artifacts import check_maps, claim_maps, write_map
 from foveate.engine.fit import fit
@@ -123,3 +126,23 @@ def test_a_guided_network_without_a_map_is_told(
     recipe = replace(tiny_recipe(epochs=1), stages=(stage,))
     with pytest.raises(ValueError, match=f"prior=None, {words}.*give it the maps of the stage before"):
         fit(recipe, rows, out=tmp_path / "run", device="cpu", quiet=True, cache=tmp_path / "c")
+
+
+class OneValuePerChannel(nn.Module):
+    """Normalises a map of one pixel, as a pyramid pool does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.head = nn.BatchNorm2d(1), nn.Conv2d(1, 1, 1)
+
+    def forward(self, image: torch.Tensor, prior: torch.Tensor | None = None) -> Outputs:
+        mean = self.norm(image.mean((2, 3), keepdim=True))
+        return Outputs(pixel=self.head(image + mean))
+
+
+def test_a_network_that_needs_two_images_in_a_batch_is_named(rows: Manifest, tmp_path: Path) -> None:
+    stage = Stage("alone", network=OneValuePerChannel, loss=Weigh(pixels=(1.0, bce)))
+    recipe = replace(tiny_recipe(epochs=1), stages=(stage,), batch=1)
+    with pytest.raises(ValueError, match=r"batch=1: this network normalises one value per channel.*use batch=2"):
+        fit(recipe, rows, out=tmp_path / "run", device="cpu", quiet=True, cache=tmp_path / "c")
+    fit(replace(recipe, batch=2), rows, out=tmp_path / "two", device="cpu", quiet=True, cache=tmp_path / "c")

@@ -1,6 +1,7 @@
 """Every recipe, found by listing, on every drawn schema it serves: builds, learns, exports, is listed."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any, get_args
 
@@ -217,6 +218,9 @@ def test_own_file(tmp_path: Path, drawn: dict[str, Manifest]) -> None:
     assert all(torch.equal(ours[k], theirs[k]) for k in ours)
     with pytest.raises(ValueError, match=r"knows .*'clip', 'epochs'.*'width'"):
         load_recipe(str(path), rows.schema, size=32)
+    path.unlink()
+    moved = shutil.move(run.folder, tmp_path / "elsewhere")
+    assert str(load_run(moved).recipe) == str(run.recipe)  # of the copy in the run
 
 
 def test_own_file_that_is_none(tmp_path: Path) -> None:

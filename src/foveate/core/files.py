@@ -6,6 +6,7 @@ that is killed, or a disk that is full, leaves the old file as it was. A hidden 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -30,6 +31,9 @@ LONGEST_STEM = 120
 
 DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{kind}{n}" for kind in ("COM", "LPT") for n in range(1, 10))}
 """Stems that Windows opens as devices, whatever the ending."""
+
+FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+"""Errors of a disk, a file or a quota that is full."""
 
 _NUMBERS = count()
 
@@ -59,6 +63,11 @@ def whole_file(path: Path, *, flush: bool = True) -> Iterator[Path]:
         os.replace(aside, path)
         if flush:
             _flush_folder(path.parent)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        words = f"{error.strerror}; make room and go on from the last whole file"
+        raise OSError(error.errno, words, str(path)) from None
     finally:
         aside.unlink(missing_ok=True)
 
@@ -81,6 +90,19 @@ def write_file(path: Path, content: str | bytes | Callable[[Path], None], *, flu
 def write_json(path: Path, data: Any) -> None:
     """Write JSON, indented, whole or not at all."""
     write_file(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=True) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON that `write_json` wrote.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file is empty, cut off or not text; the message names it.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
+        raise ValueError(f"{path}: damaged, not JSON ({error}); copy it again from where it was whole") from None
 
 
 @contextmanager

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from foveate.core.files import file_name, write_file, write_json
+from foveate.core.files import file_name, read_json, write_file, write_json
 
 OF = "manifest.json"
 """Beside the folders of a stage's maps: which manifest they are of."""
@@ -80,7 +79,7 @@ def check_maps(folder: Path, images: Iterable[str], *, manifest: str) -> None:
 def _check_manifest(folder: Path, manifest: str) -> None:
     if not (folder / OF).is_file():
         return
-    found = json.loads((folder / OF).read_text(encoding="utf-8"))["hash"]
+    found = read_json(folder / OF)["hash"]
     if found != manifest:
         raise ValueError(
             f"{folder}: these maps are of manifest {found[:12]}, the run is of {manifest[:12]}; delete the folder "

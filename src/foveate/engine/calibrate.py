@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from jaxtyping import Float
 from scipy.optimize import minimize_scalar
 
 from foveate.core.decisions import Decisions, Gate
-from foveate.core.files import write_json
+from foveate.core.files import read_json, write_json
 from foveate.core.reading import field_pixels
 from foveate.data.cache import Cache
 from foveate.data.manifest import Manifest
@@ -143,7 +142,7 @@ def _write(run: Run, found: Gathered, *, threshold: str | None) -> None:
 def choices_of(run: Run) -> list[Choice]:
     """The choice of calibration for each label, and why; empty if the run is not calibrated, or its masks are not."""
     path = run.folder / CALIBRATION
-    about = json.loads(path.read_text(encoding="utf-8"))["about"] if path.is_file() else {}
+    about = read_json(path)["about"] if path.is_file() else {}
     return [Choice(**one) for one in about.get("labels", ())]
 
 

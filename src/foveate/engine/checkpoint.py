@@ -52,5 +52,11 @@ def load_state(path: Path) -> dict[str, Any] | None:
     """The state that `save_state` wrote, or None; unpickles nothing but tensors and plain values."""
     if not path.is_file():
         return None
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # of a damaged file, PyTorch and pickle raise errors of at least six kinds
+        raise ValueError(
+            f"{path}: damaged, or not a training state ({type(error).__name__}: {str(error)[:100]}); delete it: the "
+            "stage then starts again from its beginning"
+        ) from None
     return state

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,7 +13,7 @@ import torch
 from torch import nn
 
 from foveate.core.decisions import Decisions, combined
-from foveate.core.files import write_json
+from foveate.core.files import read_json, write_json
 from foveate.core.mean import mean_outputs
 from foveate.core.types import Batch, Outputs, Row
 from foveate.data.manifest import Manifest
@@ -236,7 +235,7 @@ def open_ensemble(folder: Path, load: Callable[[Path], Run]) -> Ensemble:
 
 
 def _about(folder: Path) -> dict[str, Any]:
-    about: dict[str, Any] = json.loads((folder / ENSEMBLE).read_text(encoding="utf-8"))
+    about: dict[str, Any] = read_json(folder / ENSEMBLE)
     if about.get("format", 0) > FORMAT:
         raise ValueError(f"{folder / ENSEMBLE}: format {about['format']}; this version reads {FORMAT}: update foveate")
     return about

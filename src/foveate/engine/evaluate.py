@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from foveate.core.decisions import Decisions
-from foveate.core.files import write_json
+from foveate.core.files import read_json, write_json
 from foveate.core.reading import image_probabilities
 from foveate.core.types import Batch, Outputs, Prediction, Row
 from foveate.data.cache import Cache
@@ -158,7 +157,7 @@ def read_metrics(folder: str | Path) -> Named[Any]:
     Args:
         folder: of an evaluated run.
     """
-    data = json.loads((Path(folder) / "metrics.json").read_text(encoding="utf-8"))
+    data = read_json(Path(folder) / "metrics.json")
     found: Named[Any] = upgraded(data["metrics"] if "metrics" in data else data["figures"])
     return found
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from foveate.core.files import write_json
+from foveate.core.files import write_file, write_json
 from foveate.core.labels import LabelSchema
 from foveate.data.cache import Cache, cache_at
 from foveate.data.manifest import Manifest
@@ -21,7 +21,7 @@ from foveate.engine.known_rows import check_rows
 from foveate.engine.plan import FILE as PLAN
 from foveate.engine.plan import Plan
 from foveate.engine.recipe import TRAINING, Recipe
-from foveate.engine.run import CALIBRATION, Run, describe
+from foveate.engine.run import CALIBRATION, OWN, Run, describe
 from foveate.engine.settle import settled
 from foveate.engine.stage_reuse import find_trained, stage_key
 from foveate.engine.train import Trainer
@@ -115,6 +115,8 @@ def _claim(run: Run, record: dict[str, Any], splits: dict[str, str | None], *, r
         return " holds an ensemble; name another folder, or go on with its folds (--folds, --resume)"
     if not path.is_file():
         write_json(run.folder / "splits.json", splits)
+        if record["name"].endswith(".py"):
+            write_file(run.folder / OWN, Path(record["name"]).read_bytes())
         write_json(path, record)
         return None
     if not resume:

@@ -9,6 +9,8 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any, NamedTuple
 
+from foveate.core.files import read_json
+
 FORMAT = 1
 """Of ``plan.json``; a file of a newer format is refused."""
 
@@ -166,8 +168,9 @@ class Plan:
         path = Path(folder) / FILE
         if not path.is_file():
             return None
+        data = read_json(path)
         try:
-            return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
+            return cls.from_json(data)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
 

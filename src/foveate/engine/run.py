@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from foveate.core.decisions import Decisions
+from foveate.core.files import read_json
 from foveate.core.mean import mean_outputs
 from foveate.core.types import Batch, Outputs, Row
 from foveate.data.manifest import Manifest
@@ -39,6 +40,8 @@ LIBRARIES = (
 
 
 CALIBRATION = "calibration.json"
+OWN = "recipe.py"
+"""Copy of a user's own recipe file in the run that it made."""
 """What `calibrate` chose, in a run's folder."""
 
 SEEN = ("train", "val")
@@ -66,13 +69,13 @@ class Run:
     @property
     def record(self) -> dict[str, Any]:
         """The content of ``recipe.json``."""
-        data: dict[str, Any] = json.loads((self.folder / "recipe.json").read_text(encoding="utf-8"))
+        data: dict[str, Any] = read_json(self.folder / "recipe.json")
         return data
 
     @cached_property
     def splits(self) -> dict[str, str | None]:
         """Image -> its split when the run was trained."""
-        data: dict[str, str | None] = json.loads((self.folder / "splits.json").read_text(encoding="utf-8"))
+        data: dict[str, str | None] = read_json(self.folder / "splits.json")
         return data
 
     def log(self, stage: str) -> list[dict[str, Any]]:
@@ -92,7 +95,7 @@ class Run:
         path = self.folder / CALIBRATION
         if not path.is_file():
             return Decisions(gates=self.recipe.gates)
-        return Decisions.from_json(json.loads(path.read_text(encoding="utf-8")))
+        return Decisions.from_json(read_json(path))
 
     @property
     def members(self) -> tuple[Run, ...]:
@@ -282,7 +285,15 @@ def forward(
 
 def autocast_forward(network: nn.Module, batch: Batch, *, precision: str) -> Outputs:
     """Forward pass under the recipe's precision."""
-    return autocast(network, batch.image, prior=batch.prior, precision=precision)
+    try:
+        return autocast(network, batch.image, prior=batch.prior, precision=precision)
+    except ValueError as error:  # of PyTorch: a map of one pixel (a pyramid's pool) of one image has no spread
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise ValueError(
+            f"batch={len(batch)}: this network normalises one value per channel over the batch; use batch=2 or more, "
+            "and accumulate that leaves 2 images or more in each piece"
+        ) from None
 
 
 def autocast(network: nn.Module, image: Tensor, *, prior: Tensor | None, precision: str) -> Outputs:

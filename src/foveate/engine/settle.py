@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
 
+from foveate.core.files import read_json
 from foveate.data.cache import Cache
 from foveate.data.loader import Dataset, batches
 from foveate.data.manifest import Manifest
@@ -30,7 +30,7 @@ def settled(recipe: Recipe, rows: Manifest, *, folder: Path, device: torch.devic
         return recipe, ""
     path = folder / "recipe.json"
     if path.is_file():
-        return recipe.in_precision(recorded(json.loads(path.read_text(encoding="utf-8")))), ""
+        return recipe.in_precision(recorded(read_json(path))), ""
     found = _measured(recipe, rows, device, cache) if has_bf16_units(device) else Measured("fp32", why_not=NO_UNITS)
     return recipe.in_precision(found.precision), str(found)
 

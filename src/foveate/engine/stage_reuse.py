@@ -6,11 +6,11 @@ Training is a function of what `stage_key` hashes, so a copy holds the weights t
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
+from foveate.core.files import read_json
 from foveate.engine.recipe import Recipe, Stage
 
 COPIED = ("weights.safetensors", "log.jsonl", "times.jsonl")
@@ -40,7 +40,7 @@ def stage_key(recipe: Recipe, stage: Stage, *, seed: int, manifest: str) -> str:
 def find_trained(runs: Path, key: str) -> Path | None:
     """Folder of a finished stage with this key in any run below ``runs``; None where there is none."""
     for done in sorted(runs.glob("**/done.json")):
-        if json.loads(done.read_text(encoding="utf-8")).get("key") == key:
+        if read_json(done).get("key") == key:
             return done.parent
     return None
 

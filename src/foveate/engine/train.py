@@ -7,7 +7,6 @@ that was killed and resumed replays from there and ends with the same weights an
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,7 +21,7 @@ from jaxtyping import Float
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from foveate.core.files import write_json
+from foveate.core.files import read_json, write_json
 from foveate.core.types import Batch
 from foveate.data.cache import Cache
 from foveate.data.loader import Dataset, balanced, batches
@@ -191,7 +190,7 @@ class Trainer:
         """Weights and log from another run, and where it ended."""
         if self.processes.first:
             copy_stage(trained, self.folder)
-        done = json.loads((trained / "done.json").read_text(encoding="utf-8"))
+        done = read_json(trained / "done.json")
         self.step, self.values = done["steps"], [done["best"]] * done["validations"]
         self.network = place(self.stage.network(), self.processes.device)
 

@@ -15,10 +15,11 @@ from foveate.data.survey import Progress
 from foveate.engine.ensemble import ENSEMBLE, open_ensemble
 from foveate.engine.plan import Asked, Plan
 from foveate.engine.recipe import AUTO, TRAINING, Recipe
-from foveate.engine.run import Run
+from foveate.engine.run import OWN, Run
 from foveate.engine.settle import recorded
 from foveate.recipes._effect import refuse_idle
 from foveate.recipes._lookup import comparison_with, defaults, effect_of, effective, placed, recipe_file, renamed
+from foveate.recipes._types import refuse_types
 
 
 def load_recipe(name: str, schema: LabelSchema, /, **keywords: Any) -> Recipe:
@@ -32,8 +33,8 @@ def load_recipe(name: str, schema: LabelSchema, /, **keywords: Any) -> Recipe:
             values, so that the run folder can record them.
 
     Raises:
-        ValueError: no such recipe, a file without a ``recipe`` function, an unknown keyword, or one that changes
-            nothing beside the others (the file's table ``EFFECT``, see `recipes._effect`).
+        ValueError: no such recipe, a file without a ``recipe`` function, an unknown keyword, one of a wrong
+            type (`recipes._types`), or one that changes nothing beside the others (`recipes._effect`).
     """
     own = defaults(name)
     if strange := set(keywords) - {*own, *TRAINING}:
@@ -41,6 +42,7 @@ def load_recipe(name: str, schema: LabelSchema, /, **keywords: Any) -> Recipe:
             f"recipe {name!r}: unknown keyword {sorted(strange)}; it knows {sorted({*own, *TRAINING})}"
             + (f". {other!r} knows {sorted(strange)}" if (other := comparison_with(name, strange)) else "")
         )
+    refuse_types(name, recipe_file(name).recipe, keywords)
     refuse_idle(name, keywords, {**own, **keywords}, effect_of(name))
     shared = [k for k in TRAINING if k not in own]
     recipe: Recipe = recipe_file(name).recipe(schema, **{k: v for k, v in keywords.items() if k in own})
@@ -98,6 +100,8 @@ def load_run(folder: str | Path, *, recipe: Recipe | None = None) -> Run:
         folder: holds ``recipe.json``, or ``ensemble.json`` and its members' folders.
         recipe: the recipe itself, if the file it came from cannot be read.
 
+    A run of a user's own recipe file holds a copy of it, which is executed: open only runs that you trust.
+
     Raises:
         ValueError: no run is there, or its recipe no longer knows a keyword. A network that has changed since is
             noticed when its weights are loaded.
@@ -112,13 +116,16 @@ def load_run(folder: str | Path, *, recipe: Recipe | None = None) -> Run:
         )
     if recipe is None:
         record = run.record
-        name, keywords = placed(record["name"], renamed(record["name"], record["keywords"]))
+        given: str = record["name"]
+        copy = str(run.folder / OWN) if given.endswith(".py") and (run.folder / OWN).is_file() else None
+        name, keywords = placed(copy or given, renamed(copy or given, record["keywords"]))
         recipe = load_recipe(name, LabelSchema.from_json(record["schema"]), **keywords)
         prepare: dict[str, Any] = {
-            {"graders": "annotators"}.get(name, name): tuple(v) if isinstance(v, list) else v
-            for name, v in record["prepare"].items()
+            {"graders": "annotators"}.get(k, k): tuple(v) if isinstance(v, list) else v
+            for k, v in record["prepare"].items()
         }
         recipe = replace(recipe, prepare=Prepare(**prepare))  # as it was, whatever the defaults are today
+        recipe = recipe if copy is None else replace(recipe, name=given)
     if recipe.precision == AUTO:  # of a run written before there was "auto", or a recipe that is at hand
         recipe = recipe.in_precision(recorded(run.record))
     return replace(run, recipe=recipe)
