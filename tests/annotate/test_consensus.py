@@ -122,8 +122,9 @@ def test_agreement_is_that_of_the_formulas(person: People) -> None:
         anna.read({"answers": {"grade": one}, "shapes": [BRUSH | {"runs": [0, 10]}]}, item=item)
         ben.read({"answers": {"grade": two}, "shapes": [BRUSH | {"runs": [5, 10]}] if item < 4 else []}, item=item)
     found = eve.get("/api/agreement")
-    # Cohen (1960): po = 3/4; pe = (2/4)(1/4) + (1/4)(2/4) + (1/4)(1/4) = 5/16; (12/16 - 5/16) / (11/16) = 7/11
-    assert found["questions"][0]["kappa"] == pytest.approx(7 / 11)
+    # Cohen (1968), weights (i - j)^2: observed 1/4; expected 1/2 (1/2 + 4/4) + 1/4 (1/4 + 1/4) + 1/4 (4/4 + 1/2) = 5/4
+    assert found["questions"][0]["kappa"] == pytest.approx(1 - (1 / 4) / (5 / 4))
+    assert found["questions"][0]["measure"] == "quadratic weighted"
     line = next(f for f in found["findings"] if f["finding"] == "haemorrhage")
     assert (line["annotators"], line["images"], line["both_or_either"]) == (["anna", "ben"], 4, 4)
     assert line["dice"] == pytest.approx((0.5 + 0.5 + 0.5 + 0) / 4)

@@ -117,3 +117,50 @@ def agreed_pixels(marked: Bool[np.ndarray, "n h w"], *, at_least: int | str = 1)
     """Pixels that at least so many of n annotators marked; errors as `agreed`."""
     found: Bool[np.ndarray, "h w"] = marked.sum(0) >= needed(at_least, annotators=len(marked))
     return found
+
+
+Point = tuple[float, float]
+
+
+def agreed_points(marked: Sequence[Sequence[Point]], *, at_least: int | str = 1, reach: float) -> tuple[Point, ...]:
+    """Positions that at least so many annotators marked, each the median of their points.
+
+    Points of different annotators that are at most ``reach`` apart are the same: the closest two first, one point per
+    annotator. Errors as `agreed`.
+
+    Args:
+        marked: points of each annotator, (row, col) in pixels; empty = nothing.
+        at_least: a number, or a name of `RULES`.
+        reach: pixels.
+
+    >>> agreed_points([[(10.0, 10.0), (50.0, 50.0)], [(12.0, 10.0)], []], at_least=2, reach=5.0)
+    ((11.0, 10.0),)
+    """
+    least = needed(at_least, annotators=len(marked))
+    owner = np.array([k for k, some in enumerate(marked) for _ in some])
+    places = np.array([p for some in marked for p in some], float).reshape(-1, 2)
+    groups = [{k} for k in range(len(places))]
+    group_of = list(range(len(places)))
+    for _, first, second in sorted(_near(places, owner, reach)):
+        a, b = group_of[first], group_of[second]
+        if a == b or {owner[k] for k in groups[a]} & {owner[k] for k in groups[b]}:
+            continue
+        groups[a] |= groups[b]
+        for k in groups[b]:
+            group_of[k] = a
+        groups[b] = set()
+    out = [np.median(places[sorted(group)], axis=0) for group in groups if len(group) >= least]
+    return tuple((float(row), float(col)) for row, col in out)
+
+
+def _near(places: np.ndarray, owner: np.ndarray, reach: float) -> list[tuple[float, int, int]]:
+    """Pairs of points of different annotators within reach: distance and the two. Row by row: not all pairs at once."""
+    order = np.argsort(places[:, 0], kind="stable")
+    rows = places[order, 0]
+    out = []
+    for start, first in enumerate(order):
+        others = order[start + 1 : int(np.searchsorted(rows, rows[start] + reach, side="right"))]
+        apart = np.hypot(*(places[others] - places[first]).T)
+        for k in np.flatnonzero((apart <= reach) & (owner[others] != owner[first])):
+            out.append((float(apart[k]), int(first), int(others[k])))
+    return out

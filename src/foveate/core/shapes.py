@@ -82,18 +82,26 @@ def ellipse(
         radii: half-axes in pixels, along the rows and the columns before turning.
         angle: turn in radians, from the column axis towards growing rows.
     """
+    inside = np.zeros(shape, bool)
+    place, pixels = _ellipse_box(shape, centre, radii, angle)
+    inside[place] = pixels
+    return inside
+
+
+def _ellipse_box(
+    shape: tuple[int, int], centre: tuple[float, float], radii: tuple[float, float], angle: float
+) -> tuple[tuple[slice, ...], Bool[np.ndarray, "r c"]]:
+    """The box of an ellipse in an image, and its pixels in that box: an image has a hundred times those of a lesion."""
     sine, cosine = float(np.sin(angle)), float(np.cos(angle))
     reach = np.hypot(radii[0] * cosine, radii[1] * sine), np.hypot(radii[0] * sine, radii[1] * cosine)
     place = tuple(
         slice(*np.clip((np.floor(c - r), np.ceil(c + r) + 1), 0, n).astype(np.int64))
         for c, r, n in zip(centre, reach, shape, strict=True)
     )
-    rows, cols = np.ogrid[place]  # of its box alone: an image has a hundred times the pixels of a lesion
+    rows, cols = np.ogrid[place]
     dr, dc = rows - centre[0], cols - centre[1]
     u, v = dc * cosine + dr * sine, dr * cosine - dc * sine
-    inside = np.zeros(shape, bool)
-    inside[place] = (v / max(radii[0], 1e-9)) ** 2 + (u / max(radii[1], 1e-9)) ** 2 <= 1
-    return inside
+    return place, (v / max(radii[0], 1e-9)) ** 2 + (u / max(radii[1], 1e-9)) ** 2 <= 1
 
 
 def polygon(shape: tuple[int, int], corners: Sequence[tuple[float, float]]) -> Bool[np.ndarray, "h w"]:
@@ -106,6 +114,16 @@ def polygon(shape: tuple[int, int], corners: Sequence[tuple[float, float]]) -> B
     Raises:
         ValueError: fewer than three corners.
     """
+    inside = np.zeros(shape, bool)
+    place, pixels = _polygon_box(shape, corners)
+    inside[place] = pixels
+    return inside
+
+
+def _polygon_box(
+    shape: tuple[int, int], corners: Sequence[tuple[float, float]]
+) -> tuple[tuple[slice, ...], Bool[np.ndarray, "r c"]]:
+    """The box of a polygon in an image, and its pixels in that box."""
     if len(corners) < 3:
         raise ValueError(f"corners has {len(corners)} points; a polygon needs at least three")
     ends = np.asarray(corners, float)
@@ -116,14 +134,12 @@ def polygon(shape: tuple[int, int], corners: Sequence[tuple[float, float]]) -> B
     rows = first[edge] + np.arange(edge.size) - np.repeat(np.cumsum(count) - count, count)
     crossed = np.ceil(c0[edge] + (rows - r0[edge]) * (c1 - c0)[edge] / (r1 - r0)[edge])
     cols = np.clip(crossed, 0, shape[1]).astype(np.int64)
-    inside = np.zeros(shape, bool)
     if not rows.size:
-        return inside
+        return (slice(0, 0), slice(0, 0)), np.zeros((0, 0), bool)
     (top, left), (bottom, right) = (rows.min(), cols.min()), (rows.max() + 1, cols.max())
     turns = np.zeros((bottom - top, right - left + 1), bool)
     np.logical_xor.at(turns, (rows - top, cols - left), True)
-    inside[top:bottom, left:right] = np.logical_xor.accumulate(turns[:, :-1], axis=1)
-    return inside
+    return (slice(top, bottom), slice(left, right)), np.logical_xor.accumulate(turns[:, :-1], axis=1)
 
 
 @dataclass(frozen=True)
@@ -169,9 +185,11 @@ def rasterise(shape: tuple[int, int], drawn: Iterable[Drawn]) -> Bool[np.ndarray
     mask = np.zeros(shape, bool)
     for one in drawn:
         if isinstance(one, Ellipse):
-            mask |= ellipse(shape, one.centre, one.radii, one.turn)
+            place, pixels = _ellipse_box(shape, one.centre, one.radii, one.turn)
+            mask[place] |= pixels  # a mask of the image's size for each would stall a page of 5,000 shapes
         elif isinstance(one, Polygon):
-            mask |= polygon(shape, one.corners)
+            place, pixels = _polygon_box(shape, one.corners)
+            mask[place] |= pixels
         else:
             mask |= unpacked(one, shape)
     return mask

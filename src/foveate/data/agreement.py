@@ -80,7 +80,7 @@ def agreement(drawn: Iterable[Drawn]) -> tuple[Agreement, ...]:
 
 
 def answered(
-    question: str, answers: Sequence[str], given: Iterable[Mapping[str, str]], *, least: int = 2
+    question: str, answers: Sequence[str], given: Iterable[Mapping[str, str]], *, least: int = 2, ordered: bool = False
 ) -> tuple[Agreement, ...]:
     """Every pair of readers of a question (Cohen's kappa), then all together (Fleiss') where three or more read.
 
@@ -90,7 +90,8 @@ def answered(
         question: its name; stands in ``Agreement.label``.
         answers: all there are.
         given: reader -> answer of each image.
-        least: images that a pair must share to be told.
+        least: images that a pair must share to be reported.
+        ordered: the answers have an order: Cohen's kappa of a pair has quadratic weights.
     """
     read = [one for one in given if len(one) > 1]
     out = []
@@ -99,7 +100,7 @@ def answered(
         both = [one for one in read if set(pair) <= set(one)]
         if len(both) >= least:
             first, second = (np.array([answers.index(one[reader]) for one in both]) for reader in pair)
-            out.append(Agreement(question, pair, len(both), *nothing, cohen(first, second)))
+            out.append(Agreement(question, pair, len(both), *nothing, cohen(first, second, power=2 if ordered else 0)))
     usual = max(Counter(len(one) for one in read).items(), key=lambda item: (item[1], item[0]), default=(0, 0))[0]
     if usual > 2:
         counts = [[list(one.values()).count(a) for a in answers] for one in read if len(one) == usual]
@@ -128,20 +129,24 @@ def _dice(drawn: list[Drawn]) -> tuple[int, float, float]:
     return (len(values), fmean(values), median(values)) if values else (0, float("nan"), float("nan"))
 
 
-def cohen(first: np.ndarray, second: np.ndarray) -> float:
+def cohen(first: np.ndarray, second: np.ndarray, *, power: int = 0) -> float:
     """Cohen's kappa of two annotators (`core.kappa`); nan if both gave one answer throughout, or there is no image.
 
     Args:
         first: answer to each image, of any kind that compares.
         second: as many.
+        power: 2 = quadratic weights, for whole numbers that are places in an order; 0 = none.
 
     >>> cohen(np.array(["no", "no", "yes", "yes"]), np.array(["no", "yes", "yes", "yes"]))
     0.5
     """
-    answers, places = np.unique(np.concatenate([first, second]), return_inverse=True)
+    if power:  # an answer that nobody gave has a place between its neighbours too
+        answers, places = np.arange(max(first.max(), second.max()) + 1), np.concatenate([first, second])
+    else:
+        answers, places = np.unique(np.concatenate([first, second]), return_inverse=True)
     matrix = np.zeros((len(answers), len(answers)))
     np.add.at(matrix, (places[: len(first)], places[len(first) :]), 1)
-    return float(kappa(matrix))
+    return float(kappa(matrix, power=power))
 
 
 def fleiss(counts: Int[np.ndarray, "n k"]) -> float:

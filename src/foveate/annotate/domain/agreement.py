@@ -81,7 +81,7 @@ def agreement_of(compared: Sequence[Compared], *, protocol: Protocol, schema: La
         "images": len(compared),
         "questions": [
             {"question": a.label, "annotators": a.annotators, "images": a.images, "kappa": _number(a.kappa)}
-            | {"all": len(a.annotators) != 2}
+            | {"all": len(a.annotators) != 2, "measure": _measure(a, ordered=schema.question(a.label).ordered)}
             for a in questions
         ],
         "findings": _joined(findings, dice),
@@ -90,11 +90,19 @@ def agreement_of(compared: Sequence[Compared], *, protocol: Protocol, schema: La
     }
 
 
+def _measure(found: Agreement, *, ordered: bool) -> str:
+    """Name of the kappa that was computed (`data.agreement.answered`)."""
+    if len(found.annotators) != 2:
+        return "Fleiss"
+    return "quadratic weighted" if ordered else "Cohen"
+
+
 def _answers(compared: Sequence[Compared], protocol: Protocol, schema: LabelSchema) -> list[Agreement]:
     out: list[Agreement] = []
     for q in protocol.questions:
         given = [{n: m.answers[q.name] for n, m in one.given.items() if q.name in m.answers} for one in compared]
-        out += answered(q.name, schema.question(q.name).answers, given, least=2)
+        asked = schema.question(q.name)
+        out += answered(q.name, asked.answers, given, least=2, ordered=asked.ordered)
     return out
 
 

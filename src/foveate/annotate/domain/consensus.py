@@ -19,7 +19,7 @@ from foveate.annotate.domain.marks import (
     drawn,
 )
 from foveate.annotate.domain.protocol import Protocol
-from foveate.core.consensus import RULES, agreed, agreed_pixels, answer, presence
+from foveate.core.consensus import RULES, agreed, agreed_pixels, agreed_points, answer, presence
 from foveate.core.labels import LabelSchema
 from foveate.core.shapes import packed, rasterise
 
@@ -142,6 +142,13 @@ def _shapes(finding: str, valid: Sequence[Marks], *, protocol: Protocol, shape: 
                     name = f"{number}.{place}.{s.id}"[:40]
                     out.append(s.model_copy(update={"id": name, "draft": None}))
         return _one_layer(out, shape)
+    points = agreed_points(
+        [[s.at for s in some if isinstance(s, PointShape) and not s.doubtful] for some in known],
+        at_least=least,
+        reach=2 * protocol.point_radius,
+    )
+    for place, at in enumerate(points):
+        out.append(PointShape(id=f"{finding[:30]}-point{place}", label=finding, kind="point", at=at))
     solid = [[d for s in some if not s.doubtful and (d := drawn(s)) is not None] for some in known]
     if any(solid):
         layer = packed(agreed_pixels(np.stack([rasterise(shape, some) for some in solid]), at_least=least))

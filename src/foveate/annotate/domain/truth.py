@@ -12,7 +12,7 @@ from jaxtyping import Bool
 from foveate.annotate.domain.consensus import Decided
 from foveate.annotate.domain.marks import Marks, PointShape, RegionsShape, State, drawn
 from foveate.annotate.domain.protocol import Protocol
-from foveate.core.consensus import RULES, agreed
+from foveate.core.consensus import RULES, agreed, agreed_points
 from foveate.core.labels import LabelSchema
 from foveate.core.shapes import rasterise
 from foveate.core.types import Cue
@@ -104,7 +104,11 @@ def merged(
         voters = [one for one in given if one.state != "unsure"]
         least = RULES[protocol.consensus.marks](len(voters))
         named = agreed([one.regions for one in voters], at_least=least)
-        points = tuple(p for one in voters for p in one.points) if protocol.consensus.marks == "union" else ()
+        if protocol.consensus.marks == "union":
+            points = tuple(p for one in voters for p in one.points)
+        else:
+            reach = 2 * protocol.point_radius
+            points = agreed_points([one.points for one in voters], at_least=least, reach=reach)
         out[f.name] = FindingTruth(state, np.asarray(marked & known), np.asarray(known), named, points)
     return out
 

@@ -58,6 +58,7 @@ def export(
     keep: bool = False,
     settled: bool = False,
     label_studio: Path | None = None,
+    label_studio_images: str | None = None,
     coco: Path | None = None,
 ) -> Exported:
     """Write the consensus as a manifest; beside it every annotator's marks and what labels cost.
@@ -74,6 +75,8 @@ def export(
         keep: answers and masks of the first manifest stay for questions and labels that the project does not ask.
         settled: only images whose consensus is settled: those that training learns from.
         label_studio: file for every annotation and consensus as shapes; beside it the labelling interface (``.xml``).
+        label_studio_images: address at which Label Studio finds the images, to which their paths are added; None: they
+            are embedded in its file.
         coco: new folder for COCO, with the images.
 
     Raises:
@@ -86,7 +89,9 @@ def export(
     with whole_folder(masks, replace=True) as aside:
         (aside / ".annotate").touch()
         rows = RowMaker(project.protocol, project.schema, MaskFiles(aside, os.path.relpath(masks, out.parent)))
-        found = _collect(project, rows, root=out.parent, settled=settled, tasks=label_studio is not None)
+        found = _collect(
+            project, rows, root=out.parent, settled=settled, tasks=label_studio is not None, address=label_studio_images
+        )
         if settled and not found.consensus:
             raise ValueError("settled=True: no image is settled yet; leave it out, or wait for the first consensus")
     written = _manifests(project, found, out, keep=keep)
@@ -105,7 +110,9 @@ def export(
     return Exported(tuple(paths), found.images, found.settled, tuple(found.notes))
 
 
-def _collect(project: Project, rows: RowMaker, *, root: Path, settled: bool, tasks: bool) -> _Collected:
+def _collect(
+    project: Project, rows: RowMaker, *, root: Path, settled: bool, tasks: bool, address: str | None
+) -> _Collected:
     out = _Collected()
     for record in image_records(project, root=root):
         out.images += 1
@@ -118,7 +125,8 @@ def _collect(project: Project, rows: RowMaker, *, root: Path, settled: bool, tas
         out.notes += notes
         out.annotators.append(rows.annotators(record))
         if tasks:
-            out.tasks.append(studio.task(record, protocol=project.protocol))
+            image = studio.image_address(project.row(record.item), project.manifest.root, address=address)
+            out.tasks.append(studio.task(record, protocol=project.protocol, image=image))
     return out
 
 

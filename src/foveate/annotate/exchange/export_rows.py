@@ -10,13 +10,14 @@ import numpy as np
 from foveate.annotate.domain.consensus import decide, middle_landmarks
 from foveate.annotate.domain.grade_check import contradictions
 from foveate.annotate.domain.landmarks import landmarks, placed
-from foveate.annotate.domain.marks import Marks
+from foveate.annotate.domain.marks import Marks, PointShape, RegionsShape
 from foveate.annotate.domain.protocol import Protocol
 from foveate.annotate.domain.truth import FindingTruth, exclusive, findings_of, merged, overlap
 from foveate.annotate.exchange.mask_files import MaskFiles
 from foveate.annotate.store.records import CONSENSUS, ImageRecord
 from foveate.core.labels import LabelSchema
 from foveate.core.types import Cue, MaskSource, Row
+from foveate.web.names import name_key
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class RowMaker:
         if record.item.state != "settled":
             return replace(self._placed(record, {}), readings=given), []
         answers, found = self._settled(record)
-        notes = []
+        notes = [] if record.final is not None else self._dropped(record, found)
         if self.schema.exclusive and self.protocol.overlap == "refuse" and (both := overlap(found)) is not None:
             names = f"{both.findings[0]} for one annotator and {both.findings[1]} for another"
             notes.append(f"{record.row.id}: {both.pixels} pixels are {names}; not known now")
@@ -55,7 +56,7 @@ class RowMaker:
         """Make the row with every annotator's marks of an image."""
         shape = (record.item.rows, record.item.cols)
         found = {
-            name: exclusive(
+            _beside(name): exclusive(
                 findings_of(marks, protocol=self.protocol, shape=shape), protocol=self.protocol, schema=self.schema
             )
             for name, marks in record.annotations.items()
@@ -71,6 +72,24 @@ class RowMaker:
         found = merged(record.annotations, decided, protocol=self.protocol, shape=shape)
         states = {name: one.state for name, one in found.items()}
         return dict(decided.answers) | self._by_findings(states), found
+
+    def _dropped(self, record: ImageRecord, found: Mapping[str, FindingTruth]) -> list[str]:
+        """Note regions and points that the rule does not take from those who marked them."""
+        notes = []
+        rule = self.protocol.consensus.marks
+        for name, one in found.items():
+            if one.state != "present" or rule == "union":
+                continue
+            given = [m.of(name) for m in record.annotations.values() if m.state_of(name) == "present"]
+            points = sum(isinstance(s, PointShape) for some in given for s in some)
+            if points and not one.points:
+                notes.append(
+                    f"{record.row.id}: {name}: none of {points} points was marked by enough ({rule}); left out"
+                )
+            regions = {r for some in given for s in some if isinstance(s, RegionsShape) for r in s.regions}
+            if lost := sorted(regions - set(one.regions)):
+                notes.append(f"{record.row.id}: {name}: too few marked {', '.join(lost)} ({rule}); left out")
+        return notes
 
     def _placed(self, record: ImageRecord, answers: Mapping[str, str]) -> Row:
         middle = middle_landmarks(list(record.annotations.values()))
@@ -110,6 +129,11 @@ class RowMaker:
                 if {"regions", "point"} & set(finding.marks):
                     cues[label] = cues.get(label, ()) + found.cues(annotator, radius=self.protocol.point_radius)
         return replace(row, masks=sources, cues={label: some for label, some in cues.items() if some})
+
+
+def _beside(name: str) -> str:
+    """An annotator's name in file names and masks: never that of the consensus."""
+    return f"{name} (annotator)" if name_key(name) == CONSENSUS else name
 
 
 def _unknown(found: FindingTruth) -> FindingTruth:

@@ -6,10 +6,12 @@ Positions there are percent of the image's size, counted from its outer corner; 
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import quote
 
 from foveate.annotate.domain.marks import Marks
 from foveate.annotate.domain.protocol import Protocol
@@ -30,16 +32,24 @@ from foveate.annotate.exchange.label_studio_interface import (
 )
 from foveate.annotate.exchange.label_studio_runs import decode, encode
 from foveate.annotate.store.records import ImageRecord
+from foveate.annotate.web.pictures import Pictures
 from foveate.core.files import write_file, write_json
 from foveate.core.labels import LabelSchema
 from foveate.core.shapes import Layer, packed, rasterise
+from foveate.core.types import Row
 
 DOUBTFUL = "doubtful"
 POINT = 0.4  # width at which a point is shown, in percent of the image
 
 
-def task(record: ImageRecord, *, protocol: Protocol) -> dict[str, Any]:
-    """Return one image with every annotation that is done, and the adjudicator's consensus as ground truth."""
+def task(record: ImageRecord, *, protocol: Protocol, image: str) -> dict[str, Any]:
+    """Return one image with every annotation that is done, and the adjudicator's consensus as ground truth.
+
+    Args:
+        record: the image.
+        protocol: of the project.
+        image: an address that Label Studio's server or browser opens (`image_address`).
+    """
     size = (record.item.rows, record.item.cols)
     annotations = [
         _annotation(name, marks, size, seconds=record.seconds[name], truth=False)
@@ -47,8 +57,26 @@ def task(record: ImageRecord, *, protocol: Protocol) -> dict[str, Any]:
     ]
     if record.final is not None:
         annotations.append(_annotation("consensus", record.final, size, seconds=0.0, truth=True))
-    data = {"image": record.row.image, "id": record.row.id}
+    data = {"image": image, "id": record.row.id}
     return {"id": record.item.id, "data": data, "meta": {"protocol": protocol.name}, "annotations": annotations}
+
+
+def image_address(row: Row, root: Path, *, address: str | None) -> str:
+    """Return the address of an image in a task.
+
+    Args:
+        row: the image; its path starts from root.
+        root: folder of the manifest.
+        address: where Label Studio finds the images: the row's path is added to it, percent-encoded. None: the image is
+            embedded, as pixels that every browser shows.
+
+    Raises:
+        Unreadable: the image is to be embedded and cannot be read.
+    """
+    if address is not None:
+        return address + quote(PurePosixPath(row.image).as_posix())
+    picture = Pictures(root).whole(row, level=0, look="plain")
+    return f"data:{picture.kind};base64,{base64.b64encode(picture.data).decode()}"
 
 
 def write(

@@ -10,7 +10,7 @@ export async function agreementPage({ api, root, protocol }) {
   document.title = `Agreement · ${api.project.name}`;
   const all = await api.get("/api/agreement");
   const title = (name) => protocol.questions.find((one) => one.name === name)?.title ?? protocol.findings.find((one) => one.name === name)?.title ?? words(name);
-  const parts = [h("h1", {}, "Agreement"), h("p", { class: "lead" }, `From ${all.images} ${all.images === 1 ? "image" : "images"} that at least two annotators have finished. Kappa: 0 means agreement by chance, 1 means complete agreement. Dice: overlap of the pixels that two annotators marked.`)];
+  const parts = [h("h1", {}, "Agreement"), h("p", { class: "lead" }, `From ${all.images} ${all.images === 1 ? "image" : "images"} that at least two annotators have finished. Kappa: 0 means agreement by chance, 1 complete agreement; of answers with an order, pairs have quadratic weighted kappa (a distance of two grades counts four times as much as one); of three annotators or more it is Fleiss' kappa. Dice: overlap of the pixels that two annotators marked.`)];
   if (!all.images) parts.push(h("p", { class: "box" }, "There is nothing to compare yet. Agreement appears here when two annotators have finished the same image."));
   else if (all.images < 2) parts.push(h("p", { class: "box" }, "Kappa needs at least two images; until then only the marks are compared."), annotators(all, title));
   else parts.push(answers(all, title), marks(all, title), annotators(all, title), time(all, title));
@@ -28,8 +28,8 @@ function bar(value) {
 
 function answers({ questions }, title) {
   if (!questions.length) return null;
-  const rows = questions.map((one) => h("tr", { class: one.all ? "whole" : "" }, h("td", {}, title(one.question)), h("td", {}, who(one)), h("td", {}, String(one.images)), h("td", {}, bar(one.kappa))));
-  return h("section", {}, h("h2", {}, "Answers"), grid(["Question", "Annotators", "Images", "Kappa"], rows));
+  const rows = questions.map((one) => h("tr", { class: one.all ? "whole" : "" }, h("td", {}, title(one.question)), h("td", {}, who(one)), h("td", {}, String(one.images)), h("td", {}, bar(one.kappa)), h("td", {}, `${one.measure} kappa`)));
+  return h("section", {}, h("h2", {}, "Answers"), grid(["Question", "Annotators", "Images", "Kappa", "Which kappa"], rows));
 }
 
 function marks({ findings }, title) {

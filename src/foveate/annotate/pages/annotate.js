@@ -6,11 +6,17 @@ import { Drafts } from "./drafts.js";
 import { Autosave } from "./autosave.js";
 import { Keys } from "../../web/pages/keys.js";
 import { Marks } from "./marks.js";
+import { keepOpen, Remembered } from "./remembered.js";
+import { conflict, history } from "./versions.js";
 import { comments, findings, focusQuestion, question, ungradable } from "./panel.js";
+
+/** Whether a draft has anything to decide. */
+const any = (drafts) => Boolean(drafts && (drafts.shapes.length || Object.keys(drafts.answers).length));
 
 export class AnnotatePage {
   constructor({ api, queue, protocol, root, slot }) {
     Object.assign(this, { api, queue, protocol, root, slot });
+    this.kept = new Remembered(queue.owner);
     addEventListener("popstate", () => this.open(Number(new URLSearchParams(location.search).get("item"))));
   }
 
@@ -32,7 +38,7 @@ export class AnnotatePage {
 
   async go(item, instead = false) {
     await this.autosave?.flush();
-    history[instead ? "replaceState" : "pushState"](null, "", `/annotate?item=${item}`);
+    window.history[instead ? "replaceState" : "pushState"](null, "", `/annotate?item=${item}`);
     return this.open(item);
   }
 
@@ -47,16 +53,16 @@ export class AnnotatePage {
     // marks that did not reach the server before the page was closed are newer than those of the server
     const kept = mine ? this.queue.kept(path) : null;
     const marks = new Marks(image, (label) => this.protocol.findings.find((one) => one.name === label)?.colour ?? "#ffffff", kept?.marks ?? set.marks);
-    this.workspace = new Workspace({ api: this.api, image, protocol: this.protocol, marks, mayDraw: mine && !image.settled, go: (other) => this.go(other) });
+    this.workspace = new Workspace({ api: this.api, image, protocol: this.protocol, marks, mayDraw: mine && !image.closed, go: (other) => this.go(other), kept: this.kept });
     put(this.root, this.workspace.element);
     const ready = this.workspace.start();
     const { editor } = this.workspace;
     if (mine) {
-      this.autosave = new Autosave({ queue: this.queue, path, marks, set, banners: this.workspace.above });
+      this.autosave = new Autosave({ queue: this.queue, path, marks, set, banners: this.workspace.above, choose: (...versions) => conflict(this.workspace, ...versions) });
       this.autosave.addEventListener("discarded", () => this.open(item));
       this.autosave.addEventListener("saved", () => this.#state());
     }
-    this.drafts = mine && image.drafts && !image.settled ? new Drafts(editor, image.drafts) : null;
+    this.drafts = mine && any(image.drafts) && !image.closed ? new Drafts(editor, image.drafts) : null;
     this.#panel(editor, mine);
     this.#keys(editor);
     editor.addEventListener("change", () => this.#state());
@@ -72,10 +78,13 @@ export class AnnotatePage {
     const { workspace, image, protocol } = this;
     this.sign = h("span", { class: "note" });
     const head = h("header", { class: "item" }, h("h1", { title: image.id }, image.id), this.sign);
-    const about = protocol.about ? h("details", { class: "about" }, h("summary", {}, "Instructions"), h("p", {}, protocol.about)) : null;
-    const adjust = h("details", { class: "look" }, h("summary", {}, "Image"), workspace.adjust.panel());
-    const body = h("div", { class: "scroll" }, head, !mine && this.#notMine(), about, this.drafts?.panel(), workspace.volume?.element, findings(editor),
-      protocol.questions.map((asked) => question(editor, asked, this.drafts?.answer(asked.name))), ungradable(editor), comments(editor), adjust);
+    const about = protocol.about ? keepOpen(h("details", { class: "about" }, h("summary", {}, "Instructions"), h("p", {}, protocol.about)), this.kept, "instructions", true) : null;
+    const adjust = keepOpen(h("details", { class: "look" }, h("summary", {}, "Image: brightness, contrast, red-free"), workspace.adjust.panel()), this.kept, "look");
+    const past = h("button", { type: "button", class: "quiet", on: { click: () => history(workspace, this.api, `/api/items/${image.item}`) } }, "History");
+    this.again = h("button", { type: "button", class: "quiet again", on: { click: () => this.reopen() } }, "Not done yet");
+    if (mine) head.append(this.again, past);
+    const body = h("div", { class: "scroll" }, head, !mine && this.#notMine(), about, adjust, this.drafts?.panel(), workspace.volume?.element, findings(editor),
+      protocol.questions.map((asked) => question(editor, asked, this.drafts?.answer(asked.name))), ungradable(editor), comments(editor));
     this.button = h("button", { type: "button", class: "primary done", on: { click: () => this.finish() } });
     const list = this.work.items.map((one) => one.item);
     const at = list.indexOf(image.item);
@@ -95,9 +104,10 @@ export class AnnotatePage {
 
   #state() {
     const { image, autosave } = this;
-    const settled = image.settled ? "consensus settled" : null;
+    const settled = image.closed ? "consensus settled" : null;
     this.sign.textContent = settled ?? (autosave?.state === "done" ? "done" : "");
-    this.button.disabled = image.settled;
+    this.button.disabled = image.closed;
+    this.again.hidden = image.closed || autosave?.state !== "done";
     const empty = this.protocol.findings.length > 0 && this.protocol.findings.every((one) => !this.workspace.editor.marks.has(one.name) && !this.workspace.editor.marks.state.findings[one.name]) && !this.workspace.editor.marks.state.ungradable;
     put(this.button, empty ? "Done: no findings" : ["Done", h("kbd", {}, "Ctrl ↵")]);
   }
@@ -133,7 +143,7 @@ export class AnnotatePage {
   async finish() {
     const { workspace, image, protocol } = this;
     if (image.marks === null) return void workspace.panel.querySelector(".claim")?.click();
-    if (image.settled || this.finishing) return;
+    if (image.closed || this.finishing) return;
     const { answers, ungradable: cannot, findings: states } = workspace.editor.marks.state;
     const missing = cannot ? null : protocol.questions.find((one) => one.required && answers[one.name] === undefined);
     const undecided = cannot ? null : protocol.findings.find((one) => one.required && !states[one.name] && !workspace.editor.marks.has(one.name));
@@ -153,12 +163,29 @@ export class AnnotatePage {
         return this.#state();
       }
       await this.next();
+      if (this.workspace && this.image.item !== image.item) this.#undoable(image);
     } catch (error) {
       this.#hint(`Saved. ${error.message} The next image opens when the server answers.`);
     } finally {
       this.finishing = false;
       if (this.workspace) this.#state();
     }
+  }
+
+  /** Done is a key away: for a while it can be undone here, later in the list of images. */
+  #undoable({ item, id }) {
+    const undo = async () => {
+      await this.go(item);
+      this.reopen();
+    };
+    const banner = h("div", { class: "banner", role: "status" }, `${id} is done. `, h("button", { type: "button", on: { click: undo } }, "Undo"));
+    this.workspace.above.append(banner);
+    setTimeout(() => banner.remove(), 12000);
+  }
+
+  async reopen() {
+    await this.autosave.reopen();
+    this.#state();
   }
 
   #undecided() {

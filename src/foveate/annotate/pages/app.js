@@ -13,7 +13,7 @@ const may = (role) => api.user.roles.includes(role) || (role === "adjudicator" &
 const LINKS = [
   { path: "/", name: "Images", for: () => true },
   { path: "/consensus", name: "Consensus", for: () => may("adjudicator") },
-  { path: "/agreement", name: "Agreement", for: () => may("coordinator") },
+  { path: "/agreement", name: "Agreement", for: () => may("adjudicator") },
   { path: "/people", name: "People", for: () => may("coordinator") },
 ];
 

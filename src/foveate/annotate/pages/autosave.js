@@ -1,7 +1,8 @@
 // Between the marks on the page and the queue of saves: a change is kept a moment after it was drawn, the seconds of
 // work are counted, and a save that the server refused is shown with what to do about it.
 
-import { ask, h, when } from "../../web/pages/dom.js";
+import { h, when } from "../../web/pages/dom.js";
+import { both } from "./merging.js";
 
 const REST = 250; // milliseconds after a change until it is kept
 const CORRECTABLE = new Set(["invalid", "overlap"]); // refusals that the annotator corrects by other marks
@@ -36,10 +37,13 @@ class Work {
 }
 
 export class Autosave extends EventTarget {
-  /** path: where the set is saved; set: as the server has it; banners: element that shows refusals. */
-  constructor({ queue, path, marks, set, banners }) {
+  /**
+   * path: where the set is saved; set: as the server has it; banners: element that shows refusals; choose(mine, current):
+   * shows both versions of a conflict and gives "mine", "theirs" or "both".
+   */
+  constructor({ queue, path, marks, set, banners, choose }) {
     super();
-    Object.assign(this, { queue, path, marks, banners, version: set.version, state: set.state, saved: set.saved });
+    Object.assign(this, { queue, path, marks, banners, choose, version: set.version, state: set.state, saved: set.saved });
     this.work = new Work();
     this.dirty = false;
     this.onChange = () => this.#changed();
@@ -82,20 +86,26 @@ export class Autosave extends EventTarget {
     return this.#keep("open");
   }
 
-  #keep(state) {
+  #keep(state, more = {}) {
     this.dirty = false;
     this.state = state;
-    return this.queue.put(this.path, { version: this.version, state, marks: this.marks.plain(), seconds: this.work.take() });
+    return this.queue.put(this.path, { more, version: this.version, state, marks: this.marks.plain(), seconds: this.work.take() });
   }
 
   /** Save as done; resolves to whether the server accepted it. */
-  async done() {
+  async done(more) {
     clearTimeout(this.timer);
-    await this.#keep("done");
+    await this.#keep("done", more);
     const good = await this.queue.settled(this.path);
     // refused as done: the marks themselves are saved as not finished
     if (!good && CORRECTABLE.has(this.refusal)) await this.#keep("open");
     return good;
+  }
+
+  /** Save as not done, after it was done. */
+  reopen() {
+    clearTimeout(this.timer);
+    return this.#keep("open");
   }
 
   /** Why the server did not accept it as done: {message, at: the place in the image, or null}; null for other reasons. */
@@ -122,20 +132,15 @@ export class Autosave extends EventTarget {
 
   async #compare(current) {
     const mine = this.marks.plain();
-    const title = "These marks were changed elsewhere";
-    const body = h("div", {},
-      h("p", {}, `Marks of this image were saved in another window or on another computer, ${when(current.saved)}. Your marks are kept in this browser and are not saved yet. Nothing was overwritten.`),
-      h("table", { class: "grid" },
-        h("thead", {}, h("tr", {}, h("th", {}, ""), h("th", {}, "My marks"), h("th", {}, "On the server"))),
-        h("tbody", {}, differences(mine, current.marks).map(([name, a, b]) => h("tr", { class: a === b ? "" : "differs" }, h("th", {}, name), h("td", {}, a), h("td", {}, b))))));
-    const chosen = await ask({ title, body, wide: true, buttons: [
-      { name: "View the server's version", value: "look" }, { name: "Use the server's version", value: "theirs" }, { name: "Keep my version", value: "mine", kind: "primary" },
-    ] });
+    const chosen = await this.choose(mine, current);
     if (chosen === "mine") {
       this.version = current.version;
       await this.queue.insist(this.path, current.version);
     } else if (chosen === "theirs") await this.#theirs(current);
-    else if (chosen === "look") this.#look(mine, current);
+    else if (chosen === "both") {
+      await this.#theirs(current);
+      this.marks.assume(both(mine, current.marks)); // a change like any other: it is saved, and can be undone
+    }
   }
 
   // the server's in place of mine, as one change that can be undone
@@ -149,20 +154,6 @@ export class Autosave extends EventTarget {
     [this.dirty, this.state] = [false, current.state];
     this.banner?.remove();
     this.dispatchEvent(new Event("saved"));
-  }
-
-  // show the server's marks for a while
-  #look(mine, current) {
-    this.marks.removeEventListener("change", this.onChange);
-    this.marks.assume(current.marks);
-    const back = () => {
-      bar.remove();
-      this.marks.undo();
-      this.marks.addEventListener("change", this.onChange);
-      this.#compare(current);
-    };
-    const bar = h("div", { class: "banner" }, "This is the server's version. ", h("button", { type: "button", on: { click: back } }, "Back to my version"));
-    this.banners.append(bar);
   }
 
   async #discard() {

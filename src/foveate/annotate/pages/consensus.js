@@ -1,10 +1,12 @@
 // The adjudicator's pages: the list of images, and one image with all annotators' marks side by side and overlaid.
 
 import { Workspace } from "./workspace.js";
-import { h, put, words } from "../../web/pages/dom.js";
+import { ask, h, put, words } from "../../web/pages/dom.js";
 import { Autosave } from "./autosave.js";
 import { Keys } from "../../web/pages/keys.js";
 import { Marks } from "./marks.js";
+import { keepOpen, Remembered } from "./remembered.js";
+import { conflict, history } from "./versions.js";
 import { comments, findings, focusQuestion, question, ungradable } from "./panel.js";
 import { Annotations } from "./annotations.js";
 
@@ -14,6 +16,7 @@ const MEANING = { disputed: "the rule does not decide", ready: "the rule decides
 export class ConsensusPage {
   constructor({ api, queue, protocol, root, slot }) {
     Object.assign(this, { api, queue, protocol, root, slot });
+    this.kept = new Remembered(queue.owner);
     addEventListener("popstate", () => this.start());
   }
 
@@ -58,16 +61,17 @@ export class ConsensusPage {
     const start = kept?.marks ?? (set.version ? set.marks : table.proposal);
     const colour = (label) => this.protocol.findings.find((one) => one.name === label)?.colour ?? "#ffffff";
     const marks = new Marks(image, colour, start);
-    const workspace = new Workspace({ api: this.api, image, protocol: this.protocol, marks, mayDraw: true, go: (other) => this.#to(other) });
+    const workspace = new Workspace({ api: this.api, image, protocol: this.protocol, marks, mayDraw: true, go: (other) => this.#to(other), kept: this.kept });
     this.workspace = workspace;
     put(this.root, workspace.element);
     const ready = workspace.start();
-    this.autosave = new Autosave({ queue: this.queue, path, marks, set, banners: workspace.above });
+    this.autosave = new Autosave({ queue: this.queue, path, marks, set, banners: workspace.above, choose: (...versions) => conflict(workspace, ...versions) });
     this.autosave.addEventListener("discarded", () => this.open(item));
     this.autosave.addEventListener("saved", () => this.#state());
     this.annotations = new Annotations({ editor: workspace.editor, annotations: table.annotations, pyramid: workspace.pyramid, protocol: this.protocol, adjust: workspace.adjust });
     workspace.views.after(this.annotations.strip);
     this.settled = table.state === "settled";
+    this.table = table;
     this.#panel(table);
     this.#keys();
     workspace.editor.addEventListener("change", () => this.#state());
@@ -79,7 +83,7 @@ export class ConsensusPage {
   }
 
   #to(item) {
-    history.pushState(null, "", `/consensus?item=${item}`);
+    window.history.pushState(null, "", `/consensus?item=${item}`);
     return this.open(item);
   }
 
@@ -89,19 +93,21 @@ export class ConsensusPage {
     this.sign = h("span", { class: "note" });
     const disputes = table.disputes.length
       ? h("section", { class: "box warn" }, h("b", {}, "Undecided: "), table.disputes.map((name) => this.title(name)).join(", "))
-      : h("section", { class: "box" }, table.annotations.length ? "The rule decides all questions and findings." : "No annotator has finished this image.");
+      : h("section", { class: "box" }, table.state !== "open" ? "The rule decides all questions and findings." : `${table.finished || "None"} of ${this.protocol.annotators} annotators ${table.finished === 1 ? "has" : "have"} finished. Their marks are shown when all have.`);
     const against = table.contradictions.length ? h("section", { class: "box warn" }, h("b", {}, "Contradictions to the guideline"), h("ul", {}, table.contradictions.map((one) => h("li", {}, one.words)))) : null;
-    const body = h("div", { class: "scroll" }, h("header", { class: "item" }, h("h1", {}, table.id), this.sign), disputes, against, annotations.panel(), workspace.volume?.element,
+    const body = h("div", { class: "scroll" }, h("header", { class: "item" }, h("h1", {}, table.id), this.sign, h("button", { type: "button", class: "quiet", on: { click: () => history(workspace, this.api, `/api/items/${this.item}/consensus`) } }, "History")), disputes, against, annotations.panel(), workspace.volume?.element,
       findings(editor), annotations.findings(), this.protocol.questions.map((asked) => question(editor, asked, annotations.answers(asked.name))),
-      ungradable(editor), comments(editor), h("details", { class: "look" }, h("summary", {}, "Image"), workspace.adjust.panel()));
+      ungradable(editor), comments(editor), keepOpen(h("details", { class: "look" }, h("summary", {}, "Image: brightness, contrast, red-free"), workspace.adjust.panel()), this.kept, "look"));
     this.button = h("button", { type: "button", class: "primary done", on: { click: () => this.settle() } }, "Settle", h("kbd", {}, "Ctrl ↵"));
-    put(workspace.panel, body, h("footer", {}, h("a", { class: "button", href: "/consensus" }, "List"), this.button));
+    this.again = h("button", { type: "button", on: { click: () => this.#reopen() } }, "Reopen");
+    put(workspace.panel, body, h("footer", {}, this.again, h("a", { class: "button", href: "/consensus" }, "List"), this.button));
   }
 
   #state() {
     const done = this.autosave.state === "done" || (this.settled && this.autosave.version === 0 && !this.autosave.dirty);
     this.sign.textContent = done ? "settled" : "not settled";
     this.sign.classList.toggle("open", !done);
+    this.again.hidden = !this.settled;
   }
 
   #keys() {
@@ -128,8 +134,15 @@ export class ConsensusPage {
       setTimeout(() => hint.remove(), 6000);
       return focusQuestion(this.workspace.panel, missing.name);
     }
+    let more = {};
+    if (this.table.state === "open") {
+      const sure = await ask({ title: "Annotators have not finished", body: `${this.table.finished || "None"} of ${this.protocol.annotators} annotators ${this.table.finished === 1 ? "has" : "have"} finished this image. If you settle it, their annotations are closed.`,
+        buttons: [{ name: "Back", value: false }, { name: "Settle", value: true, kind: "primary" }] });
+      if (!sure) return;
+      more = { unfinished: true };
+    }
     this.button.disabled = true;
-    const good = await this.autosave.done();
+    const good = await this.autosave.done(more);
     this.button.disabled = false;
     if (!good) {
       this.workspace.object(this.autosave.objection);
@@ -137,8 +150,22 @@ export class ConsensusPage {
     }
     const next = this.waiting.find((one) => one.item > this.item) ?? this.waiting.find((one) => one.item !== this.item);
     if (next) return this.#to(next.item);
-    history.pushState(null, "", "/consensus");
+    window.history.pushState(null, "", "/consensus");
     return this.list();
+  }
+
+  async #reopen() {
+    const reason = h("textarea", { rows: 2, maxlength: 500, "aria-label": "Reason", placeholder: "Why is it opened again?" });
+    const yes = await ask({ title: "Reopen this image", body: h("div", {}, h("p", {}, "The consensus and the annotations may be changed again. The reason is kept in the audit log."), reason),
+      buttons: [{ name: "Back", value: false }, { name: "Reopen", value: true, kind: "primary" }] });
+    if (!yes) return;
+    await this.autosave.flush();
+    try {
+      await this.api.call("POST", `/api/items/${this.item}/reopen`, { reason: reason.value.trim() });
+      await this.open(this.item);
+    } catch (error) {
+      await ask({ title: "Not reopened", body: error.code === "invalid" ? "Please give a reason." : error.message, buttons: [{ name: "Close" }] });
+    }
   }
 
   close() {

@@ -1,8 +1,10 @@
 // Drawing marks above an image: shapes, painted layers, regions, landmarks. A dark line under each bright one keeps
 // it seen on every background.
 
+import { coarse } from "../../web/pages/pointer.js";
 import { handles, trace } from "./shapes.js";
 
+const HANDLE = coarse() ? 8 : 4; // half of a handle's side in screen pixels
 const HALO = "rgb(0 0 0 / 65%)";
 
 /** "#rrggbb" with an opacity. */
@@ -56,8 +58,8 @@ export function paintHandles(context, view, shape, corner) {
   for (const handle of all) {
     const [x, y] = view.toScreen(handle.at);
     const path = new Path2D();
-    if (handle.name === "turn") path.arc(x, y, 5, 0, 2 * Math.PI);
-    else path.rect(x - 4, y - 4, 8, 8);
+    if (handle.name === "turn") path.arc(x, y, HANDLE + 1, 0, 2 * Math.PI);
+    else path.rect(x - HANDLE, y - HANDLE, 2 * HANDLE, 2 * HANDLE);
     context.fillStyle = handle.name === "corner" && handle.index === corner ? "#ffd75e" : "#ffffff";
     line(context, path, "#20262d", { width: 1 });
     context.fill(path);
@@ -82,7 +84,7 @@ export function paintRegions(context, view, outlines, { marks = [], under = null
     const here = marks.filter((mark) => mark.regions.includes(name));
     for (const { colour, strong, opacity = 0.6, dash = [] } of here) {
       if (!strong) continue;
-      context.fillStyle = faded(colour, 0.35 * opacity);
+      context.fillStyle = faded(colour, 0.08 * opacity); // the border shows it: a tint would hide what is judged
       context.fill(path);
       context.save();
       context.clip(path); // a border inside of it: an orange finding is seen on an orange fundus too

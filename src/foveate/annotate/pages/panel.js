@@ -31,7 +31,7 @@ function row(editor, finding) {
   const { name, title, colour, key } = finding;
   const count = h("span", { class: "count" });
   const choose = h("button", { type: "button", class: "finding", on: { click: () => editor.pick(name) } },
-    h("span", { class: "swatch", style: { background: colour } }), h("span", { class: "title" }, title), count, kbd(key));
+    h("span", { class: "swatch", style: { background: colour } }), h("span", { class: "title" }, title), finding.required && h("span", { class: "required" }, "required"), count, kbd(key));
   const eye = h("button", { type: "button", class: "eye", title: "Show or hide these marks",
     on: { click: () => editor.layer(name, { seen: !editor.layers.get(name).seen }) } });
   const strength = h("input", { type: "range", min: 0.05, max: 1, step: 0.05, "aria-label": `Opacity of ${title}`,
@@ -96,7 +96,7 @@ export function question(editor, asked, below = null) {
   });
   const clear = h("button", { type: "button", class: "quiet", on: { click: () => answered(editor, name, null) } }, "Clear");
   const element = h("fieldset", { class: "question", "data-question": name },
-    h("legend", {}, title ?? words(name), !required && h("span", { class: "optional" }, " optional"), kbd(key)), inputs.map((one) => one.label), clear, below);
+    h("legend", {}, title ?? words(name), h("span", { class: required ? "required" : "optional" }, required ? " required" : " optional"), kbd(key)), inputs.map((one) => one.label), clear, below);
   element.addEventListener("keydown", (event) => {
     // a digit chooses the answer of that name, else the one at that place
     const by = answers.includes(event.key) ? answers.indexOf(event.key) : /^[1-9]$/.test(event.key) ? Number(event.key) - 1 : -1;

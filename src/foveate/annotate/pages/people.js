@@ -47,7 +47,7 @@ function people(api, users, refresh, notice) {
     const made = await api.call("POST", `/api/users/${user.id}/recovery`, {});
     showLink(link, made, "Link to a new password", user.name);
   });
-  const table = grid(["Name", ...ROLES.map(words), "Created", "", ""], users.map((user) => cells(
+  const table = grid(["Name", ...ROLES.map(words), "Created", "Password", "Account"], users.map((user) => cells(
     h("span", { class: user.active ? "" : "off" }, user.name),
     ...ROLES.map((role) => h("input", { type: "checkbox", checked: user.roles.includes(role), "aria-label": `${user.name} is ${role}`,
       on: { change: (event) => change(user, { roles: ROLES.filter((one) => (one === role ? event.target.checked : user.roles.includes(one))) }) } })),
@@ -78,7 +78,7 @@ function invitations(api, invites, refresh, notice) {
       await api.call("DELETE", `/api/invites/${one.id}`);
       await refresh();
     }) } }, "Withdraw")));
-  return [form, link, rows.length ? grid(["Name", "Roles or use", "Until", "By", ""], rows) : h("p", { class: "note" }, "There are no open invitations.")];
+  return [form, link, rows.length ? grid(["Name", "Roles or use", "Until", "By", "Withdraw"], rows) : h("p", { class: "note" }, "There are no open invitations.")];
 }
 
 async function progressTable(api, holder) {

@@ -61,8 +61,8 @@ export class Queue extends EventTarget {
     return { version: entry.version, marks: latest.marks, state: latest.state, refused: entry.refused };
   }
 
-  /** Keep the latest marks of a set and send them: {version, state, marks, seconds since the last call}. */
-  async put(path, { version, state, marks, seconds }) {
+  /** Keep the latest marks of a set and send them: {version, state, marks, seconds since the last call, more of the body}. */
+  async put(path, { version, state, marks, seconds, more = {} }) {
     const entry = this.entries.get(path) ?? { key: `${this.owner} ${path}`, owner: this.owner, path, version, sending: null };
     // refused by a rule (not stale): the cause may be corrected now, so it is tried again
     if (entry.refused && entry.refused.code !== "stale") {
@@ -70,7 +70,7 @@ export class Queue extends EventTarget {
       Object.assign(entry, { refused: null, sending: null });
     }
     // named now: if the page is left, both the last request and the next page send it under this name, so it counts once
-    entry.next = { state, marks, seconds: (entry.next?.seconds ?? 0) + seconds, save: randomName() };
+    entry.next = { state, marks, seconds: (entry.next?.seconds ?? 0) + seconds, save: randomName(), ...more };
     this.entries.set(path, entry);
     this.coming.delete(path);
     await this.#write(entry);

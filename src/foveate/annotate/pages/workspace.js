@@ -11,13 +11,14 @@ import { Pyramid } from "../../web/pages/pyramid.js";
 import { NAMES } from "./regions.js";
 import { measured } from "../../web/pages/ruler.js";
 import { View } from "../../web/pages/view.js";
+import { remember } from "./remembered.js";
 import { volume } from "./volume.js";
 
 const ARROWS = ["arrowup", "arrowdown", "arrowleft", "arrowright"];
 
 export class Workspace {
-  /** image: as the server gives it; marks: a Marks; go(item): show another scan of the volume. */
-  constructor({ api, image, protocol, marks, mayDraw, go }) {
+  /** image: as the server gives it; marks: a Marks; go(item): show another scan of the volume; kept: a Remembered. */
+  constructor({ api, image, protocol, marks, mayDraw, go, kept }) {
     this.adjust = new Adjust("adjusted");
     this.main = h("div", { class: "view main" });
     this.other = h("div", { class: "view-comparison" });
@@ -27,18 +28,21 @@ export class Workspace {
     this.panel = h("aside", { class: "panel", "aria-label": "Protocol" });
     this.views = h("div", { class: "views" }, this.main, this.other);
     const left = protocol.layout === "findings left";
-    this.element = h("div", { class: `workspace${left ? " left" : ""}` }, this.rail, h("div", { class: "stage" }, this.above, this.views, this.below), this.panel);
+    this.element = h("div", { class: `workspace${left ? " left" : ""}` }, h("nav", { class: "rail-place", "aria-label": "Tools" }, this.rail), h("main", { class: "stage" }, this.above, this.views, this.below), this.panel);
     this.start = () => {
       this.pyramid = new Pyramid(image);
       this.view = new View(this.main, image, this.pyramid);
       this.editor = new Editor({ image, protocol, view: this.view, marks, mayDraw });
       this.comparison = new Comparison({ api, editor: this.editor, holder: this.other, adjust: this.adjust });
       this.volume = image.volume ? volume(image, go) : null;
+      this.kept = kept;
+      remember(kept, this);
       this.#rail();
       this.#status();
       this.adjust.addEventListener("change", () => this.#look());
       this.pyramid.addEventListener("come", () => this.#broken());
-      return this.pyramid.open();
+      this.view.below.style.filter = this.adjust.css;
+      return this.pyramid.open(this.adjust.look);
     };
   }
 
@@ -85,8 +89,9 @@ export class Workspace {
     const redo = button("redo", "Redo", "Ctrl Y", () => editor.marks.redo());
     const fit = button("fit", "Whole image", "F", () => this.view.fit());
     const other = editor.image.related.length ? button("comparison", "Earlier visit or fellow eye", "Tab", () => this.comparison.next()) : null;
+    const fold = button("panel", "Panel: show or hide", "\\", () => this.fold());
     this.helper = button("help", "Keyboard shortcuts", "?", () => this.keys.help());
-    put(this.rail, tools.map(({ element }) => element), h("hr", {}), undo, redo, h("hr", {}), fit, other, this.helper);
+    put(this.rail, tools.map(({ element }) => element), h("hr", {}), undo, redo, h("hr", {}), fit, other, fold, this.helper);
     const update = () => {
       for (const { tool, element } of tools) {
         element.setAttribute("aria-pressed", String(editor.tool === tool));
@@ -100,6 +105,11 @@ export class Workspace {
     update();
   }
 
+  /** Show or hide the panel, so that a small screen has the image alone. */
+  fold() {
+    this.kept.set("folded", this.element.classList.toggle("folded"));
+  }
+
   #status() {
     const { editor, view } = this;
     const { image } = editor;
@@ -108,7 +118,8 @@ export class Workspace {
     const size = h("label", { class: "slide size" }, h("span", {}, "Brush"), range, h("output", {}));
     const doubt = h("input", { type: "checkbox", on: { change: () => editor.turn("doubtful", doubt.checked) } });
     const facts = [image.laterality, image.modality, image.spacing ? `${(1000 * image.spacing[1]).toFixed(1)} µm per pixel` : "pixel size unknown"].filter(Boolean).join(" · ");
-    put(this.below, where, scale, h("span", { class: "facts" }, facts), h("label", { class: "tick", title: "New marks are doubtful: their pixels count as unknown (I)" }, doubt, "doubtful"), size);
+    const erase = h("button", { type: "button", class: "erase", on: { click: () => editor.erase() } }, "Delete mark", h("kbd", {}, "Del"));
+    put(this.below, where, scale, h("span", { class: "facts" }, facts), h("label", { class: "tick", title: "New marks are doubtful: their pixels count as unknown (I)" }, doubt, "doubtful"), erase, size);
     const moved = () => (scale.textContent = `${Math.round(100 * view.scale)} %`);
     view.addEventListener("moved", moved);
     moved();
@@ -118,6 +129,7 @@ export class Workspace {
       where.textContent = view.inside(at) ? `row ${Math.round(at[0])}, col ${Math.round(at[1])}` : "";
     });
     const update = () => {
+      erase.hidden = !editor.selection.size || !editor.mayDraw;
       size.hidden = !["brush", "eraser"].includes(editor.tool.name);
       range.value = this.#place(editor.size);
       size.lastChild.textContent = image.spacing ? measured([0, 0], [0, editor.size], image.spacing) : `${editor.size} px`;
@@ -125,6 +137,7 @@ export class Workspace {
       doubt.disabled = !editor.mayDraw;
     };
     editor.addEventListener("chosen", update);
+    editor.addEventListener("change", update);
     update();
   }
 
@@ -149,7 +162,7 @@ export class Workspace {
     return [
       { title: "Image", keys: [
         key(["+", "="], "Zoom in", () => view.zoom(1.25)), key("-", "Zoom out", () => view.zoom(0.8)),
-        key("f", "Whole image", () => view.fit()), key("z", "Actual size: one image pixel per screen pixel", () => view.zoom(1 / view.ratio / view.scale)),
+        key("\\", "Panel: show or hide", () => this.fold()), key("f", "Whole image", () => view.fit()), key("z", "Actual size: one image pixel per screen pixel", () => view.zoom(1 / view.ratio / view.scale)),
         key(ARROWS, "Move the image, the selection (by 1 pixel), or disc and fovea", (event) => {
           if (chosen()) return editor.nudge(step(event, 1));
           if (editor.places.shift(step(event, 2))) return true;

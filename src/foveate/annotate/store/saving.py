@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from sqlalchemy import select
@@ -15,7 +15,7 @@ from foveate.annotate.domain.marks import Marks, problem
 from foveate.annotate.domain.truth import Overlap, findings_of, overlap
 from foveate.annotate.store.project import Project
 from foveate.annotate.store.project_tables import History, Item, MarkSet
-from foveate.annotate.store.records import CONSENSUS, annotations_of, set_of, shown, slot
+from foveate.annotate.store.records import CONSENSUS, annotations_of, marks_of, set_of, shown, slot
 from foveate.web.refusal import Refusal
 from foveate.web.sessions import Who
 
@@ -32,6 +32,7 @@ class Save:
         state: "done" once the annotator has finished.
         seconds: of work since the last acknowledged save.
         marks: all of them.
+        packed: the marks as the store keeps them, if they are packed already.
     """
 
     version: int
@@ -39,6 +40,7 @@ class Save:
     state: Progress
     seconds: float
     marks: Marks
+    packed: bytes | None = None
 
 
 def claim(db: Session, project: Project, item: Item, who: Who) -> MarkSet:
@@ -77,11 +79,11 @@ def _new(db: Session, item: Item, place: str, who: Who) -> MarkSet:
 
 
 def save(db: Session, project: Project, item: Item, marks: MarkSet, given: Save, who: Who) -> tuple[MarkSet, bool]:
-    """Check a save and add it as a new version.
+    """Add a save that was checked (`check`) as a new version.
 
     Args:
         db: a session that writes; the save is acknowledged only after its commit.
-        project: its protocol and schema state what is allowed.
+        project: its protocol states when an image is settled.
         item: locked (`records.item_of`).
         marks: the set to save into.
         given: the save.
@@ -91,13 +93,13 @@ def save(db: Session, project: Project, item: Item, marks: MarkSet, given: Save,
         the set, and whether this is the first time that the save came.
 
     Raises:
-        Refusal: stale (someone saved since; the current state comes along), settled, not as the protocol allows, or
-            (done) two findings that exclude each other cover a pixel; ``at`` is its place.
+        Refusal: stale (someone saved since, or the version is one that was never saved; the current state comes along),
+            or settled.
     """
     again = db.scalar(select(History).where(History.set_id == marks.id, History.save == given.key))
     if again is not None:
         return marks, False
-    if marks.slot != CONSENSUS and item.state == "settled":
+    if marks.slot != CONSENSUS and adjudicated(db, item):
         raise Refusal(409, "settled", "The consensus of this image is settled; its annotations are closed.")
     if given.version != marks.version:
         raise Refusal(
@@ -107,20 +109,62 @@ def save(db: Session, project: Project, item: Item, marks: MarkSet, given: Save,
             f"{given.version}.",
             details={"current": shown(db, marks)},
         )
+    before = marks.state
+    add_version(db, marks, given, who)
+    if marks.slot == CONSENSUS or "done" in (before, given.state):  # what is not done has no part in the consensus
+        refresh(db, project, item)
+    return marks, True
+
+
+def check(project: Project, shape: tuple[int, int], given: Save, *, consensus: bool = False) -> Save:
+    """Check a save by the protocol, and pack it; before the store is locked, as large marks take their time.
+
+    Args:
+        project: its protocol and schema state what is allowed.
+        shape: (rows, cols) of the image.
+        given: the save.
+        consensus: of the consensus, which may leave questions open.
+
+    Raises:
+        Refusal: not as the protocol allows, or (done) two findings that exclude each other cover a pixel; ``at`` is its
+            place.
+    """
+    done = given.state == "done"
     wrong = problem(
-        given.marks,
-        protocol=project.protocol,
-        schema=project.schema,
-        shape=(item.rows, item.cols),
-        done=given.state == "done" and marks.slot != CONSENSUS,
+        given.marks, protocol=project.protocol, schema=project.schema, shape=shape, done=done and not consensus
     )
     if wrong is not None:
         raise Refusal(422, "invalid", f"marks.{wrong}")
-    if given.state == "done" and (found := double_marked(given.marks, project, (item.rows, item.cols))) is not None:
+    if done and (found := double_marked(given.marks, project, shape)) is not None:
         raise Refusal(422, "overlap", _words(found, project), details={"at": list(found.at)})
-    add_version(db, marks, given, who)
+    return replace(given, packed=given.marks.pack())
+
+
+def adjudicated(db: Session, item: Item) -> bool:
+    """Whether a person has settled the consensus of an image; before that its annotators may still correct theirs."""
+    final = set_of(db, item, CONSENSUS)
+    return final is not None and final.state == "done"
+
+
+def reopen(db: Session, project: Project, item: Item, who: Who, *, start: Marks) -> None:
+    """Open a settled image again: its consensus and its annotations may be changed.
+
+    Args:
+        db: a session that writes.
+        project: open.
+        item: locked (`records.item_of`).
+        who: reopens it.
+        start: marks of the consensus if the rule settled the image alone.
+
+    Raises:
+        Refusal: the image is not settled.
+    """
+    if item.state != "settled":
+        raise Refusal(409, "open", "This image is not settled.")
+    final = consensus_set(db, item, who)
+    marks = marks_of(db, final) if final.version else start
+    add_version(db, final, Save(final.version, f"reopen:{final.version}", "open", 0.0, marks), who)
     refresh(db, project, item)
-    return marks, True
 
 
 def double_marked(marks: Marks, project: Project, shape: tuple[int, int]) -> Overlap | None:
@@ -153,7 +197,7 @@ def add_version(db: Session, marks: MarkSet, given: Save, who: Who) -> None:
             at=now,
             state=given.state,
             seconds=given.seconds,
-            marks=given.marks.pack(),
+            marks=given.marks.pack() if given.packed is None else given.packed,
         )
     )
     db.flush()
@@ -167,6 +211,8 @@ def refresh(db: Session, project: Project, item: Item) -> None:
     decided = decide([m for _, _, m in done], protocol=project.protocol, schema=project.schema) if full else None
     settled = final is not None and final.state == "done"
     item.state = state_of(len(done), decided, protocol=project.protocol, final=settled)
+    if item.state == "settled" and final is not None and final.state == "open" and final.version:
+        item.state = "ready"  # an adjudicator has opened it again, or begun to change what the rule decides
     item.disputes = json.dumps(list(decided.disputes) if decided else [])
     if item.state == "open":
         item.completed = None

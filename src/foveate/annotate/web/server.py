@@ -18,7 +18,7 @@ from foveate.web.listening import listen
 from foveate.web.page_files import SHARED, add_page_files, page_file
 
 PAGES = Path(__file__).parent.parent / "pages"
-VIEWS = ("annotate", "consensus", "agreement", "people", "history", "invite", "recover", "login")
+VIEWS = ("annotate", "consensus", "agreement", "people", "invite", "recover", "login")
 
 
 def make_app(project: Project, *, hosts: Collection[str] | None = LOOPBACK, secure: bool = False) -> FastAPI:

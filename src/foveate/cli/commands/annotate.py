@@ -122,6 +122,12 @@ def export(
         Path | None,
         typer.Option("--label-studio", metavar="FILE.json", help="Also Label Studio JSON and its interface, FILE.xml."),
     ] = None,
+    label_studio_images: Annotated[
+        str | None,
+        typer.Option(
+            "--label-studio-images", metavar="URL", help="Where Label Studio finds the images; default: embedded."
+        ),
+    ] = None,
     coco: Annotated[Path | None, typer.Option(metavar="DIR", help="Also COCO, with the images.")] = None,
 ) -> None:
     """Write the consensus as a manifest with PNG masks.
@@ -135,7 +141,15 @@ def export(
     with _service():
         from foveate.annotate.exchange.export_marks import export as write
     with _open(project) as opened:
-        written = write(opened, out, keep=keep, settled=settled, label_studio=label_studio, coco=coco)
+        written = write(
+            opened,
+            out,
+            keep=keep,
+            settled=settled,
+            label_studio=label_studio,
+            label_studio_images=label_studio_images,
+            coco=coco,
+        )
     for line in written.notes:
         typer.secho(f"note: {line}", fg="yellow", err=True)
     typer.echo(f"{', '.join(map(str, written.paths))}: {written.settled} of {written.images} images settled")

@@ -101,3 +101,6 @@ export class Pointer {
     else this.view.zoom(Math.exp(-event.deltaY * step * (event.ctrlKey ? 0.01 : 0.0015)), this.#at(event));
   }
 }
+
+/** Whether people point with fingers here. */
+export const coarse = () => globalThis.matchMedia?.("(pointer: coarse)").matches ?? false;

@@ -1,8 +1,9 @@
 // The tool that chooses, moves and reshapes what was drawn.
 
+import { coarse } from "../../../web/pages/pointer.js";
 import { area, contains, edge, far, handles, inserted, moved, pulled } from "../shapes.js";
 
-const CLOSE = 9; // screen pixels within which a handle is taken
+const CLOSE = coarse() ? 22 : 9; // screen pixels within which a handle is taken: a finger covers more than a pointer
 const DRAG = 4; // screen pixels from which a press is a drag
 
 /** Select, move, rotate, resize; corners are dragged, added on an edge, removed with Alt. */

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -22,12 +23,26 @@ from foveate.annotate.store.project import Project
 from foveate.annotate.store.project_tables import Item, MarkSet
 from foveate.annotate.store.records import CONSENSUS, item_of, set_of, shown
 from foveate.annotate.web.request_context import RequestContext
-from foveate.annotate.web.routes.annotating import SaveBody, save_marks
+from foveate.annotate.web.routes.annotating import SaveBody, checked, save_marks
 from foveate.core.guideline import Contradiction
 from foveate.web import audit
 from foveate.web.access import Number, address
 from foveate.web.refusal import Refusal
 from foveate.web.sessions import Who
+
+
+class ConsensusBody(SaveBody):
+    """A save of a consensus; ``unfinished``: settle although annotators have not finished."""
+
+    unfinished: bool = False
+
+
+class Reason(BaseModel):
+    """Why an image is opened again."""
+
+    model_config = ConfigDict(extra="forbid")
+    reason: Annotated[str, Field(min_length=3, max_length=500)]
+
 
 State = Literal["open", "ready", "disputed", "settled"]
 
@@ -82,7 +97,7 @@ def _one_image(api: APIRouter, context: RequestContext) -> None:
         with access.reading(request, *ADJUDICATES) as (db, who):
             found = item_of(db, item)
             _unblinded(project, found, who)
-            done = records.annotations_of(db, found)
+            done = [] if found.state == "open" else records.annotations_of(db, found)
             given = {name: marks for name, _, marks in done}
             shape = (found.rows, found.cols)
             proposal = proposed(given, protocol=project.protocol, schema=project.schema, shape=shape)
@@ -93,6 +108,7 @@ def _one_image(api: APIRouter, context: RequestContext) -> None:
                 "id": found.image,
                 "state": found.state,
                 "disputes": json.loads(found.disputes),
+                "finished": _done(db).get(found.id, 0),
                 "annotations": [{"name": name} | shown(db, one) for name, one, _ in done],
                 "proposal": proposal.plain(),
                 "contradictions": [
@@ -105,12 +121,27 @@ def _one_image(api: APIRouter, context: RequestContext) -> None:
         return out
 
     @api.put("/items/{item}/consensus")
-    def save(request: Request, item: Number, body: SaveBody) -> dict[str, Any]:
+    def save(request: Request, item: Number, body: ConsensusBody) -> dict[str, Any]:
         """Save the consensus; "done" settles the image."""
+        given = checked(context, request, item, body, *ADJUDICATES, consensus=True)
         with access.writing(request, *ADJUDICATES) as (db, who):
             found = item_of(db, item, lock=True)
             _unblinded(project, found, who)
-            return save_marks(context, db, found, saving.consensus_set(db, found, who), body, who)
+            if given.state == "done" and found.state == "open" and not body.unfinished:
+                raise Refusal(409, "unfinished", _unfinished(db, project, found))
+            return save_marks(context, db, found, saving.consensus_set(db, found, who), given, who)
+
+    @api.post("/items/{item}/reopen")
+    def reopen(request: Request, item: Number, body: Reason) -> dict[str, Any]:
+        """Open a settled image again; the reason is in the audit log."""
+        with access.writing(request, *ADJUDICATES) as (db, who):
+            found = item_of(db, item, lock=True)
+            given = {name: marks for name, _, marks in records.annotations_of(db, found)}
+            shape = (found.rows, found.cols)
+            start = proposed(given, protocol=project.protocol, schema=project.schema, shape=shape)
+            saving.reopen(db, project, found, who, start=start)
+            audit.note(db, who.name, "reopened", f"{found.image}: {body.reason}", address=address(request))
+            return {"item": item, "state": found.state}
 
 
 def _versions(api: APIRouter, context: RequestContext) -> None:
@@ -144,6 +175,11 @@ def _unblinded(project: Project, item: Item, who: Who) -> None:
     """Refuse an adjudicator who annotates too, until all annotators of this image are done."""
     if item.state == "open" and project.protocol.blind and who.may(ANNOTATOR):
         raise Refusal(403, "blind", "You annotate images too: this one opens when all its annotators are done.")
+
+
+def _unfinished(db: Session, project: Project, item: Item) -> str:
+    done, asked = _done(db).get(item.id, 0), project.protocol.annotators
+    return f"{done or 'None'} of {asked} annotators {'has' if done == 1 else 'have'} finished this image."
 
 
 def _done(db: Session) -> dict[int, int]:

@@ -105,6 +105,7 @@ def _one_image(api: APIRouter, context: RequestContext) -> None:
                 "marks": None if own is None else shown(db, own),
                 "drafts": None if draft is None else draft_of(draft),
                 "settled": found.state == "settled",
+                "closed": saving.adjudicated(db, found),
                 "may": [name for name, allowed in may.items() if allowed],
             }
         with project.store.write() as db:
@@ -132,12 +133,13 @@ def _marks(api: APIRouter, context: RequestContext) -> None:
     @api.put("/items/{item}/marks")
     def save(request: Request, item: Number, body: SaveBody) -> dict[str, Any]:
         """Save the annotator's marks; what is answered with 200 is on disk."""
+        given = checked(context, request, item, body, ANNOTATOR)
         with access.writing(request, ANNOTATOR) as (db, who):
             found = item_of(db, item, lock=True)
             own = set_of(db, found, slot(who.id))
             if own is None:
                 raise Refusal(403, "forbidden", "Start this image first.")
-            return save_marks(context, db, found, own, body, who)
+            return save_marks(context, db, found, own, given, who)
 
     @api.get("/items/{item}/history")
     def versions(request: Request, item: Number) -> dict[str, Any]:
@@ -152,13 +154,23 @@ def _marks(api: APIRouter, context: RequestContext) -> None:
             return history.one_version(db, set_of(db, item_of(db, item), slot(who.id)), version)
 
 
+def checked(
+    context: RequestContext, request: Request, item: int, body: SaveBody, *roles: str, consensus: bool = False
+) -> Save:
+    """Check a save outside of the transaction that writes it: others do not wait for large marks."""
+    with context.access.reading(request, *roles) as (db, _):
+        found = item_of(db, item)
+        shape = (found.rows, found.cols)
+    return saving.check(context.project, shape, body.plain(), consensus=consensus)
+
+
 def save_marks(
-    context: RequestContext, db: Session, item: Item, marks: MarkSet, body: SaveBody, who: Who
+    context: RequestContext, db: Session, item: Item, marks: MarkSet, body: Save, who: Who
 ) -> dict[str, Any]:
     """Save, and answer with the version that this very save got."""
-    _, first = saving.save(db, context.project, item, marks, body.plain(), who)
+    _, first = saving.save(db, context.project, item, marks, body, who)
     done = db.execute(
-        select(History.version, History.state, History.at).where(History.set_id == marks.id, History.save == body.save)
+        select(History.version, History.state, History.at).where(History.set_id == marks.id, History.save == body.key)
     ).one()
     if first and done.state == "done":
         audit.note(db, who.name, "consensus" if marks.slot == CONSENSUS else "done", item.image)
