@@ -53,7 +53,7 @@ def start_node(
         OSError: the port is taken.
     """
     from pynetdicom import AE, evt
-    from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+    from pynetdicom.sop_class import Verification
 
     node = AE(ae_title=title)
     node.require_calling_aet = list(callers)
