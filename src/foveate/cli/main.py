@@ -88,7 +88,7 @@ def _add_commands() -> None:
     for name in (*FIRST, *(name for name in found if name not in FIRST)):
         module = import_module(f"foveate.cli.commands.{name}")
         if hasattr(module, "app"):
-            app.add_typer(module.app, name=name)
+            app.add_typer(module.app, name=name.rstrip("_"))  # import is a keyword
             continue
         for word, command in vars(module).items():
             if isfunction(command) and command.__module__ == module.__name__ and not word.startswith("_"):
