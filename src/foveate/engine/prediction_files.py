@@ -14,7 +14,7 @@ from foveate.core.labels import LabelSchema, Question
 from foveate.core.types import MaskSource
 
 PROBABILITIES = "probabilities.csv"
-ENDINGS = (".png", ".tif", ".tiff", ".bmp", ".gif", ".jpg", ".nii", ".nii.gz", ".mha")
+ENDINGS = (".png", ".tif", ".tiff", ".bmp")
 
 Masks = dict[str, dict[str, tuple[MaskSource, ...]]]
 """Image -> label -> its predicted mask."""

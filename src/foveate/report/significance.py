@@ -58,12 +58,11 @@ def significance(
     """
     if reference not in rows:
         raise ValueError(f"reference must be one of the rows {list(rows)}, got {reference!r}")
-    settings = {"repeats": repeats, "seed": seed}
     found = [
         one
         for method, counts in rows.items()
         if method != reference
-        for one in compared(method, *in_common(counts, rows[reference]), level=level, **settings)
+        for one in compared(method, *in_common(counts, rows[reference]), repeats=repeats, level=level, seed=seed)
     ]
     if not found:
         return None
