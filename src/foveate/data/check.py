@@ -14,6 +14,7 @@ from foveate.data.agreement import Agreement, agreement, answered
 from foveate.data.check_report import LabelCount, Report
 from foveate.data.cleaning import fits
 from foveate.data.consensus import readings
+from foveate.data.doubts import find_doubts, find_silent_labels
 from foveate.data.duplicates import near
 from foveate.data.inspect_files import FileFacts, inspect_row, thumb
 from foveate.data.lines import SPLITS
@@ -40,7 +41,7 @@ def check(
     contradicts evidence that is wholly known and empty; both are listed, as duplicates with different answers are.
     Neither makes the report fail: the answer may be right where the mask is not. Notes and the hint that an answer
     can be guessed from file and border (`find_shortcuts`) do not either. Unreadable files, masks of another size,
-    changed files and leaks do.
+    changed files, leaks and labels that have files but no marked pixel do.
 
     Args:
         manifest: what to check.
@@ -93,7 +94,8 @@ def check(
         leaks=tuple(leaks(manifest, same=together)),
         agreement=agreement(drawn for one in found for drawn in one.drawn) + _read(manifest.rows, schema),
         shortcuts=find_shortcuts(manifest.rows, found, schema, seed=seed),
-        notes=(*_notes(manifest), *_unplaced(manifest.rows, found, schema)),
+        silent=tuple(find_silent_labels(manifest.rows, found, schema)),
+        notes=(*_notes(manifest), *find_doubts(manifest.rows, found, schema), *_unplaced(manifest.rows, found, schema)),
         about={
             text: row.id
             for row, one in zip(manifest.rows, found, strict=True)

@@ -35,6 +35,7 @@ class Report:
         unreadable: files that are missing or cannot be decoded, with the reason.
         mismatching: masks of another size than their image.
         changed: images that are not those that were scanned (`Row.sha256`).
+        silent: labels that have mask files and no marked pixel in any: a network would learn that they never occur.
         duplicates: ids that show the same pixels.
         near: pairs that show the same picture in other pixels.
         contradictions: answers that the masks refute, and duplicates that are answered differently.
@@ -52,6 +53,7 @@ class Report:
     unreadable: tuple[str, ...] = ()
     mismatching: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
     duplicates: tuple[tuple[str, ...], ...] = ()
     near: tuple[Near, ...] = ()
     contradictions: tuple[str, ...] = ()
@@ -64,7 +66,7 @@ class Report:
     @property
     def ok(self) -> bool:
         """Whether training on it is sound: every file read as what it should be, and nothing leaks."""
-        return not (self.unreadable or self.mismatching or self.changed or self.leaks)
+        return not (self.unreadable or self.mismatching or self.changed or self.leaks or self.silent)
 
     @property
     def lists(self) -> dict[str, tuple[str, ...]]:
@@ -73,6 +75,7 @@ class Report:
             "unreadable": self.unreadable,
             "masks of another size": self.mismatching,
             "changed since the scan": self.changed,
+            "labels without a marked pixel": self.silent,
             "leaks": tuple(map(str, self.leaks)),
             "same pixels": tuple(" = ".join(ids) for ids in self.duplicates),
             "same picture in other pixels": tuple(map(str, self.near)),

@@ -21,6 +21,9 @@ from foveate.data.cleaning import against
 from foveate.data.cues import draw, regions_of, unplaced
 from foveate.data.manifest import sha256
 
+FAINT = 16
+"""Brightest of 256 levels up to which an image is nearly black: 12 bits in a file of 16 reach 15."""
+
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
@@ -38,6 +41,9 @@ class FileFacts:
         mismatching: masks of another size than the image.
         changed: the image is not the file that was scanned.
         contradictions: answers that the masks refute.
+        flat: every pixel has the same colour.
+        faint: no pixel is brighter than `FAINT`.
+        unnamed: label -> values in its masks that no source names; the pixels are unknown.
         unplaced: findings that are marked and lie in no region, for the disc is not known (`cues.unplaced`).
     """
 
@@ -53,6 +59,9 @@ class FileFacts:
     changed: tuple[str, ...] = ()
     contradictions: tuple[str, ...] = ()
     unplaced: tuple[str, ...] = ()
+    unnamed: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    flat: bool = False
+    faint: bool = False
 
 
 def inspect_row(row: Row, root: Path, schema: LabelSchema, *, guideline: Guideline | None = None) -> FileFacts:
@@ -67,6 +76,7 @@ def inspect_row(row: Row, root: Path, schema: LabelSchema, *, guideline: Guideli
     path = root / row.image
     try:
         image = read.image(path, frame=row.frame)
+        least, most = int(image.min()), int(image.max())
     except read.Unreadable as error:
         return FileFacts(unreadable=(str(error),))
     rows, cols = image.shape[:2]
@@ -83,6 +93,7 @@ def inspect_row(row: Row, root: Path, schema: LabelSchema, *, guideline: Guideli
     drawn: tuple[Drawn, ...] = ()
     contradictions: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
+    strange: tuple[tuple[str, tuple[int, ...]], ...] = ()
     if not unreadable and not mismatching:
         try:
             masks, known = read.masks(row, root, schema, shape=(rows, cols))
@@ -96,6 +107,7 @@ def inspect_row(row: Row, root: Path, schema: LabelSchema, *, guideline: Guideli
             sample = Sample(row, image, masks, known, schema.answer_indices(row.answers), whole)
             drawn = tuple(_drawn(sample, root, schema))
             lost = unplaced(sample, schema)
+            strange = tuple(read.unnamed_values(row, root, shape=(rows, cols)).items())
         except read.Unreadable as error:
             unreadable = [str(error)]
     return FileFacts(
@@ -111,6 +123,9 @@ def inspect_row(row: Row, root: Path, schema: LabelSchema, *, guideline: Guideli
         changed=changed,
         contradictions=contradictions,
         unplaced=lost,
+        unnamed=strange,
+        flat=least == most,
+        faint=least < most <= FAINT,
     )
 
 

@@ -148,6 +148,12 @@ def reduced(path: Path, *, frame: int | None = None, most: Callable[[tuple[int, 
             raise Unreadable(path, str(error)) from None
 
 
+def in_alpha(path: Path, pixels: Pixels) -> bool:
+    """Whether a picture has one colour throughout and a transparency that varies: what it shows is in the alpha."""
+    first = pixels.values.reshape(-1, *pixels.values.shape[2:])[:1]
+    return bool((pixels.values == first).all()) and format_of(path) is PICTURE and picture.alpha_varies(path)
+
+
 class _Mask:
     """A decoded mask file."""
 
@@ -156,6 +162,8 @@ class _Mask:
         with reading(path):
             self.pixels: Pixels = format_of(path).pixels(path, frame)
         self.coloured = self.pixels.coloured
+        if in_alpha(path, self.pixels):
+            raise Unreadable(path, "has its mask in the transparency (alpha); save that channel as a grey image")
         self.bright = self.pixels.bright()
         self.values = self.bright if self.pixels.values.ndim == 3 else self.pixels.values
         if self.values.shape != shape:
@@ -168,6 +176,33 @@ class _Mask:
         for value in wanted[1:]:
             found |= self.values == value
         return np.asarray(found)
+
+    @property
+    def lossy(self) -> bool:
+        """Whether the file is a JPEG, whose values are blurred at every edge."""
+        with self.path.open("rb") as file:
+            return file.read(3) == b"\xff\xd8\xff"
+
+    def unnamed(self, named: tuple[MaskSource, ...]) -> Bool[np.ndarray, "h w"] | None:
+        """Pixels with a value that no source explains; None if there are none.
+
+        Index masks: if no named value is in the file, every value but 0 (in a JPEG also beside named ones). Masks of
+        ``above``: if nothing is marked and the file has one value beside 0 (a mask of 0 and 1 under ``above=127``).
+        A file in which 0 itself is named has a background that nobody names, and is taken as it is.
+        """
+        values = {v for s in named for v in (*(s.index or ()), *s.ignore)}
+        if any(s.below is not None or s.bit is not None for s in named) or 0 in values or self.coloured:
+            return None
+        others = self.values != 0
+        if any(s.index is not None for s in named):
+            mine = np.isin(self.values, sorted(values)) if values else np.zeros(self.values.shape, bool)
+            left = others & ~mine if self.lossy or not mine.any() else None
+        else:
+            cuts = [s.above for s in named if s.above is not None]
+            top = self.bright.max(initial=0)
+            one = bool(cuts) and 0 < top <= min(cuts) and bool(np.isin(self.bright, (0, top)).all())
+            left = others if one else None
+        return left if left is not None and left.any() else None
 
     def read(self, source: MaskSource) -> tuple[np.ndarray, np.ndarray]:
         """(marked, known) of one source."""
@@ -241,6 +276,7 @@ def masks(
     ``index``, ``bit`` and ``ignore`` speak of the values stored in the file (a palette's index, 16 bit kept, 0 and 1
     of a one-bit file); ``above`` and ``below`` of brightness (a palette's colour, the largest channel of a colour,
     0 and 255 of a one-bit file, the value itself else); ``frame`` picks the slice or page. Each is decoded once.
+    A value that no source names, in a file without any named value but 0, is unknown: another rule made the file.
     Several sources of one annotator for one label are parts of one mask: their union; so are the labels that one label
     of the schema stands for.
 
@@ -258,6 +294,7 @@ def masks(
     out = np.zeros((len(schema.labels), *shape), np.uint8)
     out_known = np.zeros_like(out)
     files: dict[tuple[str, int | None], _Mask] = {}
+    lost: dict[tuple[str, int | None], np.ndarray | None] = {}
 
     def one(label: str) -> tuple[np.ndarray, np.ndarray]:
         """Marked and known of one of the manifest's labels."""
@@ -273,7 +310,10 @@ def masks(
                 key = source.path, source.frame
                 if key not in files:
                     files[key] = _Mask(root / source.path, source.frame, shape)
+                    lost[key] = files[key].unnamed(_sources_of(row, key))
                 part = files[key].read(source)
+                if (left := lost[key]) is not None:
+                    part = part[0], part[1] & ~(left & ~part[0])
             if source.doubtful:
                 part = np.zeros(shape, bool), part[1] & ~part[0]
             parts.setdefault(source.annotator, []).append(part)
@@ -285,6 +325,30 @@ def masks(
         np.logical_and(marked, known, out=out[position].view(bool))
         out_known[position] = known
     return out, out_known
+
+
+def _sources_of(row: Row, key: tuple[str, int | None]) -> tuple[MaskSource, ...]:
+    """All sources of a row, of any label, that read one image of one file."""
+    return tuple(s for sources in row.masks.values() for s in sources if (s.path, s.frame) == key and not s.contour)
+
+
+def unnamed_values(row: Row, root: Path, *, shape: tuple[int, int]) -> dict[str, tuple[int, ...]]:
+    """Return the pixel values that no source explains, for each label whose masks have some (at most five).
+
+    Raises:
+        Unreadable: as of `masks`.
+    """
+    out: dict[str, tuple[int, ...]] = {}
+    for label, sources in row.masks.items():
+        for source in sources:
+            if source.path is None or source.contour:
+                continue
+            mask = _Mask(root / source.path, source.frame, shape)
+            left = mask.unnamed(_sources_of(row, (source.path, source.frame)))
+            if left is not None:
+                values = tuple(int(v) for v in np.unique(mask.values[left])[:5])
+                out[label] = tuple(sorted({*out.get(label, ()), *values}))
+    return out
 
 
 def _merged(rule: Merge, given: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from os.path import splitext
@@ -48,8 +50,11 @@ def cells(path: Path, delimiter: str | None = None) -> Iterator[tuple[int, list[
         raise ValueError(f"{path}: there is no such file; correct table.file") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: byte {error.start} is not UTF-8; save the table as 'CSV UTF-8'") from None
-    rows = text.splitlines(keepends=True)
-    head = rows[0] if rows else ""
+    rows = re.split(r"(?<=\n)|(?<=\r)(?!\n)", text)  # str.splitlines also ends lines at vertical tabs in a cell
+    stated = re.fullmatch(r"sep=(.)\s*", rows[0]) if rows else None  # Excel's own way to name the delimiter
+    if stated:
+        rows[0], delimiter = "\n", delimiter or stated[1]
+    head = rows[1 if stated and len(rows) > 1 else 0] if rows else ""
     reader = csv.reader(rows, delimiter=delimiter or max(DELIMITERS, key=head.count))
     try:
         for fields in reader:
@@ -70,10 +75,16 @@ def lines(path: Path, delimiter: str | None) -> Iterator[tuple[int, dict[str, st
     """
     rows = cells(path, delimiter)
     _, names = next(rows, (1, []))
+    while names and not names[-1]:  # Excel saves empty columns at the end
+        names.pop()
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"{path}, line 1: column {name!r} is there twice; rename one")
     for number, fields in rows:
+        while len(fields) > len(names) and not fields[-1]:
+            fields.pop()
+        if 1 < len(fields) < len(names):  # and leaves out empty cells at the end of a line
+            fields += [""] * (len(names) - len(fields))
         if len(fields) != len(names):
             raise ValueError(
                 f"{path}, line {number}: {len(fields)} fields, but the header has {len(names)}; "
@@ -99,8 +110,9 @@ def join(records: Mapping[str, Record], table: Table, root: Path) -> list[str]:
     path, warnings = root / table.file, []
     names: dict[str, list[str]] = {}
     for image in records:
-        name = image.rpartition("/")[2]
-        for key in dict.fromkeys((image, name, splitext(name)[0], splitext(image)[0])):
+        whole = unicodedata.normalize("NFC", image)
+        name = whole.rpartition("/")[2]
+        for key in dict.fromkeys((whole, name, splitext(name)[0], splitext(whole)[0])):
             names.setdefault(key, []).append(image)
     seen: dict[str, int] = {}
     number = 1
@@ -108,7 +120,7 @@ def join(records: Mapping[str, Record], table: Table, root: Path) -> list[str]:
         where = f"{path}, line {number}"
         if table.id not in fields:
             raise ValueError(f"{path}, line 1: no column {table.id!r}; table.id must be one of {list(fields)}")
-        key = fields[table.id]
+        key = unicodedata.normalize("NFC", fields[table.id].replace("\\", "/")).removeprefix("./")
         found = names.get(key) or names.get(PurePosixPath(key).stem, []) if key else []
         if len(found) > 1:
             raise ValueError(f"{where}: {key!r} may be {' or '.join(found[:3])}; write the path there")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from foveate.core.labels import LabelSchema
 from foveate.core.types import MaskSource, Row
 from foveate.data.adapters._description import Column, Description, Pair, describe
+from foveate.data.adapters._folder_files import FolderFiles
 from foveate.data.adapters._table import Record, join
 from foveate.data.derive import declare_absent, derive_presence
 from foveate.data.lines import SPLITS
@@ -67,6 +69,10 @@ def info(root: Path, toml: Path | None = None) -> dict[str, Any]:
     return describe(toml or root / DESCRIPTION).info
 
 
+def _like(paths: Sequence[str]) -> str:
+    return f", like {paths[0]}" if paths else ""
+
+
 @dataclass
 class _Reader:
     """A folder being read as its description says."""
@@ -76,6 +82,11 @@ class _Reader:
     said: Description
     progress: Callable[[int, int], None] | None = None
     warnings: list[str] = field(default_factory=list)
+    used: dict[str, int] = field(default_factory=dict)
+    misfits: dict[str, list[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.files = FolderFiles(self.root)
 
     def rows(self) -> Iterator[Row]:
         records = {path: Record(path) for path in self._images()}
@@ -97,18 +108,45 @@ class _Reader:
                 yield self._row(name, record)
             if self.progress is not None:
                 self.progress(done, len(records))
+        self._masks_fit(records)
         self.warnings += [f"left out, {why}: {len(ids)} images ({', '.join(ids)})" for why, ids in left_out.items()]
 
     # -- files -------------------------------------------------------------------------------------------------------
 
     def _images(self) -> list[str]:
         without = {path for pattern in self.said.exclude for path in self.root.glob(pattern)}
-        found = {path for pattern in self.said.images for path in self.root.glob(pattern) if path.is_file()} - without
+        found = {path for pattern in self.said.images for path in self.files.glob(pattern)} - without
         if not found:
             raise ValueError(
                 f"{self.toml}, images={self.said.images}: there are none in {self.root}; correct the pattern"
             )
         return sorted(path.relative_to(self.root).as_posix() for path in found)
+
+    def _masks_fit(self, records: Iterable[str]) -> None:
+        """Warn of files beside masks that no template fits; refuse a template that fits none of those that are there.
+
+        Raises:
+            ValueError: no file fits a template whose missing files mean that the label is absent.
+        """
+        for label, masks in self.said.labels.items():
+            given = [mask for mask in masks if mask.masks is not None]
+            if any(mask.missing == "absent" for mask in given) and not self.used.get(label):
+                template = next(str(mask.masks) for mask in given if mask.missing == "absent")
+                there = self.files.beside([template], (*records,))
+                raise ValueError(
+                    f"{self.toml}, labels.{label}: masks={template!r} fits no file, so the label would be absent in "
+                    f"every image ({len(there)} files are in its folder{_like(there)}); correct it, or state "
+                    'missing = "unknown"'
+                )
+            for other in self.misfits.get(label, [])[:1]:
+                number = len(self.misfits[label])
+                self.warnings.append(
+                    f"labels.{label}: {number} files have the name of a mask but another ending, like {other}; they "
+                    "were not used, and the label is unknown in their images"
+                )
+        templates = [str(mask.masks) for masks in self.said.labels.values() for mask in masks if mask.masks]
+        if left := [path for path in self.files.beside(templates, (*records,)) if path not in self.files.found]:
+            self.warnings.append(f"{len(left)} files beside masks were not used: no template fits them{_like(left)}")
 
     def _parts(self, record: Record, pattern: str) -> None:
         match = re.search(pattern, record.path)
@@ -165,9 +203,12 @@ class _Reader:
             if raw == "":
                 return None
             try:
-                out.append(float(raw))
+                number = float(raw)
             except ValueError:
                 raise self._wrong(record, column, f"columns.{key} needs numbers") from None
+            if not isfinite(number):
+                raise self._wrong(record, column, f"columns.{key} needs numbers; leave the cell empty if unknown")
+            out.append(number)
         return out[0], out[1]
 
     def _point(self, record: Record, key: str, spec: Pair | None) -> tuple[float, float] | None:
@@ -236,8 +277,11 @@ class _Reader:
                 if mask.masks is None:
                     continue
                 path = re.sub(r"\{(\w*)\}", lambda match: known.get(match[1], ""), mask.masks)
-                if (self.root / path).is_file():
-                    sources.append(mask.source(path))
+                if (there := self.files.find(path)) is not None:
+                    self.used[label] = self.used.get(label, 0) + 1
+                    sources.append(mask.source(there))
+                elif mask.missing != "error" and (other := self.files.other_ending(path)):
+                    self.misfits.setdefault(label, []).append(other)  # what it shows is unknown, not absent
                 elif mask.missing == "absent":
                     sources.append(mask.source(None))
                 elif mask.missing == "error":

@@ -51,6 +51,12 @@ def read(root: Path) -> Manifest:
             else:
                 name = row.id if other is None else f"{part.folder.name}/{row.id}"
                 rows[name] = replace(row, id=name)
+    if not rows:
+        ending, seen = sets[0].ending, "; ".join(warnings[1:]) or "no file"
+        raise ValueError(
+            f"{root}: there is nothing of nnU-Net: no image like imagesTr/CASE_0000{ending} ({seen}); name the images "
+            "CASE_0000" + ending + ", and give file_ending in dataset.json as the files have it"
+        )
     labels = tuple(dict.fromkeys(label for part in sets for label in part.values))
     exclusive = len(sets) == 1 and all(len(values) == 1 for values in sets[0].values.values())
     info: dict[str, Any] = {"name": sets[0].name if len(sets) == 1 else root.name, "warnings": warnings}

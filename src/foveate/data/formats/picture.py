@@ -87,6 +87,15 @@ def pixels(path: Path, frame: int | None) -> Pixels:
         return _decoded(path, file)
 
 
+def alpha_varies(path: Path) -> bool:
+    """Whether the first page has a transparency of several values."""
+    with _opened(path) as file:
+        if "A" not in file.getbands():
+            return False
+        low, high = file.getchannel("A").getextrema()
+        return low != high
+
+
 def reduced(
     path: Path, frame: int | None, most: Callable[[tuple[int, int]], int]
 ) -> tuple[Pixels, tuple[int, int], int]:
