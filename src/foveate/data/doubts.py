@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from unicodedata import normalize
 
 from foveate.core.labels import LabelSchema
@@ -16,9 +16,6 @@ NOBODY = {"", "na", "n/a", "nan", "none", "null", "nil", "unknown", "missing", "
 
 SPACING = (0.0005, 1.0)
 """Least and greatest mm per pixel of an eye's image; a value in micrometres is above it."""
-
-RARE = 3
-"""Patients with a positive image, below which a split cannot give every part one."""
 
 
 def find_silent_labels(rows: Sequence[Row], found: Sequence[FileFacts], schema: LabelSchema) -> Iterator[str]:
@@ -99,14 +96,17 @@ def _places(rows: Sequence[Row], found: Sequence[FileFacts]) -> Iterator[str]:
         return point is not None and not all(0 <= p <= n - 1 for p, n in zip(point, shape, strict=True))
 
     pairs = [(row, one) for row, one in zip(rows, found, strict=True) if one.pixels]
-    for name in ("disc", "fovea"):
-        places: Callable[[Row], tuple[float, float] | None] = lambda row, name=name: getattr(row, name)  # noqa: E731
+    points = {
+        "disc": [(row, one, row.disc) for row, one in pairs],
+        "fovea": [(row, one, row.fovea) for row, one in pairs],
+    }
+    for name, given in points.items():
         yield from _note(
-            (row for row, one in pairs if outside(places(row), one.shape)),
+            (row for row, one, point in given if outside(point, one.shape)),
             f"have a {name} outside the image; leave it out if it is not visible",
         )
         yield from _note(
-            (row for row, _ in pairs if places(row) == (0.0, 0.0)),
+            (row for row, _, point in given if point == (0.0, 0.0)),
             f"have the {name} at (0, 0), which often means that it is not known; leave it out then",
         )
     low, high = SPACING

@@ -1,6 +1,6 @@
 """Files to arrays: an image as RGB, its size from the header, its masks merged over annotators, and what is known.
 
-The one entrance to files of every kind (`foveate.data.formats`); a file is what its content says, whatever its name.
+The one entrance to files of every kind (`foveate.data.formats`); the content decides the format, not the name.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def frames(path: Path) -> int:
 
 
 def slices(path: Path) -> tuple[Slice, ...]:
-    """What a file says of each of its images (size, spacing, laterality ...), in order; no pixel is decoded.
+    """Return what the header states of each image (size, spacing, laterality ...), in order; no pixel is decoded.
 
     Raises:
-        Unreadable: no such file, no image, or fewer images than its header tells of.
+        Unreadable: no such file, no image, or fewer images than its header states.
     """
     with reading(path):
         return tuple(format_of(path).slices(path))
@@ -84,7 +84,7 @@ def size(path: Path, *, frame: int | None = None) -> tuple[int, int]:
 
 
 def image(path: Path, *, frame: int | None = None) -> UInt8[np.ndarray, "h w 3"]:
-    """One image as RGB, turned upright as its EXIF orientation says.
+    """One image as RGB, turned upright as its EXIF orientation states.
 
     Grey becomes three equal channels; palette, CMYK, YBR and transparency become RGB (the alpha channel is dropped).
     Other grey than 8 bit is scaled by the range of its type (16 bit: value * 255 / 65535, rounded; fractions hold
