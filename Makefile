@@ -14,7 +14,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("foveate needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Run: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	command -v uv >/dev/null 2>&1 || test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(UV) pip install --quiet --python $(BIN)/python --group dev --constraint constraints.txt --editable '.[dicom,oct,service]'
+	$(UV) pip install --quiet --python $(BIN)/python --group dev --constraint constraints.txt --editable '.[dicom,oct,onnx,openvino,service]'
 	touch $@
 
 $(DOCS): $(STAMP)

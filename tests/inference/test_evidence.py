@@ -262,7 +262,7 @@ def test_predict_grades_a_question_of_another_name(tmp_path: Path, monkeypatch: 
         ]
     wrong = CliRunner().invoke(app, [*words, str(tmp_path / "no"), "--grade", "age"])
     assert "grade must be one of the questions ['dr'], got 'age'" in str(wrong.exception)
-    assert guideline_for(tmp_path, {}) == GUIDELINE  # the run marks no lesion of the guideline
+    assert guideline_for(run.recipe.schema, {}) == GUIDELINE  # the run marks no lesion of the guideline
 
 
 class Everywhere(Bright):

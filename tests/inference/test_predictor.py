@@ -122,7 +122,7 @@ def test_json_holds_what_was_read(predictor: Predictor) -> None:
     pixels, spot = photograph((80, 101))
     reading = predictor(pixels, spacing=(0.02, 0.01))
     data = json.loads(json.dumps(reading.to_json()))
-    assert set(data) == {"id", "size", "answers", "probabilities", "areas", "presence", "spacing_mm"}
+    assert set(data) == {"id", "size", "answers", "probabilities", "areas", "presence", "runtime", "spacing_mm"}
     assert data["size"] == [80, 101]
     assert data["spacing_mm"] == [0.02, 0.01]
     assert set(data["probabilities"]["size"]) == {"none", "small", "large"}

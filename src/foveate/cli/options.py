@@ -9,6 +9,9 @@ import typer
 
 ManifestPath = Annotated[Path, typer.Argument(metavar="M.jsonl", help="Manifest: JSON lines, the schema first.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+Runtime = Annotated[str | None, typer.Option(help="Of a bundle: onnx (default) or openvino.")]
+Precision = Annotated[str, typer.Option(help="Of a bundle: fp32, or bf16 with openvino.")]
+Threads = Annotated[int | None, typer.Option(metavar="N", help="Of a bundle: threads; default: all processors.")]
 Set = Annotated[
     list[str] | None,
     typer.Option(

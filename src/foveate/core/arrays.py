@@ -121,3 +121,48 @@ def like(values: Sequence[float], array: Array) -> Array:
     if isinstance(array, np.ndarray):
         return np.array(values, array.dtype)
     return array.new_tensor(values)
+
+
+def as_numpy(x: Array) -> np.ndarray:
+    """The array itself, or the values of a tensor on any device."""
+    return x if isinstance(x, np.ndarray) else np.asarray(x.cpu().numpy())
+
+
+def resized(maps: Array, size: tuple[int, int]) -> Array:
+    """Maps ``(k, rows, cols)`` bilinearly at another size, outer edges in place; a smaller one averages (antialias).
+
+    >>> resized(np.array([[[0.0, 1.0]]], np.float32), (1, 4)).tolist()
+    [[[0.0, 0.25, 0.75, 1.0]]]
+    """
+    shrinking = size[0] < maps.shape[-2] or size[1] < maps.shape[-1]
+    if not isinstance(maps, np.ndarray):
+        import torch.nn.functional as F
+
+        return F.interpolate(maps[None], size, mode="bilinear", align_corners=False, antialias=shrinking)[0]
+    out = np.empty((len(maps), *size), np.float32)
+    for place, one in zip(out, maps, strict=True):
+        place[:] = _reduced(one, size) if shrinking else _enlarged(one, size)
+    return out
+
+
+def _enlarged(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    import cv2
+
+    large = cv2.resize(np.ascontiguousarray(plane, np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(large)
+
+
+def _reduced(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    from PIL import Image  # the triangle filter of PyTorch's antialias
+
+    picture = Image.fromarray(np.ascontiguousarray(plane, np.float32))
+    return np.asarray(picture.resize(size[::-1], Image.Resampling.BILINEAR))
+
+
+def bordered(maps: Array, rows: tuple[int, int], cols: tuple[int, int]) -> Array:
+    """Maps with that many zeros (before, after) along their rows and columns."""
+    if isinstance(maps, np.ndarray):
+        return np.pad(maps, (*[(0, 0)] * (maps.ndim - 2), rows, cols)) if any((*rows, *cols)) else maps
+    import torch.nn.functional as F
+
+    return F.pad(maps, (*cols, *rows))

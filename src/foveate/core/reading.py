@@ -9,7 +9,8 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Bool, Float
 
-from foveate.core.arrays import Tensor
+from foveate.core import arrays
+from foveate.core.arrays import Array
 from foveate.core.components import without_small
 from foveate.core.decisions import Decisions
 from foveate.core.labels import LabelSchema
@@ -49,9 +50,9 @@ def read_out(
     pixel = None if outputs.pixel is None else schema.pixel_probability(outputs.pixel)
     predictions = []
     for i, (name, geometry) in enumerate(zip(ids, geometries, strict=True)):
-        maps = empty(geometry) if pixel is None else geometry.undo(pixel[i]).clamp(0, 1)
+        maps = empty(geometry) if pixel is None else arrays.clip(geometry.undo(pixel[i]), 0, 1)
         if closed and closed[i] and pixel is not None:
-            maps = schema.without(maps, closed[i]).clamp(0, 1)
+            maps = arrays.clip(schema.without(maps, closed[i]), 0, 1)
         predictions.append(
             Prediction(
                 id=name,
@@ -59,7 +60,7 @@ def read_out(
                     q: dict(zip(schema.question(q).answers, p[i].tolist(), strict=True)) for q, p in answers.items()
                 },
                 answers={q: schema.question(q).answers[index[i]] for q, index in decided.items()},
-                probability=maps.cpu().numpy(),
+                probability=arrays.as_numpy(maps),
                 masks=marked(maps, schema=schema, geometry=geometry, decisions=chosen),
                 labels=schema.labels if pixel is not None else (),
             )
@@ -68,7 +69,7 @@ def read_out(
 
 
 def marked(
-    maps: Float[Tensor, "l h w"], *, schema: LabelSchema, geometry: Geometry, decisions: Decisions
+    maps: Float[Array, "l h w"], *, schema: LabelSchema, geometry: Geometry, decisions: Decisions
 ) -> Bool[np.ndarray, "l h w"]:
     """Pixels whose probability reaches the label's threshold, without parts that are too small.
 
@@ -78,7 +79,7 @@ def marked(
         geometry: of the image: shares are of ``crop``, the part that the frame shows.
         decisions: its ``cuts`` and ``specks``.
     """
-    masks: Bool[np.ndarray, "l h w"] = schema.masks(maps, thresholds=decisions.cuts).cpu().numpy()
+    masks: Bool[np.ndarray, "l h w"] = arrays.as_numpy(schema.masks(maps, thresholds=decisions.cuts))
     for label, share in decisions.specks.items() if len(masks) else ():
         at = schema.labels.index(label)
         largest = share * field_pixels(geometry) * (1 + 1e-9)  # share = area / field, rounded
@@ -101,14 +102,12 @@ def image_probabilities(
     if outputs.image is None:
         return {}
     logits = outputs.image if decisions is None else decisions.tempered(outputs.image, schema)
-    return {q: p.cpu().numpy() for q, p in schema.image_probability(logits).items()}
+    return {q: arrays.as_numpy(p) for q, p in schema.image_probability(logits).items()}
 
 
-def empty(geometry: Geometry) -> Float[Tensor, "0 h w"]:
+def empty(geometry: Geometry) -> Float[np.ndarray, "0 h w"]:
     """An array of zero maps, with the size of the original image."""
-    import torch
-
-    return torch.zeros(0, *geometry.source)
+    return np.zeros((0, *geometry.source), np.float32)
 
 
 def presence_only(prediction: Prediction) -> tuple[str, ...]:

@@ -30,6 +30,9 @@ NAMES = (
 )
 """The regions, in the order of `Regions.index`."""
 
+DISC_LABELS = ("disc", "optic_disc")
+"""Labels whose mask gives the place and the size of the disc."""
+
 DISC, FOVEA = 2 / 5, 2 / 3
 """Radii of the circles, in units of D."""
 

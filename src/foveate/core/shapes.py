@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from foveate.core.arrays import Tensor
+from foveate.core import arrays
+from foveate.core.arrays import Array
 
 Box = tuple[int, int, int, int]
 """(top, left, height, width) in whole pixels."""
@@ -45,20 +46,15 @@ class Geometry:
         """Frame pixels per original pixel, (rows, cols)."""
         return self.inner[2] / self.crop[2], self.inner[3] / self.crop[3]
 
-    def undo(self, maps: Float[Tensor, "k h w"]) -> Float[Tensor, "k H W"]:
+    def undo(self, maps: Float[Array, "k h w"]) -> Float[Array, "k H W"]:
         """Maps of the frame on the original pixel grid (bilinear); 0 outside the crop."""
-        import torch.nn.functional as F
-
         top, left, height, width = self.inner
-        part = maps[:, top : top + height, left : left + width]
+        part: Array = maps[:, top : top + height, left : left + width]
         if (height, width) != self.crop[2:]:
-            shrinking = self.crop[2] < height or self.crop[3] < width
-            part = F.interpolate(part[None], self.crop[2:], mode="bilinear", align_corners=False, antialias=shrinking)[
-                0
-            ]
+            part = arrays.resized(part, self.crop[2:])
         top, left, height, width = self.crop
         rows, cols = self.source
-        return F.pad(part, (left, cols - left - width, top, rows - top - height))
+        return arrays.bordered(part, (top, rows - top - height), (left, cols - left - width))
 
     def to_frame(self, point: tuple[float, float]) -> tuple[float, float]:
         """A position of the original image in the frame."""

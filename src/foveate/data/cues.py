@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from foveate.core.consensus import agreed_pixels, needed
 from foveate.core.labels import UNKNOWN, LabelSchema, Question
-from foveate.core.regions import Regions, disc_of, located, position
+from foveate.core.regions import DISC_LABELS, Regions, disc_of, located, position
 from foveate.core.shapes import Geometry, polygon
 from foveate.core.types import Cue, Row, Sample
 from foveate.data.consensus import readings
@@ -28,9 +28,6 @@ Form = Callable[[Mask, Regions | None, Geometry], Mask | None]
 
 NEAR = 0.02
 """Lesions nearer than this share of the frame are circled together."""
-
-DISC_LABELS = ("disc", "optic_disc")
-"""Labels that, where marked, tell where the disc is and how large."""
 
 
 def as_marked(mask: Mask, _regions: Regions | None, _geometry: Geometry) -> Mask:

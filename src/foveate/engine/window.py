@@ -94,9 +94,9 @@ class SlidingWindow:
                 )
             for at, logits in enumerate((outputs.pixel, *outputs.aux)):
                 found = batch.schema.channel_probability(logits)
-                found = found.reshape(len(places), len(batch), *found.shape[1:])
+                found = found.reshape(len(places), batch.image.shape[0], *found.shape[1:])
                 if at == len(sums):
-                    sums.append(found.new_zeros(len(batch), found.shape[2], *covered.shape))
+                    sums.append(found.new_zeros(batch.image.shape[0], found.shape[2], *covered.shape))
                 for place, one in zip(places, found, strict=True):
                     self._cut(sums[at], place).add_(one)
             for place in places:

@@ -49,7 +49,7 @@ def make_cases(predictor: Predictor, rows: Manifest, ids: Sequence[str], *, scor
 
 def make_case(predictor: Predictor, rows: Manifest, row: Row, *, score: float | None = None) -> Case:
     """Read one image: ground truth, prediction, and one activation map per answer."""
-    schema = predictor.recipe.schema
+    schema = predictor.schema
     reading = predictor(
         rows.root / row.image,
         frame=row.frame,
@@ -61,6 +61,6 @@ def make_case(predictor: Predictor, rows: Manifest, row: Row, *, score: float | 
     pixels, found = reading.image, placed(reading)
     shape = (pixels.shape[0], pixels.shape[1])
     seen = schema.select(labels=found.labels)
-    masks, known = read.masks(row, rows.root, seen, annotators=predictor.recipe.prepare.annotators, shape=shape)
+    masks, known = read.masks(row, rows.root, seen, annotators=predictor.prepare.annotators, shape=shape)
     answers = {q.name: q.answers[q.index(row.answers[q.name])] for q in schema.questions if q.name in row.answers}
     return Case(pixels, masks, known, answers, found, score)

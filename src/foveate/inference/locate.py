@@ -26,7 +26,7 @@ def finder(run: Path, *, label: str, device: str = "auto", root: Path | None = N
         ValueError: there is no run in the folder, or it does not mark the label.
     """
     predictor = Predictor.load(run, device=device)
-    if label not in (there := predictor.recipe.schema.labels):
+    if label not in (there := predictor.schema.labels):
         raise ValueError(f"around={label!r}: {run} marks {list(there)}; name one of them, or leave the run out")
     at = there.index(label)
 

@@ -10,9 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from foveate.core.reading import placed
-from foveate.core.regions import NAMES, Point, Regions, disc_of, located
+from foveate.core.regions import DISC_LABELS, NAMES, Point, Regions, disc_of, located
 from foveate.core.types import Prediction, Row
-from foveate.data.cues import DISC_LABELS
 
 STRONG = 0.5
 """Activation from which a finding counts as seen in a region."""

@@ -14,12 +14,16 @@ from foveate.core.text import printable
 from foveate.data.manifest import Manifest
 from foveate.inference.evidence import explain
 from foveate.inference.predictor import ImageResult, Predictor, UnreadImage
+<<<<<<< HEAD
 from foveate.inference.write_results import EVIDENCE, list_images, result_files, write_evidence, write_reading
 from foveate.recipes import load_run
+=======
+from foveate.inference.write_results import list_images, write_evidence, write_reading
+>>>>>>> 62b3b40 (Bundles: a run as one ONNX graph that Predictor reads without PyTorch)
 
 
 def predict_all(
-    run: Path,
+    run: Path | Predictor,
     images: list[Path],
     *,
     out: Path,
@@ -37,7 +41,7 @@ def predict_all(
     read. A volume is read B-scan by B-scan.
 
     Args:
-        run: folder of a trained run.
+        run: folder of a trained run or a bundle, or a predictor that opened one.
         images: files and folders.
         out: folder for the written files.
         cam: also write an activation map per answer.
@@ -45,14 +49,14 @@ def predict_all(
         guideline: relates lesions to grades, with the run's names; None = `GUIDELINE`, its question found by `bound`.
         rows: a manifest with disc, fovea, laterality or spacing of some of the images.
         spacing: mm per pixel (rows, cols); used instead of the values in the file and the manifest.
-        device: where the networks run.
+        device: where the networks of a run folder run.
         `say`: called with one line per image.
 
     Raises:
         ValueError: there is no image or no run, or several questions could be the graded one.
     """
-    predictor = Predictor.load(run, device=device)
-    schema = predictor.recipe.schema
+    predictor = run if isinstance(run, Predictor) else Predictor.load(run, device=device)
+    schema = predictor.schema
     scale = guideline or (bound(GUIDELINE, schema) if why else GUIDELINE)
     good = bad = 0
     listed = list_images(images, report=say)
@@ -106,18 +110,17 @@ def _marked(reading: ImageResult) -> list[str]:
     ]
 
 
-def guideline_for(run: Path, lesions: Mapping[str, str], *, grade: str | None = None) -> Guideline:
+def guideline_for(schema: LabelSchema, lesions: Mapping[str, str], *, grade: str | None = None) -> Guideline:
     """Express the guideline in the names of a run.
 
     Args:
-        run: its folder.
+        schema: of the run.
         lesions: the run's label -> the guideline's lesion.
         grade: the graded question; None = as `bound` finds it.
 
     Raises:
         ValueError: an unknown lesion, label or question, or the question does not have the guideline's grades.
     """
-    schema = load_run(run).recipe.schema
     if strange := sorted(set(lesions) - set(schema.labels)):
         raise ValueError(f"--lesion: the label must be one of {list(schema.labels)}, got {strange[0]!r}")
     return bound(GUIDELINE.named(lesions), schema, grade=grade)

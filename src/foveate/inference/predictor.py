@@ -1,37 +1,35 @@
-"""Run + image -> ImageResult: answers and masks in the image's own pixels."""
+"""Run or bundle + image -> ImageResult: answers and masks in the image's own pixels."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+<<<<<<< HEAD
 from dataclasses import dataclass, field, fields, replace
+=======
+from dataclasses import fields
+>>>>>>> 62b3b40 (Bundles: a run as one ONNX graph that Predictor reads without PyTorch)
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from jaxtyping import Float, UInt8
-from PIL import Image
-from torch import Tensor
+from jaxtyping import UInt8
 
 from foveate.core.labels import LabelSchema
-from foveate.core.map_cells import on_frame
-from foveate.core.mean import mean
-from foveate.core.reading import placed, read_out
 from foveate.core.types import Prediction, Row, Sample
 from foveate.data import read
 from foveate.data.adapters.volumes import spacing as checked_spacing
-from foveate.data.loader import collate
 from foveate.data.manifest import Manifest
-from foveate.engine.localisation import strength
-from foveate.engine.run import Pass, Run, Step, pick_device
-from foveate.inference.pointing import Eye, Pointed, pointed
-from foveate.inference.result_html import result_html
-from foveate.models.cam import closed_form, grad_cams, linear_weight, normalise, of_answer, on_image
-from foveate.recipes import load_run
-from foveate.report.overlay import overlay
+from foveate.data.prepare import Prepare
+from foveate.inference.backends import Backend, Found
+from foveate.inference.bundles.folder import is_bundle
+from foveate.inference.image_result import ImageResult as ImageResult
+from foveate.inference.image_result import UnreadImage as UnreadImage
+from foveate.inference.pointing import Eye, pointed
 
+if TYPE_CHECKING:
+    import torch
 
+<<<<<<< HEAD
 @dataclass(frozen=True)
 class ImageResult(Prediction):
     """A prediction, with the image that was read.
@@ -95,29 +93,88 @@ class UnreadImage:
 
     path: Path
     reason: str
+=======
+    from foveate.engine.recipe import Recipe
+    from foveate.engine.run import Run
+>>>>>>> 62b3b40 (Bundles: a run as one ONNX graph that Predictor reads without PyTorch)
 
 
 class Predictor:
-    """Reads images with a trained run.
+    """Reads images with a trained run, or with a bundle.
 
     Args:
-        run: from `fit` or `load_run`.
-        device: "auto", "cpu", "cuda", ...
+        run: from `fit` or `load_run`, or a `Backend`.
+        device: "auto", "cpu", "cuda", ...; of a run only.
         thresholds: question -> probability from which the answer is "yes"; they replace the calibrated ones.
     """
 
     def __init__(
-        self, run: Run, *, device: str | torch.device = "auto", thresholds: Mapping[str, float] | None = None
+        self,
+        run: Run | Backend,
+        *,
+        device: str | torch.device = "auto",
+        thresholds: Mapping[str, float] | None = None,
     ) -> None:
-        self.run, self.recipe = run, run.recipe
-        self.decisions = run.decisions.with_thresholds(thresholds)
-        self.device = pick_device(device)
-        self.pipeline = run.pipeline(device=self.device)
+        self.backend = _backend(run, device)
+        self.schema: LabelSchema = self.backend.schema
+        self.prepare: Prepare = self.backend.prepare
+        self.decisions = self.backend.decisions.with_thresholds(thresholds)
 
     @classmethod
-    def load(cls, folder: str | Path, *, device: str | torch.device = "auto") -> Predictor:
-        """Open a run folder; ValueError if it has no finished run."""
-        return cls(load_run(folder), device=device)
+    def load(
+        cls,
+        folder: str | Path,
+        *,
+        device: str | torch.device = "auto",
+        runtime: str | None = None,
+        precision: str = "fp32",
+        threads: int | None = None,
+        thresholds: Mapping[str, float] | None = None,
+    ) -> Predictor:
+        """Open a run folder or a bundle.
+
+        Args:
+            folder: that `foveate fit` or `foveate bundle` wrote.
+            device: of a run; a bundle is read on the CPU.
+            runtime: "torch" of a run; "onnx" or "openvino" of a bundle; None = "torch" of a run, "onnx" of a bundle.
+            precision: of a bundle: "fp32", or "bf16" (OpenVINO). A run has the precision that it was trained with.
+            threads: of a bundle's runtime; None = as many as the machine has processors.
+            thresholds: as of the class.
+
+        Raises:
+            ValueError: neither a finished run nor a whole bundle is there, or it cannot be read in this way.
+        """
+        if is_bundle(folder):
+            from foveate.inference.bundles.backend import open_bundle
+
+            backend = open_bundle(Path(folder), runtime=runtime or "onnx", precision=precision, threads=threads)
+            return cls(backend, thresholds=thresholds)
+        if runtime not in (None, "torch") or precision != "fp32" or threads is not None:
+            raise ValueError(
+                f"{folder}: runtime={runtime!r}, precision={precision!r} and threads={threads} are of a bundle; this "
+                "is a run folder: write a bundle with `foveate bundle`, or leave them out"
+            )
+        from foveate.recipes import load_run
+
+        return cls(load_run(folder), device=device, thresholds=thresholds)
+
+    @property
+    def run(self) -> Run:
+        """The run; ValueError if images are read with a bundle."""
+        run: Run | None = getattr(self.backend, "run", None)
+        if run is None:
+            raise ValueError("this predictor reads with a bundle, which has no run folder; open the run")
+        return run
+
+    @property
+    def recipe(self) -> Recipe:
+        """The run's recipe; ValueError if images are read with a bundle."""
+        return self.run.recipe
+
+    @property
+    def pipeline(self) -> Any:
+        """The run's networks; ValueError if images are read with a bundle."""
+        return self.run and self.backend.pipeline
 
     def __call__(
         self,
@@ -147,7 +204,7 @@ class Predictor:
             Unreadable: the file is not an image that can be read.
             ValueError: the array is not RGB uint8.
         """
-        prepare, schema = self.recipe.prepare, self.recipe.schema
+        prepare, schema = self.prepare, self.schema
         if isinstance(image, np.ndarray):
             pixels, sample = image, prepare.image_only(image, schema=schema, id=name or "image")
         else:
@@ -166,26 +223,30 @@ class Predictor:
         eye: Eye | None = None,
     ) -> ImageResult:
         """Read an image that has been prepared."""
-        batch = collate([sample], self.recipe.schema).to(self.device)
-        passes = self.pipeline.passes(batch)
-        kept = list(passes) if cam else []  # activation maps read each pass again; without them none is kept
-        outputs = self.pipeline.combined(kept or passes, batch)
-        found = read_out(
-            outputs,
-            schema=self.recipe.schema,
-            ids=[sample.row.id],
-            geometries=[sample.geometry],
-            decisions=self.decisions,
-        )[0]
+        return self._result(self.backend.read([sample], self.decisions, cam=cam)[0], pixels, spacing, eye)
+
+    def _result(
+        self, found: Found, pixels: np.ndarray, spacing: tuple[float, float] | None, eye: Eye | None
+    ) -> ImageResult:
+        """The result of one image; its maps point to regions if the disc is known."""
+        maps: dict[str, dict[str, np.ndarray]] = {}
+        if found.maps:
+            maps = {question.name: {} for question in self.schema.questions}
+        for (question, answer), full in found.maps.items():
+            maps[question][answer] = full
         known, pointing = eye or Eye(), {}
-        if cam and outputs.image is not None:
-            own, maps = self._cams(kept, sample)
-            found = Prediction(**{**_shallow(found), "cam": maps})
-            regions = known.regions(found) if own else None
-            if regions is not None:
-                places = {question: pointed(maps[question]["yes"], regions) for question in own}
-                pointing = {question: one for question, one in places.items() if one is not None}
-        return ImageResult(**_shallow(found), image=pixels, spacing=spacing, eye=known, pointed=pointing)
+        regions = known.regions(found.prediction) if found.own else None
+        if regions is not None:
+            places = {question: pointed(maps[question]["yes"], regions) for question in found.own}
+            pointing = {question: one for question, one in places.items() if one is not None}
+        return ImageResult(
+            **{**_shallow(found.prediction), "cam": maps},
+            image=pixels,
+            spacing=spacing,
+            eye=known,
+            pointed=pointing,
+            runtime=self.backend.runtime,
+        )
 
     def many(
         self, images: Sequence[str | Path], *, cam: bool = False, rows: Manifest | None = None
@@ -221,68 +282,14 @@ class Predictor:
                 except (read.Unreadable, OSError) as error:
                     yield UnreadImage(path, _reason(error))
 
-    def _cams(self, passes: Sequence[Pass], sample: Sample) -> tuple[list[str], dict[str, dict[str, np.ndarray]]]:
-        """Return the findings with a map of their own, and the maps of every question in the original pixels.
 
-        A finding's own map is of "yes"; every other answer has its Grad-CAM, divided by its maximum. Of several passes
-        (networks of an ensemble, views) the mean, each Grad-CAM divided by its maximum before and their mean after.
-        """
-        own: list[str] = []
-        found: dict[tuple[str, str], list[Tensor]] = {}
-        rows, cols = sample.image.shape[:2]
-        for one in passes:
-            step = [step for step in one.steps if step.outputs.image is not None][-1]
-            own, maps = _maps_of(step, self.recipe.schema, (rows, cols))
-            for key, full in maps.items():
-                found.setdefault(key, []).append(full.flip(one.axes) if one.axes else full)
-        shown: dict[str, dict[str, np.ndarray]] = {question.name: {} for question in self.recipe.schema.questions}
-        for (question, answer), several in found.items():
-            full = mean(several)
-            if len(several) > 1 and question not in own:
-                full = normalise(full)
-            shown[question][answer] = sample.geometry.undo(full)[0].cpu().numpy()
-        return own, shown
+def _backend(run: Run | Backend, device: str | torch.device) -> Backend:
+    """The backend itself, or that of a run."""
+    if hasattr(run, "read"):
+        return run
+    from foveate.inference.run_backend import RunBackend
 
-
-def _maps_of(
-    step: Step, schema: LabelSchema, frame: tuple[int, int]
-) -> tuple[list[str], dict[tuple[str, str], Tensor]]:
-    """Return the findings with a map of their own in a stage, and (question, answer) -> map ``(1, h, w)``.
-
-    Args:
-        step: the stage with its input and logits; it may have a frame of its own (`Stage.size`).
-        schema: of the run.
-        frame: (rows, cols) of the run's frame, to which the maps are resized.
-    """
-    size = (step.batch.image.shape[2], step.batch.image.shape[3])
-    strong = strength(step.outputs, step.batch)
-    own = [question.name for question in schema.findings] if strong is not None else []
-    maps: dict[tuple[str, str], Tensor] = {}
-    if strong is not None:
-        for name in own:
-            channel, _ = schema.channel(name, "yes")
-            maps[name, "yes"] = on_frame(strong[:, channel : channel + 1], size)[:, 0]
-    others = [(q.name, answer) for q in schema.questions if q.name not in own for answer in q.answers]
-    for key, raw in zip(others, _grad_cams(step, [schema.channel(*key) for key in others]), strict=True):
-        maps[key] = on_image(normalise(raw), size=size)
-    return own, {key: full if size == frame else _enlarged(full, frame) for key, full in maps.items()}
-
-
-def _grad_cams(step: Step, channels: Sequence[tuple[int, float]]) -> list[Tensor]:
-    """Grad-CAM of image logits (channel, sign) of a stage: in closed form from its pass, if its head is linear.
-
-    Otherwise the network is called once more, with gradients, for all of them.
-    """
-    weight = linear_weight(step.network, step.outputs)
-    if weight is not None:
-        feature = step.outputs.features[-1].float()
-        return [closed_form(feature, weight=weight[channel] * sign) for channel, sign in channels]
-    targets = [of_answer(channel, sign=sign) for channel, sign in channels]
-    return grad_cams(step.network, step.batch.image, targets=targets, prior=step.batch.prior)
-
-
-def _enlarged(maps: Tensor, frame: tuple[int, int]) -> Tensor:
-    return F.interpolate(maps[:, None], frame, mode="bilinear", align_corners=False)[:, 0]
+    return RunBackend(run, device=device)
 
 
 def _about(rows: Manifest | None) -> dict[tuple[Path, int | None] | str, Row]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from foveate.core.notebook import summary
 
 if TYPE_CHECKING:
-    from foveate.inference.predictor import ImageResult
+    from foveate.inference.image_result import ImageResult
 
 WIDTH = 480  # pixels of the picture; a photograph of 4000 pixels would make a notebook of 20 MB
 

@@ -15,7 +15,7 @@ from foveate.core.reading import placed
 from foveate.core.text import printable
 from foveate.data.formats import list_files
 from foveate.inference.evidence import Evidence
-from foveate.inference.predictor import ImageResult
+from foveate.inference.image_result import ImageResult
 from foveate.report.overlay import activation
 
 WRITER = "foveate predict"

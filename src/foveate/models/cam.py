@@ -161,6 +161,12 @@ def linear_weight(network: nn.Module, outputs: Outputs) -> Float[Tensor, "c k"] 
     return weight if float((logits - outputs.image).abs().max()) <= near else None
 
 
+def head_weight(network: nn.Module) -> Float[Tensor, "c k"] | None:
+    """Weights of a network's ``image_head``, unchecked (`linear_weight` compares them with outputs); None without."""
+    head = getattr(network, "image_head", None)
+    return head.weight.detach().float() if isinstance(head, ImageHead) else None
+
+
 def closed_form(
     feature: Float[Tensor, "b k i j"], *, weight: Float[Tensor, " k"] | Float[Tensor, "b k"]
 ) -> Float[Tensor, "b i j"]:

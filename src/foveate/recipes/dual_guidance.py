@@ -198,7 +198,8 @@ def guiding_map(network: nn.Module, batch: Batch, outputs: Outputs, *, question:
     if of == "true":
         truth = batch.answer(question)
         chosen = torch.where(truth == UNKNOWN, chosen, truth)
-    at = [schema.channel(question, schema.question(question).answers[i]) for i in chosen.tolist()]
-    weight = head.weight[[channel for channel, _ in at]]
-    sign = weight.new_tensor([sign for _, sign in at])[:, None]
-    return normalise(closed_form(outputs.features[-1].float(), weight=weight * sign))[:, None]
+    at = [schema.channel(question, answer) for answer in schema.question(question).answers]
+    signs = head.weight.new_tensor([sign for _, sign in at])[:, None]
+    # One row per answer, chosen by a tensor: `torch.export` takes no Python list of the answers.
+    weight = (head.weight[[channel for channel, _ in at]] * signs)[chosen]
+    return normalise(closed_form(outputs.features[-1].float(), weight=weight))[:, None]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
+from typing import cast
 
-import matplotlib
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from foveate.report.colours import RGB
@@ -45,15 +46,15 @@ def with_legend(picture: UInt8[np.ndarray, "h w 3"], entries: Sequence[tuple[str
     return out
 
 
-def with_scale(picture: Image.Image, *, colours: str = "inferno") -> Image.Image:
-    """The picture on a dark strip with the colour scale from 0 to 1 (a matplotlib colormap)."""
+def with_scale(picture: Image.Image) -> Image.Image:
+    """The picture on a dark strip with the colour scale from 0 to 1 (`ramp_of`)."""
     width, height = picture.size
     letters = font(width)
     box = round(letters.size)
     out = Image.new("RGB", (width, height + round(1.6 * box) + box // 2), STRIP)
     out.paste(picture, (0, 0))
     middle = height + box // 4 + round(0.8 * box)
-    ramp = matplotlib.colormaps[colours](np.linspace(0, 1, max(2, width // 2)))[None, :, :3].repeat(box, 0)
+    ramp = ramp_of(np.linspace(0, 1, max(2, width // 2)))[None].repeat(box, 0)
     out.paste(Image.fromarray((ramp * 255).astype(np.uint8)), (width // 4, middle - box // 2))
     draw = ImageDraw.Draw(out)
     draw.text((width // 4 - box // 2, middle), "0", font=letters, fill=WORDS, anchor="rm")
@@ -66,7 +67,7 @@ def key(
     *,
     width: int,
     size: int,
-    scale: str | None = None,
+    scale: bool = False,
     ends: tuple[str, str] = ("", ""),
 ) -> Image.Image:
     """A key for a white sheet of that many columns: one square and one word per colour, then a colour scale.
@@ -75,7 +76,7 @@ def key(
         entries: words and their colours.
         width: columns.
         size: of the letters, in pixels.
-        scale: a matplotlib colormap; None = no scale.
+        scale: draw the colour scale of activation maps (`ramp_of`).
         ends: words at its two ends.
     """
     letters = font_of(size)
@@ -97,7 +98,7 @@ def key(
     if scale:
         at, row = places[-1]
         middle, start = round((row + 0.5) * step), round(at + letters.getlength(ends[0]) + size // 2)
-        ramp = matplotlib.colormaps[scale](np.linspace(0, 1, 9 * size))[None, :, :3].repeat(box, 0)
+        ramp = ramp_of(np.linspace(0, 1, 9 * size))[None].repeat(box, 0)
         draw.text((at, middle), ends[0], font=letters, fill=INK, anchor="lm")
         out.paste(Image.fromarray((ramp * 255).astype(np.uint8)), (start, middle - box // 2))
         draw.text((start + 9.5 * size, middle), ends[1], font=letters, fill=INK, anchor="lm")
@@ -112,4 +113,15 @@ def font(width: int) -> ImageFont.FreeTypeFont:
 def font_of(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
     """Letters of that many pixels."""
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", name)), size)
+    found = find_spec("matplotlib")  # not imported for it: that takes longer than to draw an overlay
+    if found is None or found.origin is None:
+        return cast(ImageFont.FreeTypeFont, ImageFont.load_default(size))
+    return ImageFont.truetype(str(Path(found.origin).parent / "mpl-data" / "fonts" / "ttf" / name), size)
+
+
+def ramp_of(values: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n 3"]:
+    """Colours in [0, 1] of values in [0, 1], on the scale "inferno" (matplotlib's table, which OpenCV also has)."""
+    import cv2
+
+    table = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_INFERNO)[:, 0, ::-1] / 255
+    return np.asarray(table[np.clip((values * 256).astype(np.int64), 0, 255)])

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import cv2
-import matplotlib
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 
 from foveate.report import colours
 from foveate.report.colours import RGB
-from foveate.report.legend import with_legend, with_scale
+from foveate.report.legend import ramp_of, with_legend, with_scale
 
 Picture = UInt8[np.ndarray, "h w 3"]
 Masks = UInt8[np.ndarray, "l h w"] | Bool[np.ndarray, "l h w"]
@@ -128,7 +127,7 @@ def activation(
     picture = resized(image, width)
     size = (picture.shape[1], picture.shape[0])
     value = np.clip(cv2.resize(np.nan_to_num(cam).astype(np.float32), size, interpolation=cv2.INTER_LINEAR), 0, 1)
-    colour = matplotlib.colormaps["inferno"](value)[..., :3] * 255
+    colour = ramp_of(value) * 255
     weight = (
         alpha * np.minimum(1, 2 * value)[..., None]
     )  # half the map's range fades in, so that the retina stays visible

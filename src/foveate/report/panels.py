@@ -137,7 +137,7 @@ def cam_panel(
         [("outline: truth", TRUTH)],
         width=grid.width - 2 * GAP,
         size=grid.size,
-        scale="inferno",
+        scale=True,
         ends=("activation: none", "the map's highest"),
     )
     return grid.sheet(rows, heads=["image", *methods], key=foot)

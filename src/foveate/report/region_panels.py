@@ -133,7 +133,7 @@ def guidance_panel(images: Iterable[Seen], *, methods: Sequence[str], finding: s
         [(f"{finding}: truth", colours.MARKS[0]), ("cue", CUE)],
         width=grid.width - 2 * GAP,
         size=grid.size,
-        scale="inferno",
+        scale=True,
         ends=("activation: the map's lowest", "highest"),
     )
     return grid.sheet(rows, heads=["image", "cue", *methods], key=foot)

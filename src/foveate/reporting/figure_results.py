@@ -64,9 +64,7 @@ class Kept:
             found.id, found.probabilities, found.answers, nothing.astype(np.float32), nothing, (), cam=given
         )
         truth = {
-            q.name: q.answers[q.index(row.answers[q.name])]
-            for q in predictor.recipe.schema.questions
-            if q.name in row.answers
+            q.name: q.answers[q.index(row.answers[q.name])] for q in predictor.schema.questions if q.name in row.answers
         }
         return cls(bare, truth, masks, presence_only(found))
 

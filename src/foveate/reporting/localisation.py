@@ -83,14 +83,14 @@ def cam_table(
 
 def _looks(predictor: Predictor, rows: Manifest, images: tuple[str, ...]) -> dict[str, tuple[float, ...]]:
     """Image -> AIR, pointing and the lesion's share of the image; nan where it bears none."""
-    schema, by_id = predictor.recipe.schema, {row.id: row for row in rows.rows}
+    schema, by_id = predictor.schema, {row.id: row for row in rows.rows}
     question = schema.questions[0].name
     out: dict[str, tuple[float, ...]] = {}
     for image in images:
         row = by_id[image]
         found = predictor(rows.root / row.image, frame=row.frame, cam=True)
         shape = (found.image.shape[0], found.image.shape[1])
-        masks, known = read.masks(row, rows.root, schema, annotators=predictor.recipe.prepare.annotators, shape=shape)
+        masks, known = read.masks(row, rows.root, schema, annotators=predictor.prepare.annotators, shape=shape)
         lesion = (masks & known).any(0)
         _, cam = found.map_of(question)
         out[image] = (air(cam, lesion), pointing(cam, lesion), float(lesion.mean()) if lesion.any() else float("nan"))

@@ -15,9 +15,8 @@ from foveate.annotate.domain.outlining import as_shapes
 from foveate.annotate.store.project import Project
 from foveate.annotate.store.project_tables import Draft, Item
 from foveate.core.components import components
-from foveate.core.regions import disc_of, located
+from foveate.core.regions import DISC_LABELS, disc_of, located
 from foveate.core.types import Prediction, Row
-from foveate.data.cues import DISC_LABELS
 from foveate.data.read import Unreadable
 
 LEAST = 4

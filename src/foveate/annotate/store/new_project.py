@@ -14,9 +14,8 @@ from sqlalchemy.orm import Session
 from foveate.annotate.domain.protocol import READY, Protocol
 from foveate.annotate.store.project import CARD, FROM_MASKS, MANIFEST, PROTOCOL, STORE, Card, Project, private_file
 from foveate.annotate.store.project_tables import Item
-from foveate.core.regions import disc_of
+from foveate.core.regions import DISC_LABELS, disc_of
 from foveate.data import read
-from foveate.data.cues import DISC_LABELS
 from foveate.data.manifest import Manifest
 
 

@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from foveate.cli.options import Device, Grade, Lesions, Quiet, Seed, keywords, spacing_of
+from foveate.cli.options import (
+    Device,
+    Grade,
+    Lesions,
+    Precision,
+    Quiet,
+    Runtime,
+    Seed,
+    Threads,
+    keywords,
+    spacing_of,
+)
 
 
 def report(
@@ -42,7 +53,13 @@ def report(
 
 
 def predict(
+<<<<<<< HEAD
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `foveate fit` wrote, or a pipeline.")],
+=======
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Folder that `foveate fit` wrote, or a bundle of `foveate bundle`.")
+    ],
+>>>>>>> 62b3b40 (Bundles: a run as one ONNX graph that Predictor reads without PyTorch)
     images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Files or folders.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="Folder for JSON, masks and overlays.")],
     cam: Annotated[bool, typer.Option("--cam", help="Also the activation map of each answer.")] = False,
@@ -63,6 +80,9 @@ def predict(
         str | None, typer.Option(metavar="YYYY-MM-DD", help="Of a pipeline: date of the visit; default: the file's.")
     ] = None,
     device: Device = "auto",
+    runtime: Runtime = None,
+    precision: Precision = "fp32",
+    threads: Threads = None,
 ) -> None:
     """Predict images; the exit code is 1 if one cannot be read (the others are predicted).
 
@@ -70,11 +90,16 @@ def predict(
 
     Example: `foveate predict RUN eye.jpg -o OUT --spacing 0.0065` also gives areas in mm².
 
+<<<<<<< HEAD
     Example: `foveate predict clinic/pipeline.toml visit/ -o OUT --dicom` writes a report and DICOM objects per visit.
+=======
+    Example: `foveate predict BUNDLE new_images/ -o OUT --runtime openvino` reads with a bundle, without PyTorch.
+>>>>>>> 62b3b40 (Bundles: a run as one ONNX graph that Predictor reads without PyTorch)
     """
     from foveate.data.manifest import Manifest
     from foveate.inference.pipeline.spec import is_pipeline
     from foveate.inference.predict_files import guideline_for, predict_all
+    from foveate.inference.predictor import Predictor
 
     if is_pipeline(run):
         from foveate.reporting.pipeline_files import predict_pipeline
@@ -97,16 +122,16 @@ def predict(
     if dicom or date is not None:
         raise ValueError("--dicom and --date belong to a pipeline; write a pipeline.toml with this run as its step")
     why = why or bool(lesions) or grade is not None
+    opened = Predictor.load(run, device=device, runtime=runtime, precision=precision, threads=threads)
     bad = predict_all(
-        run,
+        opened,
         images,
         out=out,
         cam=cam,
         why=why,
-        guideline=guideline_for(run, keywords(lesions), grade=grade) if why else None,
+        guideline=guideline_for(opened.schema, keywords(lesions), grade=grade) if why else None,
         rows=None if manifest is None else Manifest.read(manifest),
         spacing=spacing_of(spacing),
-        device=device,
         say=typer.echo,
     )
     if bad:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from foveate.inference.dicom.source import Source, captured
-from foveate.inference.predictor import ImageResult
+from foveate.inference.image_result import ImageResult
 
 
 def overlay_capture(source: Source, result: ImageResult, *, number: int = 1) -> Any:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from foveate.inference.predictor import ImageResult
+from foveate.inference.image_result import ImageResult
 
 MAKER = "foveate"
 WEIGHTS = (".safetensors", ".onnx", ".xml", ".bin", ".json")

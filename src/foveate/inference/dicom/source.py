@@ -11,7 +11,7 @@ from typing import Any
 
 from foveate.data.formats.dicom import fits
 from foveate.inference.dicom.identity import MAKER, content_uid, make_repeatable
-from foveate.inference.predictor import ImageResult
+from foveate.inference.image_result import ImageResult
 
 TEXTS = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber",
