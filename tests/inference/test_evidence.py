@@ -12,14 +12,13 @@ from test_predictor import Bright, bright, photograph
 from torch import Tensor
 from typer.testing import CliRunner
 
+from foveate import recipes
 from foveate.cli.main import app
 from foveate.core.guideline import GUIDELINE
 from foveate.core.labels import LabelSchema, Question
 from foveate.core.types import Outputs, Prediction
 from foveate.data.synthetic import SCHEMAS, draw
 from foveate.engine.run import Run
-from foveate.inference import predict_files as predicting
-from foveate.inference import predictor
 from foveate.inference.evidence import Evidence, explain
 from foveate.inference.predict_files import bound, guideline_for, predict_all
 from foveate.inference.write_results import write_evidence
@@ -203,7 +202,7 @@ def test_evidence_is_written_in_words_and_json(tmp_path: Path) -> None:
 
 def test_predict_explains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = bright(tmp_path / "run")
-    monkeypatch.setattr(predictor, "load_run", lambda _: run)
+    monkeypatch.setattr(recipes, "load_run", lambda _: run)
     Image.fromarray(photograph((80, 96))[0]).save(tmp_path / "eye.png")
     assert not predict_all(tmp_path / "run", [tmp_path / "eye.png"], out=tmp_path / "out", why=True, device="cpu")
     data = json.loads((tmp_path / "out/eye_evidence.json").read_text())
@@ -249,8 +248,7 @@ def test_predict_grades_a_question_of_another_name(tmp_path: Path, monkeypatch: 
     schema = LabelSchema((replace(WORDS, name="dr"),), ("spot", "bright"))
     recipe = replace(bright(tmp_path / "run").recipe, schema=schema)
     run = Run(tmp_path / "run", replace(recipe, stages=(replace(recipe.stages[0], network=Graded),)))
-    for module in (predictor, predicting):
-        monkeypatch.setattr(module, "load_run", lambda _: run)
+    monkeypatch.setattr(recipes, "load_run", lambda _: run)
     Image.fromarray(photograph((80, 96))[0]).save(tmp_path / "eye.png")
     words = ["predict", str(tmp_path / "run"), str(tmp_path / "eye.png"), "--device", "cpu", "-o"]
     for more in ([], ["--grade", "dr"]):
@@ -277,7 +275,7 @@ def test_presence_alone_has_no_area_mask_or_place(tmp_path: Path, monkeypatch: p
     """Also where the network saw a part of the photograph."""
     recipe = bright(tmp_path / "run", crop_field=True).recipe
     run = Run(tmp_path / "run", replace(recipe, stages=(replace(recipe.stages[0], network=Everywhere),)))
-    monkeypatch.setattr(predictor, "load_run", lambda _: run)
+    monkeypatch.setattr(recipes, "load_run", lambda _: run)
     pixels = photograph((97, 161), border=11)[0]
     Image.fromarray(pixels).save(tmp_path / "eye.png")
     said: list[str] = []

@@ -163,13 +163,13 @@ def test_maps_cost_no_second_pass_if_the_head_is_linear(tmp_path: Path) -> None:
     predict, calls = Predictor(run, device="cpu"), []
     pixels, _ = photograph((80, 70))
     predict(pixels)  # folds the normalisation
-    assert isinstance(predict.pipeline, StagePipeline)
-    predict.pipeline.networks["joint"].register_forward_pre_hook(lambda *_: calls.append(1))
+    assert isinstance(predict.backend.pipeline, StagePipeline)
+    predict.backend.pipeline.networks["joint"].register_forward_pre_hook(lambda *_: calls.append(1))
     found = predict(pixels, cam=True)
     assert calls == [1]
     sample = predict.recipe.prepare.image_only(pixels, schema=SCHEMA, id="eye")
     batch = collate([sample], SCHEMA)
-    with_gradients = grad_cam(predict.pipeline.networks["joint"], batch.image, target=of_answer(2))
+    with_gradients = grad_cam(predict.backend.pipeline.networks["joint"], batch.image, target=of_answer(2))
     full = sample.geometry.undo(on_image(normalise(with_gradients), size=(64, 64)))[0]
     np.testing.assert_allclose(found.cam["size"]["small"], full, atol=1e-4)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -50,7 +50,7 @@ def read_out(
     pixel = None if outputs.pixel is None else schema.pixel_probability(outputs.pixel)
     predictions = []
     for i, (name, geometry) in enumerate(zip(ids, geometries, strict=True)):
-        maps = empty(geometry) if pixel is None else arrays.clip(geometry.undo(pixel[i]), 0, 1)
+        maps: Any = empty(geometry) if pixel is None else arrays.clip(geometry.undo(pixel[i]), 0, 1)
         if closed and closed[i] and pixel is not None:
             maps = arrays.clip(schema.without(maps, closed[i]), 0, 1)
         predictions.append(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from dataclasses import fields
 >>>>>>> 62b3b40 (Bundles: a run as one ONNX graph that Predictor reads without PyTorch)
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from jaxtyping import UInt8
@@ -171,11 +171,6 @@ class Predictor:
         """The run's recipe; ValueError if images are read with a bundle."""
         return self.run.recipe
 
-    @property
-    def pipeline(self) -> Any:
-        """The run's networks; ValueError if images are read with a bundle."""
-        return self.run and self.backend.pipeline
-
     def __call__(
         self,
         image: str | Path | UInt8[np.ndarray, "h w 3"],
@@ -286,7 +281,7 @@ class Predictor:
 def _backend(run: Run | Backend, device: str | torch.device) -> Backend:
     """The backend itself, or that of a run."""
     if hasattr(run, "read"):
-        return run
+        return cast(Backend, run)
     from foveate.inference.run_backend import RunBackend
 
     return RunBackend(run, device=device)

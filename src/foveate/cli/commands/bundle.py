@@ -39,9 +39,9 @@ def write(
 
     Several runs of one recipe become an ensemble, the mean of their probabilities.
 
-    Example: `foveate bundle RUN -o BUNDLE` writes the bundle of one run, or of the folds of `foveate fit --folds`.
+    Example: `foveate bundle write RUN -o BUNDLE` writes the bundle of one run, or of the folder of its folds.
 
-    Example: `foveate bundle A/run B/run -o BUNDLE` makes one ensemble of two runs.
+    Example: `foveate bundle write A/run B/run -o BUNDLE` makes one ensemble of two runs.
     """
     from foveate.inference.bundles.write import write_bundle
     from foveate.recipes import load_run

@@ -96,7 +96,7 @@ def open_folder(folder: Path) -> Bundle:
             raise ValueError(f"{path}: changed since the bundle was written (SHA-256 differs): copy the bundle again")
     if MODEL not in files:
         raise ValueError(f"{folder / BUNDLE}: names no {MODEL}; write the bundle again with `foveate bundle`")
-    prepare = {k: tuple(v) if isinstance(v, list) else v for k, v in content["prepare"].items()}
+    prepare: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content["prepare"].items()}
     return Bundle(
         folder,
         LabelSchema.from_json(content["schema"]),

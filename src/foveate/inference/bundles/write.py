@@ -23,6 +23,9 @@ UNDO = (
     "(outer edges in place, antialias if that is smaller), and are 0 outside the crop; masks are decided there"
 )
 
+RECORDED = ("name", "keywords", "seed", "versions", "git")
+"""Parts of a run's record that a bundle keeps."""
+
 
 def write_bundle(runs: Sequence[Run], out: Path, *, also: Callable[[Bundle, Run], None] | None = None) -> Bundle:
     """Write a bundle.
@@ -95,7 +98,9 @@ def _origin(member: Run) -> dict[str, Any]:
     """The record of one run without paths."""
     record = member.record if (member.folder / "recipe.json").is_file() else {}
     manifest = record.get("manifest", {})
-    kept = {key: record[key] for key in ("name", "keywords", "seed", "versions", "git") if key in record}
+    kept: dict[str, Any] = {
+        key: record[key] for key in ("name", "keywords", "seed", "versions", "git") if key in record
+    }
     return {"folder": member.folder.name, **kept, "data": {"sha256": manifest.get("hash")}}
 
 
