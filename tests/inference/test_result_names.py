@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from foveate.inference import predictor
+from foveate import recipes
 from foveate.inference.predict_files import predict_all
 from foveate.inference.predictor import Predictor
 from foveate.inference.write_results import list_images, write_reading
@@ -18,7 +18,7 @@ from tests.inference.test_predictor import bright, photograph
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     made = bright(tmp_path / "run")
-    monkeypatch.setattr(predictor, "load_run", lambda _: made)
+    monkeypatch.setattr(recipes, "load_run", lambda _: made)
     return tmp_path / "run"
 
 

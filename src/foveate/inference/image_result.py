@@ -26,6 +26,7 @@ class ImageResult(Prediction):
         spacing: mm per pixel (rows, cols), if known.
         eye: disc, fovea and laterality, as far as they are known.
         pointed: finding -> regions of the eye that its activation map points to; empty without maps or a disc.
+        source: the file that was read; None if the image was given as an array.
         runtime: runtime and precision that computed it, such as "onnx fp32".
     """
 
@@ -33,6 +34,7 @@ class ImageResult(Prediction):
     spacing: tuple[float, float] | None = None
     eye: Eye = field(default_factory=Eye)
     pointed: Mapping[str, Pointed] = field(default_factory=dict)
+    source: Path | None = None
     runtime: str = "torch fp32"
 
     def map_of(self, question: str) -> tuple[str, Float[np.ndarray, "h w"]]:

@@ -14,12 +14,7 @@ from foveate.core.text import printable
 from foveate.data.manifest import Manifest
 from foveate.inference.evidence import explain
 from foveate.inference.predictor import ImageResult, Predictor, UnreadImage
-<<<<<<< HEAD
 from foveate.inference.write_results import EVIDENCE, list_images, result_files, write_evidence, write_reading
-from foveate.recipes import load_run
-=======
-from foveate.inference.write_results import list_images, write_evidence, write_reading
->>>>>>> 62b3b40 (Bundles: a run as one ONNX graph that Predictor reads without PyTorch)
 
 
 def predict_all(

@@ -66,7 +66,7 @@ def visits_of(readings: Iterable[FileReading]) -> list[Visit]:
 
 def record_of(visit: Visit, pipeline: Pipeline) -> dict[str, Any]:
     """Describe a visit as plain data."""
-    schemas = {step.spec.name: step.predictor.recipe.schema for step in pipeline.steps}
+    schemas = {step.spec.name: step.predictor.schema for step in pipeline.steps}
     return {
         "format": FORMAT,
         "pipeline": {"name": pipeline.spec.name, "sha256": pipeline.sha256},

@@ -53,13 +53,9 @@ def report(
 
 
 def predict(
-<<<<<<< HEAD
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `foveate fit` wrote, or a pipeline.")],
-=======
     run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="Folder that `foveate fit` wrote, or a bundle of `foveate bundle`.")
+        Path, typer.Argument(metavar="RUN", help="Folder that `foveate fit` wrote, a bundle, or a pipeline.")
     ],
->>>>>>> 62b3b40 (Bundles: a run as one ONNX graph that Predictor reads without PyTorch)
     images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Files or folders.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="Folder for JSON, masks and overlays.")],
     cam: Annotated[bool, typer.Option("--cam", help="Also the activation map of each answer.")] = False,
@@ -90,11 +86,9 @@ def predict(
 
     Example: `foveate predict RUN eye.jpg -o OUT --spacing 0.0065` also gives areas in mm².
 
-<<<<<<< HEAD
     Example: `foveate predict clinic/pipeline.toml visit/ -o OUT --dicom` writes a report and DICOM objects per visit.
-=======
+
     Example: `foveate predict BUNDLE new_images/ -o OUT --runtime openvino` reads with a bundle, without PyTorch.
->>>>>>> 62b3b40 (Bundles: a run as one ONNX graph that Predictor reads without PyTorch)
     """
     from foveate.data.manifest import Manifest
     from foveate.inference.pipeline.spec import is_pipeline

@@ -83,8 +83,8 @@ def features_of(predictor: Predictor, sample: Sample) -> Float[np.ndarray, " c"]
     Raises:
         ValueError: the model gives no features (a bundle without PyTorch).
     """
-    batch = collate([sample], predictor.recipe.schema).to(predictor.device)
-    first = next(iter(predictor.pipeline.passes(batch)))
+    batch = collate([sample], predictor.schema).to(predictor.networks.device)
+    first = next(iter(predictor.networks.pipeline.passes(batch)))
     maps = [step.outputs.features[-1] for step in first.steps if step.outputs.features]
     if not maps:
         raise ValueError("unlike: this model gives no features; leave the check out, or use the run instead")
@@ -109,8 +109,8 @@ def fit_novelty(predictor: Predictor, rows: Manifest, *, sha256: str) -> Novelty
     for row in rows:
         split = splits.get(row.id)
         if split in found:
-            framed = predictor.recipe.prepare.file(rows.root / row.image, frame=row.frame)
-            sample = predictor.recipe.prepare.image_only(framed, schema=predictor.recipe.schema, id=row.id)
+            framed = predictor.prepare.file(rows.root / row.image, frame=row.frame)
+            sample = predictor.prepare.image_only(framed, schema=predictor.schema, id=row.id)
             found[split].append(features_of(predictor, sample))
     for split, several in found.items():
         if len(several) < LEAST:

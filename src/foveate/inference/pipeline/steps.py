@@ -205,7 +205,7 @@ def operating_points(spec: StepSpec, model: Path, predictor: Predictor) -> dict[
     about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")).get("about", {}) if path.is_file() else {}
     calibrated = f"calibration ({about.get('threshold')}, {about.get('images')} images, {about.get('manifest')})"
     found: dict[str, tuple[float, str]] = {}
-    for question in predictor.recipe.schema.findings:
+    for question in predictor.schema.findings:
         if question.name in spec.thresholds:
             found[question.name] = (spec.thresholds[question.name], "pipeline.toml")
         elif question.name in predictor.decisions.thresholds:
@@ -249,7 +249,7 @@ def _read(step: OpenStep, path: Path, about: About) -> StepOutcome:
         spacing = about.spacing or checked_spacing(scan.spacing, warn=lambda _: None)
         results.append(step.predictor(path, frame=frame, name=name, spacing=spacing, eye=eye))
         if step.novelty is not None and step.spec.unlike is not None:
-            prepare, schema = step.predictor.recipe.prepare, step.predictor.recipe.schema
+            prepare, schema = step.predictor.prepare, step.predictor.schema
             sample = prepare.image_only(prepare.file(path, frame=frame), schema=schema, id=name)
             away = step.novelty.distance(features_of(step.predictor, sample))
             ratio = max(ratio or 0.0, away / step.novelty.threshold(step.spec.unlike))
