@@ -155,7 +155,7 @@ def test_what_cannot_be_read_is_refused_by_name(folders: tuple[Path, Path], monk
         Predictor.load(folders[1], threads=0)
     with pytest.raises(ValueError, match="are of a bundle; this is a run folder"):
         Predictor.load(folders[0], runtime="onnx")
-    with pytest.raises(ValueError, match="reads with a bundle, which has no run folder or features"):
+    with pytest.raises(ValueError, match="reads with a bundle, which has no run folder"):
         predictor.run  # noqa: B018
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ValueError, match=r"runtime 'onnx' is not installed; install it: pip install 'foveate\[onnx\]'"):
