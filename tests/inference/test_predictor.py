@@ -285,3 +285,34 @@ def test_a_volume_is_read_scan_by_scan(predictor: Predictor, tmp_path: Path) -> 
         np.testing.assert_array_equal(reading.image, np.asarray(page))
     alone = predictor(tmp_path / "stack.tif", frame=1)
     np.testing.assert_array_equal(alone.masks, found[1].masks)
+
+
+def test_the_next_images_are_decoded_meanwhile_and_no_more(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Results keep their order, a broken image costs only itself, and few images wait in memory."""
+    paths = [tmp_path / f"{i}.png" for i in range(12)]
+    for i, path in enumerate(paths):
+        Image.fromarray(photograph((60 + i, 70))[0]).save(path)
+    paths[4].write_bytes(b"no image")
+    decoded: list[str] = []
+    file = Prepare.file
+
+    def counted(prepare: Prepare, path: Path, *, frame: int | None = None) -> object:
+        decoded.append(path.stem)
+        return file(prepare, path, frame=frame)
+
+    monkeypatch.setattr(Prepare, "file", counted)
+    found = predictor.many(paths)
+    for i in range(3):
+        result = next(found)
+        assert isinstance(result, ImageResult)
+        assert (result.id, result.image.shape[0]) == (str(i), 60 + i)
+    assert len(decoded) <= 3 + 2
+    rest = list(found)
+    assert isinstance(rest[1], UnreadImage)
+    assert [one.id for one in rest if isinstance(one, ImageResult)] == ["3", *map(str, range(5, 12))]
+    stopped = predictor.many(paths)
+    next(stopped)
+    stopped.close()
+    assert len(decoded) <= 11 + 3

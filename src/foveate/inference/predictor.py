@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import fields, replace
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from jaxtyping import UInt8
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
     from foveate.engine.recipe import Recipe
     from foveate.engine.run import Run
     from foveate.inference.run_backend import RunBackend
+
+AHEAD = 2
+"""Images that `Predictor.many` decodes while the network reads another: memory stays flat."""
 
 
 class Predictor:
@@ -136,14 +142,17 @@ class Predictor:
             Unreadable: the file is not an image that can be read.
             ValueError: the array is not RGB uint8.
         """
-        prepare, schema = self.prepare, self.schema
         if isinstance(image, np.ndarray):
-            pixels, sample = image, prepare.image_only(image, schema=schema, id=name or "image")
-        else:
-            framed = prepare.file(Path(image), frame=frame)
-            sample = prepare.image_only(framed, schema=schema, id=name or Path(image).stem)
-            pixels = read.image(Path(image), frame=frame) if framed.whole is None else framed.whole
+            sample = self.prepare.image_only(image, schema=self.schema, id=name or "image")
+            return self.read_sample(sample, image, cam=cam, spacing=spacing, eye=eye)
+        sample, pixels = self._decoded(Path(image), frame, name)
         return self.read_sample(sample, pixels, cam=cam, spacing=spacing, eye=eye)
+
+    def _decoded(self, path: Path, frame: int | None, name: str | None) -> tuple[Sample, np.ndarray]:
+        """A file as a sample, and its pixels."""
+        framed = self.prepare.file(path, frame=frame)
+        sample = self.prepare.image_only(framed, schema=self.schema, id=name or path.stem)
+        return sample, read.image(path, frame=frame) if framed.whole is None else framed.whole
 
     def read_sample(
         self,
@@ -183,9 +192,10 @@ class Predictor:
     def many(
         self, images: Sequence[str | Path], *, cam: bool = False, rows: Manifest | None = None
     ) -> Iterator[ImageResult | UnreadImage]:
-        """Read images one after the other; each B-scan or page is an image (``NAME_b000``, with the file's spacing).
+        """Read images in their order; each B-scan or page is an image (``NAME_b000``, with the file's spacing).
 
-        An image that cannot be read gives an `UnreadImage`; the others are read all the same.
+        The next images are decoded while the network reads one. An image that cannot be read gives an `UnreadImage`;
+        the others are read all the same.
 
         Args:
             images: files.
@@ -193,26 +203,65 @@ class Predictor:
             rows: a manifest with spacing, disc, fovea or laterality of some of them; rows are found by path, else by
                 the file's stem as their id.
         """
-        about = _about(rows)
-        for path in map(Path, images):
+        with ThreadPoolExecutor(AHEAD, thread_name_prefix="decode") as pool:
+            waiting: deque[tuple[Scan, Future[tuple[Sample, np.ndarray]]] | UnreadImage] = deque()
+            scans = _scans(images, _about(rows))
             try:
-                scans = read.slices(path)
-            except (read.Unreadable, OSError) as error:
-                yield UnreadImage(path, _reason(error))
-                continue
-            for number, scan in enumerate(scans):
-                several = len(scans) > 1
-                name = f"{path.stem}_b{number:03d}" if several else path.stem
-                try:
-                    frame = number if several else None
-                    row = (
-                        about.get((path.resolve(), frame)) or (None if several else about.get(path.stem)) or Row("", "")
-                    )
-                    known = row.spacing or checked_spacing(scan.spacing, warn=lambda _: None)
-                    result = self(path, cam=cam, frame=frame, name=name, spacing=known, eye=Eye.of(row))
-                    yield replace(result, source=path)
-                except (read.Unreadable, OSError) as error:
-                    yield UnreadImage(path, _reason(error))
+                while True:
+                    for scan in islice(scans, AHEAD + 1 - len(waiting)):
+                        if isinstance(scan, UnreadImage):
+                            waiting.append(scan)
+                            continue
+                        decoding = pool.submit(self._decoded, scan.path, scan.frame, scan.name)
+                        waiting.append((scan, decoding))
+                    if not waiting:
+                        return
+                    yield self._next(waiting.popleft(), cam=cam)
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _next(
+        self, found: tuple[Scan, Future[tuple[Sample, np.ndarray]]] | UnreadImage, *, cam: bool
+    ) -> ImageResult | UnreadImage:
+        """The result of an image that is being decoded."""
+        if isinstance(found, UnreadImage):
+            return found
+        scan, decoding = found
+        try:
+            sample, pixels = decoding.result()
+            result = self.read_sample(sample, pixels, cam=cam, spacing=scan.spacing, eye=scan.eye)
+        except (read.Unreadable, OSError) as error:
+            return UnreadImage(scan.path, _reason(error))
+        return replace(result, source=scan.path)
+
+
+class Scan(NamedTuple):
+    """One image of a file, before it is decoded; arguments as of a call of `Predictor`."""
+
+    path: Path
+    frame: int | None
+    name: str
+    spacing: tuple[float, float] | None
+    eye: Eye
+
+
+def _scans(
+    images: Sequence[str | Path], about: Mapping[tuple[Path, int | None] | str, Row]
+) -> Iterator[Scan | UnreadImage]:
+    """The images of all files in their order; only headers are read."""
+    for path in map(Path, images):
+        try:
+            found = read.slices(path)
+        except (read.Unreadable, OSError) as error:
+            yield UnreadImage(path, _reason(error))
+            continue
+        several = len(found) > 1
+        for number, one in enumerate(found):
+            name = f"{path.stem}_b{number:03d}" if several else path.stem
+            frame = number if several else None
+            row = about.get((path.resolve(), frame)) or (None if several else about.get(path.stem)) or Row("", "")
+            known = row.spacing or checked_spacing(one.spacing, warn=lambda _: None)
+            yield Scan(path, frame, name, known, Eye.of(row))
 
 
 def _backend(run: Run | Backend, device: str | torch.device) -> Backend:
