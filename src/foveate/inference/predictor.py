@@ -16,8 +16,7 @@ from jaxtyping import UInt8
 from foveate.core.labels import LabelSchema
 from foveate.core.types import Prediction, Row, Sample
 from foveate.data import read
-from foveate.data.adapters.volumes import spacing as checked_spacing
-from foveate.data.manifest import Manifest
+from foveate.data.formats._pixels import Slice
 from foveate.data.prepare import Prepare
 from foveate.inference.backends import Backend, Found
 from foveate.inference.bundles.folder import is_bundle
@@ -28,6 +27,7 @@ from foveate.inference.pointing import Eye, pointed
 if TYPE_CHECKING:
     import torch
 
+    from foveate.data.manifest import Manifest
     from foveate.engine.recipe import Recipe
     from foveate.engine.run import Run
     from foveate.inference.run_backend import RunBackend
@@ -260,8 +260,17 @@ def _scans(
             name = f"{path.stem}_b{number:03d}" if several else path.stem
             frame = number if several else None
             row = about.get((path.resolve(), frame)) or (None if several else about.get(path.stem)) or Row("", "")
-            known = row.spacing or checked_spacing(one.spacing, warn=lambda _: None)
+            known = row.spacing or _spacing(one)
             yield Scan(path, frame, name, known, Eye.of(row))
+
+
+def _spacing(scan: Slice) -> tuple[float, float] | None:
+    """Spacing of a scan as its file states it, if that can be right."""
+    if scan.spacing is None:
+        return None
+    from foveate.data.adapters.volumes import spacing  # takes a second, and photographs state none
+
+    return spacing(scan.spacing, warn=lambda _: None)
 
 
 def _backend(run: Run | Backend, device: str | torch.device) -> Backend:
