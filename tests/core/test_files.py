@@ -158,7 +158,7 @@ def test_a_full_disk_is_named_with_the_file_and_leaves_the_old_content(number: i
 
     file = tmp_path / "a.bin"
     files.write_file(file, b"old")
-    with pytest.raises(OSError, match=r"make room.*a\.bin") as raised:
+    with pytest.raises(OSError, match=r"free some space.*a\.bin") as raised:
         files.write_file(file, fill)
     assert raised.value.errno == number
     assert file.read_bytes() == b"old"

@@ -66,7 +66,7 @@ def whole_file(path: Path, *, flush: bool = True) -> Iterator[Path]:
     except OSError as error:
         if error.errno not in FULL:
             raise
-        words = f"{error.strerror}; make room and go on from the last whole file"
+        words = f"{error.strerror}; free some space and go on from the last whole file"
         raise OSError(error.errno, words, str(path)) from None
     finally:
         aside.unlink(missing_ok=True)

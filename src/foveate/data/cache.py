@@ -31,7 +31,7 @@ from foveate.data.cache_format import pack_image, pack_masks, unpack_image, unpa
 from foveate.data.cache_space import Space, bytes_of
 from foveate.data.prepare import Prepare
 
-VERSION = 3
+VERSION = 4
 """Part of every key: raise it when preparing the same file the same way gives other pixels."""
 
 HEADERS = (".mhd", ".xml", ".mha")

@@ -42,8 +42,8 @@ def load_recipe(name: str, schema: LabelSchema, /, **keywords: Any) -> Recipe:
             f"recipe {name!r}: unknown keyword {sorted(strange)}; it knows {sorted({*own, *TRAINING})}"
             + (f". {other!r} knows {sorted(strange)}" if (other := comparison_with(name, strange)) else "")
         )
-    refuse_types(name, recipe_file(name).recipe, keywords)
     refuse_idle(name, keywords, {**own, **keywords}, effect_of(name))
+    refuse_types(name, recipe_file(name).recipe, keywords)
     shared = [k for k in TRAINING if k not in own]
     recipe: Recipe = recipe_file(name).recipe(schema, **{k: v for k, v in keywords.items() if k in own})
     recipe = replace(recipe, name=name).with_(**{k: keywords[k] for k in shared if k in keywords})

@@ -23,9 +23,9 @@ WORDS: Mapping[Any, str] = {
 
 POSITIVE = frozenset(
     {"size", "epochs", "batch", "accumulate", "lr", "encoder_lr", "grade_lr", "grade_epochs", "answer_size"}
-    | {"answer_epochs", "width", "window", "stride", "validate_every", "validations"}
+    | {"answer_epochs", "window", "validate_every", "validations"}
 )
-"""Keywords that must be above 0, if they are given as a number."""
+"""Keywords that must be finite and above 0, if they are given as a number; recipes check the ranges of others."""
 
 
 def refuse_types(name: str, make: Callable[..., Recipe], keywords: Mapping[str, Any]) -> None:
@@ -57,10 +57,9 @@ def _wrong(value: Any, hint: Any, *, positive: bool) -> str:
         return written(hint)
     except PydanticSchemaGenerationError:
         return ""
-    if isinstance(value, float) and not math.isfinite(value):
-        return "finite"
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return "above 0" if positive and number and value <= 0 else ""
+    if not positive or value is None:
+        return ""
+    return "finite" if not math.isfinite(value) else "" if value > 0 else "above 0"
 
 
 def written(hint: Any) -> str:
