@@ -235,7 +235,7 @@ def test_what_is_learnt() -> None:
         ({"network": "vgg"}, r"network must be one of \['lesion_net', 'fcn', .*, got 'vgg'"),
         ({"grader": "vgg"}, r"grader must be one of \['side_attention', 'classifier', 'abn', None\], got 'vgg'"),
         ({"loss": "hinge"}, r"loss must be one of \['dual', 'dice', 'wce', 'focal'\], got 'hinge'"),
-        ({"loss": None}, "loss must be one of .*, got None"),
+        ({"loss": None}, "loss must be text, got None"),
         ({"attention": "cbam"}, r"attention must be one of \['conv', 'cw_maxpool', 'concat'\], got 'cbam'"),
         ({"shrink": "nearest"}, r"shrink must be one of \['max', 'mean', 'bilinear'\], got 'nearest'"),
         ({"stride": 12}, r"stride must be one of [\[(]2, 4, 8, 16, 32[\])], got 12"),
@@ -245,7 +245,7 @@ def test_what_is_learnt() -> None:
         ({"network": None}, "side_attention needs a network"),
         ({"network": None, "grader": None}, "`grader=None` trains a network alone"),
         ({"grader": "abn"}, "`classifier` and `abn` none"),
-        ({"question": "age"}, "question 'age'"),
+        ({"question": "age"}, r"question must be one of .*got 'age'"),
         ({"labels": []}, "the schema has no labels"),
     ],
 )

@@ -148,6 +148,24 @@ def put_folder(source: Path, out: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def move(source: Path, target: Path) -> None:
+    """Rename a file or folder on one disk, at once and for good: both folders are flushed.
+
+    Raises:
+        OSError: the source is missing, or the target is a folder that is not empty.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.txt").write_text("kept")
+    ...     move(Path(folder, "a.txt"), Path(folder, "b.txt"))
+    ...     Path(folder, "b.txt").read_text()
+    'kept'
+    """
+    os.replace(source, target)
+    for folder in {source.parent, target.parent}:
+        _flush_folder(folder)
+
+
 def hidden(path: Path) -> Path:
     """A hidden name beside a path that no other process, thread or call uses."""
     return path.with_name(f".{path.name[:LONGEST]}.{os.getpid()}.{get_ident()}.{next(_NUMBERS)}.part")

@@ -39,7 +39,7 @@ def refuse_types(name: str, make: Callable[..., Recipe], keywords: Mapping[str, 
     hints = {k: v for k, v in _hints(Recipe).items() if k in TRAINING} | _hints(make)
     for key, value in keywords.items():
         if key in hints and (wrong := _wrong(value, hints[key], positive=key in POSITIVE)):
-            raise ValueError(f"recipe {name!r}: {key}={value!r} must be {wrong}{_remedy(key, value, hints[key])}")
+            raise ValueError(f"recipe {name!r}: {key} must be {wrong}, got {value!r}{_remedy(key, value, hints[key])}")
 
 
 def _hints(of: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from foveate.core.files import put_folder, write_json
+from foveate.core.files import move, put_folder, write_json
 
 WAITING, WORKING, DONE, FAILED = "waiting", "working", "done", "failed"
 STATES = (WAITING, WORKING, DONE, FAILED)
@@ -166,7 +166,7 @@ class Jobs:
             if job is None or job.state == WORKING:
                 return False
             aside = self.folder / f".{name}.erased.part"
-            os.replace(job.folder, aside)
+            move(job.folder, aside)
         shutil.rmtree(aside)
         return True
 
@@ -178,5 +178,5 @@ class Jobs:
 
     def _move(self, job: Job, state: str) -> Job:
         target = self.folder / state / job.id
-        os.replace(job.folder, target)
+        move(job.folder, target)
         return Job(job.id, state, target)

@@ -12,7 +12,7 @@ SIGNS = frozenset(" .@+-_,'’()·")
 """Signs that names have beside letters, digits and the marks that letters need."""
 
 JOINERS = "\u200c\u200d"
-"""Invisible characters that the spelling of Persian and of Indian languages needs; two names that differ only in them are one."""
+"""Invisible characters that Persian and Indian spelling needs; they do not make two names different."""
 
 RULE = "name: give 1 to 40 letters, digits, blanks or . , ' @ + - _ ( ), at least one of them a letter or a digit"
 
