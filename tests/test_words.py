@@ -44,8 +44,11 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"\bknown-ness\b", "write: label validity, what is known"),
     (r"\b(teach|teaches|taught)\b", "write: train, is learnt from, counts in the loss"),
     (r"\b(whence|whither|lest|thereof|whereof|thereby|hitherto|albeit)\b", "write a plain sentence"),
-    (r"\bdatasets?\b(?!\.toml|/)", "write: data set"),
-    (r"\b(behavior|color|colors|gray|grayscale|localization|normalization|labeled|labeling)\b", "British spelling"),
+    (r"(?<!DDR-)\bdatasets?\b(?!\.toml|\.json|/)", "write: data set"),
+    (
+        r"\b(behavior|color|colors|gray|grayscale|(?<!C\. )localization|normalization|labeled|labeling)\b",
+        "British spelling",
+    ),
 )
 COMPILED = tuple((re.compile(pattern, re.IGNORECASE), remedy) for pattern, remedy in RULES)
 WHAT = (re.compile(r"\AWhat\b"), "begin with an imperative verb or a standard noun")
@@ -73,13 +76,17 @@ def fence(found: re.Match[str]) -> str:
 
 def python_texts(source: str) -> Iterator[Text]:
     tree = ast.parse(source)
-    docs = set()
+    docs, quoted = set(), set()  # titles and citations are quoted as printed
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
             docs.add(id(body[0].value))
+        if isinstance(node, ast.keyword) and node.arg in ("title", "citation"):
+            quoted.add(id(node.value))
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value.strip():
+        if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or id(node) in quoted:
+            continue
+        if " " in node.value.strip():
             yield node.lineno, node.value, id(node) in docs
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:

@@ -172,7 +172,7 @@ def test_two_tables_and_their_quarrels(root: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ('name = "clinic"', "name = clinic", r"dataset\.toml is no TOML: .*line 2"),
+        ('name = "clinic"', "name = clinic", r"dataset\.toml must be TOML: .*line 2"),
         ('name = "clinic"\n', "", r"dataset\.toml: key 'name' is missing; add it"),
         ("modality", "modalty", r"dataset\.toml: unknown key 'modalty' \(value 'oct'\); known are \['name'"),
         ("ordered = true", 'ordered = "yes"', r"dataset\.toml: questions\.grade\.ordered='yes': .*boolean"),
@@ -246,7 +246,7 @@ def test_every_slip_of_the_description_is_named(root: Path, old: str, new: str, 
         ("P1_0.png;L;training;1", "P1_0.png;L;training;yes", r"line 2, DME='yes' .*add it to values"),
         ("test;0;-", "test;0;3", r"line 3, grade='3' .*questions\.grade has the answers \['0', '1', '2'\]; add it"),
         ("test;0;-;;", "test;0;-;;;x", r"line 3: 8 fields, but the header has 7; put text"),
-        ("P1_1;", "P1_0;", r"line 3: image 'P1_0' is that of line 2 too; keep one line an image"),
+        ("P1_1;", "P1_0;", r"line 3: image 'P1_0' is that of line 2 too; keep one line per image"),
         ("image;eye;set", "image;eye;eye", r"line 1: column 'eye' is there twice; rename one"),
         ("2;21;", "2;left;", r"line 2, dx='left' .*columns\.disc needs numbers"),
     ],
@@ -278,7 +278,7 @@ def test_adapters_are_found_by_name(tmp_path: Path) -> None:
         ValueError, match=r"adapter must be one of \['.*'folder'.*or a path that ends in \.toml, got 'fluid'"
     ):
         scan("fluid", tmp_path)
-    with pytest.raises(ValueError, match=r"root='nowhere' is no folder"):
+    with pytest.raises(ValueError, match=r"root='nowhere' must be a folder"):
         scan("folder", "nowhere")
     with pytest.raises(ValueError, match=r"dataset\.toml: there is no such file; describe the folder"):
         scan("folder", tmp_path)

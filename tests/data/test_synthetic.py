@@ -107,7 +107,7 @@ def test_mirroring_moves_image_masks_and_positions_together():
 
 
 def test_unknown_kind_size_seed_and_number_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"kind='slo' is none of \['fundus', 'oct', 'enface'\]"):
+    with pytest.raises(ValueError, match=r"kind must be one of \['fundus', 'oct', 'enface'\], got 'slo'"):
         draw("slo", 0)
     with pytest.raises(ValueError, match=r"size=32 .* at least 64"):
         draw("oct", 0, size=32)

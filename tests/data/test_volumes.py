@@ -84,7 +84,7 @@ def test_what_is_not_believed(tmp_path: Path) -> None:
     assert {row.laterality for row in rows.values()} == {None}
     assert len(told) == 3, "each once a file, not once a B-scan"
     assert any("cut.vol: its header states 3 B-scans and 2 are there" in text for text in told)
-    assert any("a.vol: laterality 'XX' is none of" in text for text in told)
+    assert any("a.vol: laterality must be one of" in text and "got 'XX'" in text for text in told)
     assert any("a.vol: spacing 3.9 x 11.7 mm" in text for text in told)
 
 

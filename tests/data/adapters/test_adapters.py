@@ -152,7 +152,7 @@ def test_lines_that_cannot_be_used_are_told(tmp_path: Path) -> None:
     joined = tree.joined(lines, {"a": "", "c": ""}, "image")
     assert {key: line.values["grade"] for key, line in joined.items()} == {"a": "1", "c": "3"}
     assert "line 6" in told[2]
-    assert told[3].startswith("1 lines speak of images that are not there, first t.csv, line 7: 'd'")
+    assert told[3].startswith("1 lines are about images that are not there, first t.csv, line 7: 'd'")
     assert list(tree.lines("t.csv", {"image": "file"})) == []
     assert "no column 'file'" in told[4]
     assert list(tree.lines("none.csv", columns)) == []
@@ -170,7 +170,7 @@ def test_numbers_and_codes() -> None:
     assert line.number("z", warn=told.append) is None
     assert line.choice("other", {"2": "two"}, warn=told.append) is None
     assert len(told) == 3
-    assert "z='?' is no number" in told[1]
+    assert "z must be a number, got '?'" in told[1]
 
 
 def test_sheet_reads_texts_numbers_and_gaps(tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_idrid_grades_and_centres(tmp_path: Path) -> None:
     assert rows["grade/train/IDRiD_002"].disc is None  # part C has another photograph under that name
     assert rows["place/train/IDRiD_002"].disc == (13, 31)
     assert rows["place/train/IDRiD_002"].fovea is None
-    assert warned(manifest, "x='here' is no number")
+    assert warned(manifest, "x must be a number, got 'here'")
     assert warned(manifest, "seg images: 3 found, 81 expected")
 
 
@@ -199,7 +199,7 @@ def test_retinal_lesions(tmp_path: Path) -> None:
     assert rows["10_left"].fovea == (16, 10)
     assert rows["25_left"].answers == {}
     assert warned(manifest, "1 files belong to no image", "99_left")
-    assert warned(manifest, "1 lines speak of images that are not there", "77_left")
+    assert warned(manifest, "1 lines are about images that are not there", "77_left")
     assert warned(manifest, "patients: 2 found, 1505 expected")
 
 

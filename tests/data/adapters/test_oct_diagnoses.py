@@ -71,7 +71,7 @@ def test_kermany_gives_up_a_split_that_leaks(tmp_path: Path) -> None:
         "CellData/OCT/test/NORMAL/NORMAL-99-1.jpeg",
     )
     assert {row.split for row in manifest} == {None}
-    assert warned(manifest, "1 patients lie in more than one of train, val, test")
+    assert warned(manifest, "1 patients are in more than one of train, val, test")
     divided = split(manifest, ratios=(0.5, 0.0, 0.5))
     assert leaks(divided) == []
     assert len(manifest.where(lambda row: row.id.startswith("test/"))) == 2
@@ -143,7 +143,7 @@ def test_octdl(tmp_path: Path) -> None:
     assert (rows["amd_1047099_2"].eye, rows["amd_1047099_2"].group) == ("12_OS", "12")
     assert rows["no_129_1"].answers == {}
     assert rows["no_129_1"].laterality is None
-    assert warned(manifest, "the disease is VID, but the image lies in NO")
+    assert warned(manifest, "the disease is VID, but the image is in NO")
     assert rows["vid_55_1"].patient == "55"
     assert warned(manifest, "1 images are not in the table", "vid_55_1")
     assert warned(manifest, "gone_1_1")

@@ -22,7 +22,7 @@ def scan(adapter: str, root: str | Path, *, progress: Callable[[int, int], None]
     """The manifest of a data set: every image under a folder and all that is known of it.
 
     Args:
-        adapter: name of a file of this room, or path to a ``.toml`` that describes the folder.
+        adapter: name of a file of this package, or path to a ``.toml`` that describes the folder.
         root: the data set's folder; the rows' paths are relative to it.
         progress: called with (files hashed, files) after each.
 
@@ -36,13 +36,13 @@ def scan(adapter: str, root: str | Path, *, progress: Callable[[int, int], None]
     """
     root = Path(root)
     if not root.is_dir():
-        raise ValueError(f"root={str(root)!r} is no folder; give the one that holds the data set")
+        raise ValueError(f"root={str(root)!r} must be a folder; give the one of the data set")
     if adapter.endswith(".toml"):
         return folder.read(root, Path(adapter), progress=progress)
     if adapter == OWN:
         return folder.read(root, progress=progress)
     public = _public(adapter)
-    if not hasattr(public, "scan"):  # a format, not a set: its own files say what is asked and marked
+    if not hasattr(public, "scan"):  # a format, not a data set: its files have the questions and labels
         found: Manifest = public.read(root)
         return found
     about, warnings = public.ABOUT, list[str]()
@@ -61,7 +61,7 @@ def scan(adapter: str, root: str | Path, *, progress: Callable[[int, int], None]
 
 
 def describe(adapter: str) -> str:
-    """What an adapter's data set holds, where a user gets it and on which terms, in a few lines.
+    """Content, source and terms of an adapter's data set, in a few lines.
 
     Raises:
         ValueError: no such adapter.

@@ -1,4 +1,4 @@
-"""What an adapter says of its data set: who made it, where and on which terms it is had, what should be found in it."""
+"""Facts on a public data set: its authors, source and terms, and the numbers that its adapter should find."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class About:
     Args:
         name: short name; the rows' ``source``.
         title: its full name.
-        modality: of all images, unless a row says another: fundus, oct, enface.
+        modality: of all images, unless a row has another: fundus, oct, enface.
         source: where a user gets it.
-        terms: licence, form or registration under which it is had.
+        terms: licence, form or registration that a user needs.
         citation: authors, title, where, year.
-        layout: the folders and files that are looked for; told to whoever gave another folder.
-        expects: what is counted (see `counts`) -> its published number; another number found is a warning.
-        missing: what a missing mask file means.
-        notes: what else its user must know: identities, polarity, overlaps with other sets.
+        layout: the folders and files that the adapter looks for; part of the error for another folder.
+        expects: name of a count (see `counts`) -> its published number; another number found is a warning.
+        missing: meaning of a missing mask file.
+        notes: other facts for users: identities, polarity, overlaps with other data sets.
 
     Raises:
         ValueError: one of the needed texts is empty.
@@ -48,11 +48,11 @@ class About:
 
     @property
     def info(self) -> dict[str, Any]:
-        """What a manifest keeps of it."""
+        """The facts that a manifest keeps."""
         return {"name": self.name, "title": self.title, "licence": self.terms, "citation": self.citation}
 
     def differences(self, rows: Iterable[Row]) -> list[str]:
-        """Counts that are not the published ones, both numbers named; empty where all fit."""
+        """Counts that differ from the published ones, with both numbers; empty if all agree."""
         found = counts(rows)
         return [
             f"{what}: {found[what]} found, {number} expected"
@@ -62,7 +62,7 @@ class About:
 
 
 def counts(rows: Iterable[Row]) -> Counter[str]:
-    """What there is, by name: ``images``, ``patients``, ``train images`` (split), ``seg images`` (ids ``seg/...``),
+    """Counts by name: ``images``, ``patients``, ``train images`` (split), ``seg images`` (ids ``seg/...``),
     ``grade 3`` (question and answer), ``masks of fluid`` (images with a file), ``fluid absent`` (images stated free of
     it)."""
     found: Counter[str] = Counter()

@@ -75,7 +75,7 @@ class Columns(BaseModel):
 
 
 class Table(BaseModel):
-    """A csv file with one line an image."""
+    """A csv file with one line per image."""
 
     model_config = STRICT
     file: str
@@ -209,7 +209,7 @@ def describe(path: Path) -> Description:
     except RecursionError:
         raise ValueError(f"{path} is nested too deeply to describe a folder; write it anew") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no TOML: {error}") from None
+        raise ValueError(f"{path} must be TOML: {error}") from None
     except ValidationError as error:
         raise ValueError(f"{path}: {explain(error, Description)}") from None
     except ValueError as error:

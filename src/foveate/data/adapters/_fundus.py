@@ -1,4 +1,4 @@
-"""What several fundus sets share: the grades of diabetic retinopathy, sides, and files of masks by label."""
+"""Common parts of several fundus data sets: grades of diabetic retinopathy, sides, and mask files by label."""
 
 from __future__ import annotations
 
@@ -40,6 +40,6 @@ def masks(
 
 
 def fovea(line: Line, warn: Warn) -> tuple[float, float] | None:
-    """(row, col) in columns ``x`` and ``y``; the corner (0, 0) stands for a fovea that was not found."""
+    """(row, col) in columns ``x`` and ``y``; the corner (0, 0) means that the fovea was not found."""
     x, y = line.number("x", warn=warn), line.number("y", warn=warn)
     return None if x is None or y is None or x == y == 0 else (y, x)

@@ -16,14 +16,14 @@ from foveate.data.adapters import _sheet, _table
 
 Warn = Callable[[str], None]
 Name = str | tuple[str, ...]
-"""A folder's name, or several it may have; ``*`` stands for any run of characters."""
+"""A folder's name, or several possible names; ``*`` matches any characters."""
 
 IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
 NOT_DATA = ("__macosx", "thumbs.db", "desktop.ini")
 
 
 def tell(text: str) -> None:
-    """Warn in Python's own way; what `scan` does where its caller hands over nothing else."""
+    """Issue a Python warning: the default of `scan`, if its caller gives no other function."""
     warnings.warn(text, stacklevel=3)
 
 
@@ -54,28 +54,28 @@ class Line:
         except ValueError:
             value = float("nan")
         if value != value or abs(value) == float("inf"):
-            warn(f"{self.where}: {column}={text!r} is no number; left unknown")
+            warn(f"{self.where}: {column} must be a number, got {text!r}; left unknown")
             return None
         return value
 
     def choice(self, column: str, values: Mapping[str, str], *, warn: Warn) -> str | None:
-        """The answer that a code stands for (``"2.0"`` is ``"2"``); None where there is none, or an unknown code."""
+        """The answer that a code means (``"2.0"`` is ``"2"``); None for an empty field or an unknown code."""
         text = self.values.get(column)
         if text is None:
             return None
         code = re.sub(r"\.0+$", "", text).casefold()
         if code not in values:
-            warn(f"{self.where}: {column}={text!r} is none of {list(values)}; left unknown")
+            warn(f"{self.where}: {column} must be one of {list(values)}, got {text!r}; left unknown")
         return values.get(code)
 
 
 @dataclass(frozen=True)
 class Tree:
-    """The files below a folder, found by the names of the folders they lie in.
+    """The files below a folder, found by the names of the folders that contain them.
 
     Args:
         root: folder of the data set; all paths are relative to it, with forward slashes.
-        warn: told what is not as expected.
+        warn: called with a message for each unexpected file or value.
     """
 
     root: Path
@@ -104,11 +104,11 @@ class Tree:
         return tuple(sorted(found))
 
     def files(self, *folders: Name, suffixes: Iterable[str] = IMAGES) -> list[str]:
-        """Files that lie, at whatever depth, inside folders of these names, the outer first.
+        """Files at any depth inside folders of these names, the outer first.
 
         Args:
-            folders: names (`plain` ones are compared); other folders may lie before, between and after them. Where
-                nothing fits, the root's own name is taken for the outermost.
+            folders: names (compared as `plain`); other folders may be before, between and after them. If no file
+                fits, the root's own name is taken as the outermost.
             suffixes: endings, lower case.
         """
         wanted = [tuple(plain(n) for n in ((name,) if isinstance(name, str) else name)) for name in folders]
@@ -124,7 +124,7 @@ class Tree:
         return self.by_stem(self.files(*folders, suffixes=suffixes))
 
     def by_stem(self, paths: Iterable[str]) -> dict[str, str]:
-        """File name without ending, in lower case -> path; of two alike the first is taken, and the other told."""
+        """File name without ending, in lower case -> path; of two equal names the first is taken, with a warning."""
         found: dict[str, str] = {}
         for path in paths:
             key = stem(path).casefold()
@@ -143,7 +143,7 @@ class Tree:
         ]
 
     def cells(self, path: str, delimiter: str | None = None) -> list[tuple[int, list[str]]]:
-        """(line number, fields) of a csv file or an .xlsx workbook's first sheet; none, and told, if it is neither."""
+        """(line number, fields) of a csv file or an .xlsx workbook's first sheet; if it is neither, a warning."""
         file = self.root / path
         found: list[tuple[int, list[str]]] = []
         try:
@@ -157,12 +157,12 @@ class Tree:
     def lines(
         self, path: str, columns: Mapping[str, Name], *, header: list[str] | None = None, delimiter: str | None = None
     ) -> Iterator[Line]:
-        """Lines of a csv file or a workbook's first sheet; one that cannot be used is told and left out.
+        """Lines of a csv file or a workbook's first sheet; an unusable line is left out, with a warning.
 
         Args:
             path: relative to the root.
-            columns: the column as the adapter calls it -> the header, or several it may have (`plain` ones are
-                compared); a line without the first of them is of no use.
+            columns: the adapter's name of a column -> the header, or several possible headers (compared as `plain`); a
+                line without the first of these columns is unusable.
             header: the header of a file that has none.
             delimiter: of a csv file, where the likeliest in its first line is not the right one.
         """
@@ -213,11 +213,11 @@ class Tree:
                 found[key] = line
         if strange:
             first = f"{strange[0].where}: {strange[0].values[column]!r}"
-            self.warn(f"{len(strange)} lines speak of images that are not there, first {first}")
+            self.warn(f"{len(strange)} lines are about images that are not there, first {first}")
         return found
 
     def leftover(self, used: Iterable[str], *folders: Name, suffixes: Iterable[str] = IMAGES) -> None:
-        """Tell of files in a folder that belong to nothing, by their number and the first three."""
+        """Warn of files in a folder that belong to no image, with their number and the first three."""
         if odd := sorted(set(self.files(*folders, suffixes=suffixes)) - set(used)):
             self.warn(f"{len(odd)} files belong to no image and were not used: {', '.join(odd[:3])}")
 

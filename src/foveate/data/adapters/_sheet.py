@@ -12,10 +12,10 @@ MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 
 
 def cells(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """(row number, fields) of the first sheet, empty rows left out; numbers stand as the workbook stores them.
+    """(row number, fields) of the first sheet, without empty rows; numbers are written as the workbook stores them.
 
     Raises:
-        ValueError: no such file, or no workbook of this kind.
+        ValueError: no such file, or it is not an .xlsx workbook.
     """
     try:
         with zipfile.ZipFile(path) as book:

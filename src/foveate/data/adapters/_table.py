@@ -31,7 +31,7 @@ class Record:
         """Note a value; an empty one, or the same again, changes nothing.
 
         Raises:
-            ValueError: it says something else elsewhere.
+            ValueError: another line or table has another value.
         """
         old = self.values.get(column, ("", ""))
         if old[0] and text and old[0] != text:
@@ -63,7 +63,7 @@ def cells(path: Path, delimiter: str | None = None) -> Iterator[tuple[int, list[
                 yield reader.line_num, plain
     except csv.Error as error:
         raise ValueError(
-            f"{path}, line {reader.line_num}: is no csv ({error}); save the table as 'CSV UTF-8'"
+            f"{path}, line {reader.line_num}: must be csv ({error}); save the table as 'CSV UTF-8'"
         ) from None
 
 
@@ -88,7 +88,7 @@ def lines(path: Path, delimiter: str | None) -> Iterator[tuple[int, dict[str, st
         if len(fields) != len(names):
             raise ValueError(
                 f"{path}, line {number}: {len(fields)} fields, but the header has {len(names)}; "
-                "put text with a delimiter in quotes, or say which delimiter it is (table.delimiter)"
+                "put text with a delimiter in quotes, or name the delimiter (table.delimiter)"
             )
         yield number, dict(zip(names, fields, strict=True))
 
@@ -128,7 +128,7 @@ def join(records: Mapping[str, Record], table: Table, root: Path) -> list[str]:
             warnings.append(f"{where}: there is no image {key!r}")
             continue
         if found[0] in seen:
-            raise ValueError(f"{where}: image {key!r} is that of line {seen[found[0]]} too; keep one line an image")
+            raise ValueError(f"{where}: image {key!r} is that of line {seen[found[0]]} too; keep one line per image")
         seen[found[0]] = number
         for column, text in fields.items():
             records[found[0]].add(column, text, where)

@@ -20,9 +20,9 @@ ABOUT = About(
     citation="Karthik, Maggie, Dane, APTOS 2019 Blindness Detection, Kaggle, 2019",
     layout="train.csv, train_images",
     expects={"images": 3662, "grade 0": 1805, "grade 1": 370, "grade 2": 999, "grade 3": 193, "grade 4": 295},
-    notes="No patient or eye is named anywhere: two eyes of one person may part in a split. Some photographs are there "
-    "twice; check names those that are the same, and a split keeps the same files together. Nothing is marked in "
-    "pixels. The 1,928 test images have no public grades and are left out.",
+    notes="No patient or eye is named anywhere: two eyes of one person may part in a split. Some photographs are "
+    "there twice; check names those that are the same, and a split keeps the same files together. Nothing is marked "
+    "in pixels. The 1,928 test images have no public grades and are left out.",
 )
 SCHEMA = LabelSchema((GRADE,))
 
@@ -32,7 +32,7 @@ def scan(root: Path, *, warn: Warn = tell) -> Iterator[Row]:
 
     Args:
         root: folder with the unpacked archive.
-        warn: told what is not as expected.
+        warn: called with a message for each unexpected file or value.
     """
     tree = Tree(root, warn)
     images = tree.stems("train_images")

@@ -16,7 +16,7 @@ ABOUT = About(
     name="ddr",
     title="DDR, a general-purpose data set for diabetic retinopathy",
     modality="fundus",
-    source="github.com/nkicsl/DDR-dataset, an archive in ten pieces",
+    source="github.com/nkicsl/DDR-dataset (archive, 10 parts)",
     terms="MIT (licence file of the repository); research use",
     citation="Li et al., Diagnostic assessment of deep learning algorithms for diabetic retinopathy screening, "
     "Information Sciences 501:511-522, 2019",
@@ -32,9 +32,9 @@ ABOUT = About(
         "gradable no": 1151,
     },
     missing="the lesion is unknown (the set has a file for every lesion of every image, empty where it is absent)",
-    notes="No patient or eye is named. A photograph may lie in both parts and has two rows then, grade/... and "
-    "seg/...; a split keeps them together where the files are the same, and check names what the official splits of "
-    "the two parts share. Code 5 of the lists is 'ungradable': gradable no, grade unknown.",
+    notes="No patient or eye is named. A photograph may be in both parts and then has two rows, grade/... and "
+    "seg/...; a split keeps them together if the files are the same, and check names the images that the official "
+    "splits of the two parts share. Code 5 of the lists is 'ungradable': gradable no, grade unknown.",
 )
 LESIONS = {"microaneurysm": "MA", "haemorrhage": "HE", "hard_exudate": "EX", "cotton_wool_spot": "SE"}
 SCHEMA = LabelSchema((GRADE, Question("gradable", healthy="yes")), tuple(LESIONS))
@@ -46,7 +46,7 @@ def scan(root: Path, *, warn: Warn = tell) -> Iterator[Row]:
 
     Args:
         root: folder with the unpacked set.
-        warn: told what is not as expected.
+        warn: called with a message for each unexpected file or value.
     """
     tree = Tree(root, warn)
     for split, names in SETS.items():

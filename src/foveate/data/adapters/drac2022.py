@@ -25,9 +25,9 @@ ABOUT = About(
     layout="'A. Segmentation', 'B. Image Quality Assessment', 'C. Diabetic Retinopathy Grading', or one of them",
     expects={"images": 1103},
     missing="the lesion is absent from an image of the segmentation task",
-    notes="No patients are named, and several images of one eye are likely: figures from any split are optimistic. "
-    "Images that lie in several tasks with the same bytes are one row; one that is tested in any task is split test "
-    "in all. Quality 0 poor, 1 good, 2 excellent; grade 0 normal, 1 non-proliferative, 2 proliferative.",
+    notes="No patients are named, and several images of one eye are likely: metrics of any split are optimistic. "
+    "Images with the same bytes in several tasks are one row; an image that is tested in any task is split test in "
+    "all. Quality 0 poor, 1 good, 2 excellent; grade 0 normal, 1 non-proliferative, 2 proliferative.",
 )
 LEVELS = {answer: answer for answer in ("0", "1", "2")}
 LESIONS = {
@@ -50,7 +50,7 @@ ORIGINAL, TRUTH = "1. Original Images", "2. Groundtruths"
 
 @dataclass
 class _Found:
-    """One image and what the tasks say of it."""
+    """One image with its answers and masks of all tasks."""
 
     path: str
     task: str
@@ -64,7 +64,7 @@ def scan(root: Path, *, warn: Warn = tell) -> Iterator[Row]:
 
     Args:
         root: folder with the unpacked tasks.
-        warn: told what is not as expected.
+        warn: called with a message for each unexpected file or value.
     """
     tree = Tree(root, warn)
     found: dict[str, list[_Found]] = {}
@@ -84,7 +84,7 @@ def scan(root: Path, *, warn: Warn = tell) -> Iterator[Row]:
 
 
 def _entry(tree: Tree, found: dict[str, list[_Found]], path: str, task: str, split: str) -> _Found:
-    """What is gathered of an image: that of another task if its file is the same."""
+    """The entry of an image: that of another task if its file is the same."""
     same = found.setdefault(stem(path).casefold(), [])
     for one in same:
         if filecmp.cmp(tree.root / one.path, tree.root / path, shallow=False):

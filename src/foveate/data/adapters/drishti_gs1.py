@@ -29,10 +29,10 @@ ABOUT = About(
         "masks of cup": 101,
     },
     missing="disc or cup is unknown",
-    notes="No patient or eye is named. A soft map holds the share of four experts who marked a pixel, not who did. It "
-    "is read as four annotators: agree1 is where at least one marked it, agree4 where all did; so union, intersection "
-    "and majority come out as they would over the four experts. Glaucoma is known where images lie in folders GLAUCOMA "
-    "and NORMAL.",
+    notes="No patient or eye is named. A soft map has the share of the four experts who marked a pixel, not their "
+    "names. It is read as four annotators: agree1 has the pixels that at least one expert marked, agree4 those that "
+    "all marked; so union, intersection and majority are the same as for the four experts. Glaucoma is known if "
+    "images are in folders GLAUCOMA and NORMAL.",
 )
 SCHEMA = LabelSchema((Question("glaucoma"),), ("disc", "cup"))
 EXPERTS = 4
@@ -45,7 +45,7 @@ def scan(root: Path, *, warn: Warn = tell) -> Iterator[Row]:
 
     Args:
         root: folder with the unpacked archive.
-        warn: told what is not as expected.
+        warn: called with a message for each unexpected file or value.
     """
     tree = Tree(root, warn)
     for split, folder in (("train", "Training"), ("test", "Test")):

@@ -21,9 +21,9 @@ ABOUT = About(
     citation="Dugas, Jared, Jorge, Cukierski, Diabetic Retinopathy Detection, Kaggle, 2015",
     layout="train with trainLabels.csv, test with retinopathy_solution.csv",
     expects={"images": 88702, "train images": 35126, "test images": 53576, "patients": 44351},
-    notes="Parent of Retinal-Lesions, whose 1,505 patients have the same names here (eyepacs-N): leave them out of any "
-    "training that is tested there, foveate select eyepacs.jsonl --without patient=lesions.jsonl -o rest.jsonl. One "
-    "rater per image; grades are noisy. Nothing is marked in pixels.",
+    notes="Parent of Retinal-Lesions, whose 1,505 patients have the same names here (eyepacs-N): leave them out of "
+    "any training that is tested there, foveate select eyepacs.jsonl --without patient=lesions.jsonl -o rest.jsonl. "
+    "One rater per image; grades are noisy. Nothing is marked in pixels.",
 )
 SCHEMA = LabelSchema((GRADE,))
 NAME = re.compile(r"(?P<patient>\d+)_(?P<side>left|right)")
@@ -35,7 +35,7 @@ def scan(root: Path, *, warn: Warn = tell) -> Iterator[Row]:
 
     Args:
         root: folder with the unpacked archives.
-        warn: told what is not as expected.
+        warn: called with a message for each unexpected file or value.
     """
     tree = Tree(root, warn)
     for split, names in TABLES.items():

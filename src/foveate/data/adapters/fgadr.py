@@ -22,7 +22,7 @@ ABOUT = About(
     "IEEE Transactions on Medical Imaging 40(3):818-828, 2021",
     layout="Seg-set/{Original_Images, Microaneurysms_Masks, Hemohedge_Masks, ...}, DR_Seg_Grading_Label.csv",
     expects={"images": 1842, "grade 0": 101, "grade 1": 212, "grade 2": 595, "grade 3": 647, "grade 4": 287},
-    missing="the lesion is unknown (an empty file says that it is absent)",
+    missing="the lesion is unknown (an empty mask means that it is absent)",
     notes="No patient or eye is named. Masks have soft edges: values from 128 on are the lesion. No official split.",
 )
 LESIONS: dict[str, Name] = {
@@ -41,7 +41,7 @@ def scan(root: Path, *, warn: Warn = tell) -> Iterator[Row]:
 
     Args:
         root: folder with the unpacked set.
-        warn: told what is not as expected.
+        warn: called with a message for each unexpected file or value.
     """
     tree = Tree(root, warn)
     images = tree.stems("Original_Images")

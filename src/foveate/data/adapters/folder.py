@@ -60,7 +60,7 @@ def scan(root: Path, toml: Path | None = None) -> Iterator[Row]:
 
 
 def schema(root: Path, toml: Path | None = None) -> LabelSchema:
-    """What is asked of a folder's images and marked in them; see `read`."""
+    """Questions and labels of a folder; see `read`."""
     return describe(toml or root / DESCRIPTION).schema_
 
 
@@ -75,7 +75,7 @@ def _like(paths: Sequence[str]) -> str:
 
 @dataclass
 class _Reader:
-    """A folder being read as its description says."""
+    """A folder that is read according to its description."""
 
     root: Path
     toml: Path
@@ -287,7 +287,7 @@ class _Reader:
                 elif mask.missing == "error":
                     raise ValueError(
                         f"{self.toml}, labels.{label}: there is no mask {path} for {record.path}; "
-                        'add it, or say what that means: missing = "absent" or "unknown"'
+                        'add it, or set its meaning: missing = "absent" or "unknown"'
                     )
             if sources:
                 out[label] = tuple(sources)

@@ -34,8 +34,8 @@ ABOUT = About(
     missing="the lesion is absent",
     notes="No patient or eye is named. Parts number their images apart, and training and test sets too, so ids read "
     "seg/IDRiD_01, grade/train/IDRiD_001, grade/test/IDRiD_001. Centres of part C go to the image of part B with the "
-    "same bytes; an image that part B lacks is a row place/... of its own. A photograph that lies in part A and B has "
-    "two rows; a split keeps them together where the files are the same.",
+    "same bytes; an image that part B lacks is a row place/... of its own. A photograph that is in parts A and B has "
+    "two rows; a split keeps them together if the files are the same.",
 )
 LESIONS = {
     "microaneurysm": ("1. Microaneurysms", "MA"),
@@ -54,7 +54,7 @@ def scan(root: Path, *, warn: Warn = tell) -> Iterator[Row]:
 
     Args:
         root: folder with the unpacked parts.
-        warn: told what is not as expected.
+        warn: called with a message for each unexpected file or value.
     """
     tree = Tree(root, warn)
     for split, (folder, word) in SETS.items():
@@ -110,12 +110,12 @@ def _graded(tree: Tree, key: str, image: str, split: str, line: Line | None) -> 
 
 
 def _table(tree: Tree, images: dict[str, str], columns: dict[str, str], name: str, *folders: str) -> dict[str, Line]:
-    """Lines by image; none, and told, where there are images and no such file."""
+    """Lines by image; empty, with a warning, if there are images and no such file."""
     if not images:
         return {}
     paths = tree.named(name, *folders)
     if not paths:
-        tree.warn(f"{folders[0]}: there is no {name}; what it says of {len(images)} images stays unknown")
+        tree.warn(f"{folders[0]}: there is no {name}; its values of {len(images)} images stay unknown")
     lines = (line for path in paths for line in tree.lines(path, columns))
     return tree.joined(lines, images, "image")
 

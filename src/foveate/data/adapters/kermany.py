@@ -22,10 +22,10 @@ ABOUT = About(
     "Cell 172(5):1122-1131, 2018",
     layout="train and test (and val), in each the folders CNV, DME, DRUSEN, NORMAL",
     expects={"train images": 83484, "test images": 1000},
-    notes="Patients are the middle field of the file names, over all diagnoses. Copies differ in size: 108,309 + 1,000 "
-    "in the first version; a common copy has 83,484 + 968 + 32 in train, test, val. In copies whose parts share "
-    "patients, rows have no split, so that nothing leaks by default: ids begin with the official part (test/...), "
-    "for those who must repeat published figures. Part of the images have white borders: prepare with fill_white.",
+    notes="Patients are the middle field of the file names, over all diagnoses. Copies differ in size: 108,309 + "
+    "1,000 in the first version; a common copy has 83,484 + 968 + 32 in train, test, val. In copies whose parts share "
+    "patients, rows have no split, so that nothing leaks by default: ids begin with the official part (test/...), for "
+    "those who must repeat published figures. Part of the images have white borders: prepare with fill_white.",
 )
 ANSWERS = ("CNV", "DME", "DRUSEN", "NORMAL")
 SCHEMA = LabelSchema((Question("diagnosis", ANSWERS),))
@@ -34,11 +34,11 @@ PARTS = ("train", "val", "test")
 
 
 def scan(root: Path, *, warn: Warn = tell) -> Iterator[Row]:
-    """Rows of the parts that are there, with the official split where no patient lies in two of them.
+    """Rows of the parts that are there, with the official split if no patient is in two of them.
 
     Args:
         root: folder with train and test, at any depth.
-        warn: told what is not as expected.
+        warn: called with a message for each unexpected file or value.
     """
     rows: dict[str, Row] = {}
     again: list[str] = []
@@ -61,7 +61,7 @@ def scan(root: Path, *, warn: Warn = tell) -> Iterator[Row]:
     shared = _shared(rows.values())
     if shared:
         warn(
-            f"{len(shared)} patients lie in more than one of train, val, test: the official split is not kept, "
+            f"{len(shared)} patients are in more than one of train, val, test: the official split is not kept, "
             "ids begin with it; divide by patient (foveate split)"
         )
     for row in rows.values():

@@ -32,8 +32,8 @@ ABOUT = About(
         "grade 4": 35,
     },
     notes="Nothing is marked in pixels. Patients come from messidor-2.csv; without it none is known. Of the tables "
-    "called messidor_data.csv only the one with image_id and adjudicated_dr_grade holds these grades; one with id_code "
-    "and diagnosis is another's and is not read. No official split.",
+    "called messidor_data.csv only the one with image_id and adjudicated_dr_grade holds these grades; one with "
+    "id_code and diagnosis is another's and is not read. No official split.",
 )
 SCHEMA = LabelSchema((GRADE, Question("macular_oedema"), Question("gradable", healthy="yes")))
 COLUMNS = {
@@ -49,7 +49,7 @@ def scan(root: Path, *, warn: Warn = tell) -> Iterator[Row]:
 
     Args:
         root: folder with the images and both tables.
-        warn: told what is not as expected.
+        warn: called with a message for each unexpected file or value.
     """
     tree = Tree(root, warn)
     images = tree.stems("IMAGES") or tree.stems()

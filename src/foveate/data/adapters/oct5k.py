@@ -25,10 +25,11 @@ ABOUT = About(
     layout="Images/Images_Manual (or Images_Original) and Masks/Masks_Manual/Grading_1, Grading_2, Grading_3",
     expects={"images": 1672, "patients": 60},
     missing="unknown for that annotator",
-    notes="Values 0 to 5 count the regions from the top: vitreous, four layers between the boundaries ILM, OPL, IS-OS, "
-    "inner and outer border of the RPE, and what lies below; the first and the last are background. Masks of a copy "
-    "whose values are others are unknown, with a warning. The gradings are three annotators. The patient is diagnosis "
-    "and number of the folder (AMD (1).E2E), over its parts; the volume is the visit. Its boxes are not read.",
+    notes="Values 0 to 5 count the regions from the top: vitreous, four layers between the boundaries ILM, OPL, "
+    "IS-OS, inner and outer border of the RPE, and the tissue below; the first and the last are background. Masks of "
+    "a copy with other values are unknown, with a warning. The gradings are three annotators. The patient is "
+    "diagnosis and number of the folder (AMD (1).E2E), over its parts; the volume is the visit. Its boxes are not "
+    "read.",
 )
 ANSWERS = {"amd": "AMD", "dme": "DME", "normal": "NORMAL"}
 LAYERS = {"ilm_opl": 1, "opl_isos": 2, "isos_rpe": 3, "rpe": 4}
@@ -40,11 +41,11 @@ Key = tuple[str, ...]
 
 
 def scan(root: Path, *, warn: Warn = tell) -> Iterator[Row]:
-    """One row a B-scan that was graded.
+    """One row per B-scan that was graded.
 
     Args:
         root: folder with Images and Masks, at any depth.
-        warn: told what is not as expected.
+        warn: called with a message for each unexpected file or value.
     """
     tree = Tree(root, warn)
     gradings = {f"grading{n}": _by_place(tree, f"Grading_{n}", "Masks_Manual") for n in (1, 2, 3)}

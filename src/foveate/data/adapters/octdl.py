@@ -42,11 +42,11 @@ SIDES = {"od": "OD", "os": "OS", "r": "OD", "l": "OS", "right": "OD", "left": "O
 
 
 def scan(root: Path, *, warn: Warn = tell) -> Iterator[Row]:
-    """One row an image.
+    """One row per image.
 
     Args:
         root: folder with the folders of the diagnoses and the table, at any depth.
-        warn: told what is not as expected.
+        warn: called with a message for each unexpected file or value.
     """
     tree = Tree(root, warn)
     folders = {path: answer for answer in ANSWERS for path in tree.files(answer)}
@@ -68,7 +68,7 @@ def _row(path: str, folder: str, line: Line | None, warn: Warn) -> Row:
     if line is not None:
         said = line.choice("disease", CODES, warn=warn)
         if said not in (None, folder):
-            warn(f"{line.where}: the disease is {said}, but the image lies in {folder}; left unknown")
+            warn(f"{line.where}: the disease is {said}, but the image is in {folder}; left unknown")
             answers = {}
         patient = line.values.get("patient") or patient
         side = SIDES.get(line.values.get("eye", "").casefold())

@@ -28,9 +28,9 @@ ABOUT = About(
         "val images": 400,
         "test images": 400,
     },
-    missing="the lesion is absent, the disc is not in view (where the copy has masks of that set at all)",
+    missing="the lesion is absent, the disc is not in view (if the copy has any masks of that part)",
     notes="No patient or eye is named. Masks are dark on white: 0 is the lesion, 255 the background. The first letter "
-    "of a training image says H high myopia, N normal, P pathologic. A fovea at (0, 0) is one that was not found.",
+    "of a training image means: H high myopia, N normal, P pathologic. A fovea at (0, 0) was not found.",
 )
 LABELS: dict[str, Name] = {
     "atrophy": "Atrophy",
@@ -50,7 +50,7 @@ def scan(root: Path, *, warn: Warn = tell) -> Iterator[Row]:
 
     Args:
         root: folder with the unpacked archives.
-        warn: told what is not as expected.
+        warn: called with a message for each unexpected file or value.
     """
     tree = Tree(root, warn)
     found = tree.stems(suffixes=(".jpg", ".jpeg"))

@@ -16,7 +16,7 @@ ABOUT = About(
     title="PAPILA",
     modality="fundus",
     source="figshare, doi 10.6084/m9.figshare.14798004",
-    terms="open; figshare says GPL 3.0 or later, the article CC BY 4.0",
+    terms="open; according to figshare GPL 3.0 or later, to the article CC BY 4.0",
     citation="Kovalyk et al., PAPILA: Dataset with fundus images and clinical data of both eyes of the same patient "
     "for glaucoma assessment, Scientific Data 9:291, 2022",
     layout="FundusImages, ExpertsSegmentations/Contours, ClinicalData",
@@ -47,7 +47,7 @@ def scan(root: Path, *, warn: Warn = tell) -> Iterator[Row]:
 
     Args:
         root: folder with the unpacked archive.
-        warn: told what is not as expected.
+        warn: called with a message for each unexpected file or value.
     """
     tree = Tree(root, warn)
     images = tree.stems("FundusImages", suffixes=(".jpg", ".jpeg", ".png"))
@@ -101,7 +101,9 @@ def _diagnoses(tree: Tree, side: str) -> dict[int, str]:
             if code in DIAGNOSES:
                 found[int(patient[1])] = DIAGNOSES[code]
             else:
-                tree.warn(f"{path}, line {number}: diagnosis {code!r} is none of {list(DIAGNOSES)}; left unknown")
+                tree.warn(
+                    f"{path}, line {number}: diagnosis must be one of {list(DIAGNOSES)}, got {code!r}; left unknown"
+                )
         if column is None:
             tree.warn(f"{path}: there is no column 'Diagnosis'; the diagnoses of these eyes stay unknown")
     return found

@@ -33,8 +33,8 @@ ABOUT = About(
     },
     missing="disc and cup are unknown",
     notes="No patient or eye is named. Masks (.bmp): 0 cup, 128 rim, 255 background; the disc is cup and rim. "
-    "Re-releases with .png masks of values 0, 1, 2 are another encoding and are not read. Training images were "
-    "taken by another camera than the others.",
+    "Re-releases with .png masks of values 0, 1, 2 are another encoding and are not read. Training images were taken "
+    "by another camera than the others.",
 )
 SCHEMA = LabelSchema((Question("glaucoma"),), ("disc", "cup"))
 NAME = re.compile(r"([gnvt])\d+")
@@ -53,7 +53,7 @@ def scan(root: Path, *, warn: Warn = tell) -> Iterator[Row]:
 
     Args:
         root: folder with the unpacked archives.
-        warn: told what is not as expected.
+        warn: called with a message for each unexpected file or value.
     """
     tree = Tree(root, warn)
     found = tree.stems(("Glaucoma", "Non-Glaucoma"), suffixes=(".jpg", ".jpeg"))

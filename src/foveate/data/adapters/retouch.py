@@ -24,9 +24,9 @@ ABOUT = About(
     layout="folders of volumes (TRAIN001, TEST001 ...) with oct.mhd and reference.mhd and the files they name",
     expects={"volumes": 112, "patients": 112},
     missing="unknown: the test volumes come without",
-    notes="One row a B-scan. One volume a patient. The device is the source (retouch/cirrus, spectralis, topcon), so "
-    "that splits spread it evenly. Volumes TRAIN are split train, volumes TEST split test. Whether a fluid is there is "
-    "answered for each B-scan by its mask. Spectralis volumes are 16 bit.",
+    notes="One row per B-scan. One volume per patient. The device is the source (retouch/cirrus, spectralis, topcon), "
+    "so that splits divide it evenly. Volumes TRAIN are split train, volumes TEST split test. Whether a fluid is "
+    "present follows for each B-scan from its mask. Spectralis volumes are 16 bit.",
 )
 VALUES = {"irf": 1, "srf": 2, "ped": 3}
 SCHEMA = LabelSchema(
@@ -37,11 +37,11 @@ SPLITS = {"train": "train", "test": "test"}
 
 
 def scan(root: Path, *, warn: Warn = tell) -> Iterator[Row]:
-    """One row a B-scan, in the order of the scan.
+    """One row per B-scan, in the order of the scan.
 
     Args:
         root: folder with the volumes, at any depth.
-        warn: told what is not as expected.
+        warn: called with a message for each unexpected file or value.
     """
     tree, seen = Tree(root, warn), dict[str, str]()
     references = {str(PurePosixPath(path).parent): path for path in tree.named("reference.mhd")}

@@ -28,9 +28,9 @@ ABOUT = About(
         "diagnosis DME": 1101,
         "diagnosis NORMAL": 1407,
     },
-    notes="One volume an eye and one eye a patient, so the folder is all three. No official split. The B-scans have "
-    "white borders where the volume was registered: prepare with fill_white. The diagnosis is that of the volume; not "
-    "every B-scan of it shows the disease.",
+    notes="One volume per eye and one eye per patient, so the folder is all three. No official split. The B-scans "
+    "have white borders where the volume was registered: prepare with fill_white. The diagnosis is that of the "
+    "volume; not every B-scan of it shows the disease.",
 )
 ANSWERS = {"amd": "AMD", "dme": "DME", "normal": "NORMAL"}
 SCHEMA = LabelSchema((Question("diagnosis", tuple(ANSWERS.values())),))
@@ -39,11 +39,11 @@ EIGHT_BIT = "8bittiffs"
 
 
 def scan(root: Path, *, warn: Warn = tell) -> Iterator[Row]:
-    """One row a B-scan.
+    """One row per B-scan.
 
     Args:
         root: folder with the volumes, at any depth.
-        warn: told what is not as expected.
+        warn: called with a message for each unexpected file or value.
     """
     found: dict[str, list[tuple[str, bool]]] = {}
     for path, folders in Tree(root, warn).all:

@@ -24,27 +24,27 @@ ABOUT = About(
     citation="none",
     layout=".vol, .e2e, HEYEX .xml, .fda, .mhd, .mha, .nii, .nii.gz or DICOM files, in whatever folders",
     notes="Files are known by their content, whatever their names; pictures (PNG, JPEG, TIFF ...) are left to the "
-    "adapter folder. Rows have no answers and no masks. Patients go by a hash of the number in the header, eyes by "
-    "patient and side; names and dates are not read. The hash keeps one person together over files, and hides the "
-    "number from a reader of the manifest, not from someone who tries all numbers.",
+    "adapter folder. Rows have no answers and no masks. A patient's name is a hash of the number in the header, an "
+    "eye's name is patient and side; names and dates are not read. The hash is the same in all files of a person. It "
+    "hides the number in the manifest, but not from someone who tries all numbers.",
 )
 SCHEMA = LabelSchema()
 SIDES = {"R": "OD", "OD": "OD", "L": "OS", "OS": "OS"}
 UNSAID = ("", "U", "B")  # DICOM's codes for unknown and for both eyes
 SPACING = (0.0005, 1.0)
-"""Smallest and largest mm a pixel that are believed; axial pixels of OCT are near 0.004, photographs near 0.01."""
+"""Smallest and largest plausible mm per pixel; axial pixels of OCT are near 0.004, photographs near 0.01."""
 
 
 def scan(root: Path, *, warn: Warn = tell) -> Iterator[Row]:
-    """One row a B-scan, slice or frame, in the order of paths and of the scan.
+    """One row per B-scan, slice or frame, in the order of paths and of the scan.
 
-    A file that holds fewer B-scans than its header tells of is left out and told. Side and spacing are taken from the
-    header, checked, and unknown where they are absent or cannot be; a spacing of 1 x 1 mm is what programs write that
-    were not told one.
+    A file with fewer B-scans than its header states is left out, with a warning. Side and spacing are taken from the
+    header and checked; they are unknown if they are absent or impossible. A spacing of 1 x 1 mm counts as unknown:
+    programs write it if they do not know the spacing.
 
     Args:
         root: folder with the files; linked folders are entered, each once.
-        warn: told what is not as expected.
+        warn: called with a message for each unexpected file or value.
     """
     found: dict[str, tuple[Slice, ...]] = {}
     for path in _files(root, warn):
@@ -92,15 +92,15 @@ def pseudonym(number: str) -> str:
 
 
 def laterality(code: str | None, *, warn: Warn = tell) -> str | None:
-    """ "OD" or "OS" of a header's code (R, L, OD, OS); None where it is absent, says both or unknown, or is another."""
+    """Return "OD" or "OS" of a header's code (R, L, OD, OS); None for an absent code, both eyes or another code."""
     plain = (code or "").strip("\0 ").upper()
     if plain not in SIDES and plain not in UNSAID:
-        warn(f"laterality {code!r} is none of {list(SIDES)}; left unknown")
+        warn(f"laterality must be one of {list(SIDES)}, got {code!r}; left unknown")
     return SIDES.get(plain)
 
 
 def spacing(pair: tuple[float, float] | None, *, warn: Warn = tell) -> tuple[float, float] | None:
-    """(mm a row, mm a column) if both can be true of a retinal image; None where they are absent or cannot."""
+    """(mm per row, mm per column) if both are plausible for a retinal image; None if absent or implausible."""
     if pair is None or pair == (1.0, 1.0):
         return None
     low, high = SPACING

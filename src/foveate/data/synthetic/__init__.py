@@ -37,7 +37,7 @@ def draw(kind: str, seed: int, *, size: int = 256) -> Drawing:
         ValueError: unknown kind, negative seed, size below 64.
     """
     if kind not in _DRAW:
-        raise ValueError(f"kind={kind!r} is none of {list(_DRAW)}")
+        raise ValueError(f"kind must be one of {list(_DRAW)}, got {kind!r}")
     if seed < 0:
         raise ValueError(f"seed={seed} is negative; give 0 or more")
     if size < SMALLEST:

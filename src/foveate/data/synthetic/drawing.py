@@ -1,4 +1,4 @@
-"""What a drawn retina is: an image and its exact truth."""
+"""A drawn retina: an image and its exact ground truth."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Drawing:
         image: ``(row, col, channel)``, three channels (RGB) for colour fundus images, one for OCT.
         masks: ``(label, row, col)`` 0/1 in the order of the schema's labels.
         answers: question -> answer, every question of the schema.
-        disc: centre of the optic disc; None where the disc is not in view.
-        fovea: centre of the fovea; None where it is not in view.
+        disc: centre of the optic disc; None if it is not in view.
+        fovea: centre of the fovea; None if it is not in view.
         laterality: "OD" or "OS".
-        spacing: (mm a row, mm a column).
+        spacing: (mm per row, mm per column).
     """
 
     image: UInt8[np.ndarray, "h w c"]

@@ -27,7 +27,7 @@ SCHEMA = LabelSchema(
 )
 WIDTH = 6.0
 REACH = 0.75
-"""Disc to fovea in sides of the image: the fovea lies outside it."""
+"""Disc to fovea in sides of the image: the fovea is outside the image."""
 
 WEIGHTS = {"dark": 1.0, "shallow": 0.5, "motion": 0.9, "signal": 0.6}
 RANGES = ((0.31, 0.58), (0.18, 0.35), (0.085, 0.20), (0.0, 0.10))
@@ -85,7 +85,7 @@ def loss(shallow: np.ndarray, dark: np.ndarray, motion: np.ndarray, *, strength:
     """Signal lost, 0 to about 1.
 
     Args:
-        shallow, dark, motion: ``(row, col)`` bool, where each artefact lies; the graver hides the lighter.
+        shallow, dark, motion: ``(row, col)`` bool, pixels of each artefact; a graver one hides a lighter one.
         strength: signal of the scan, 1 = full.
     """
     parts = {

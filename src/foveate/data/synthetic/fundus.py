@@ -50,7 +50,7 @@ SPACING = 13.0
 
 
 def haemorrhages_by_quadrant(mask: UInt8[np.ndarray, "h w"]) -> tuple[int, int, int, int]:
-    """Connected haemorrhages (8 neighbours) whose centre lies in each quadrant about the image's middle."""
+    """Connected haemorrhages (8 neighbours) with their centre in each quadrant about the image's middle."""
     _, _, _, centres = cv2.connectedComponentsWithStats(np.ascontiguousarray(mask), connectivity=8)
     below, right = (centres[1:] > (np.array(mask.shape[::-1]) - 1) / 2)[:, ::-1].T
     a, b, c, d = (int(((below == (r > 0)) & (right == (k > 0))).sum()) for r, k in lesions.QUADRANTS)

@@ -35,7 +35,7 @@ def somewhere(rng: np.random.Generator, quadrant: Sequence[int] | None = None, *
 
 
 def put(canvas: Canvas, outline: brush.Path, taken: Bool[np.ndarray, "h w"]) -> bool:
-    """Add an outline to the canvas unless it meets taken pixels or touches what is there; says whether it did."""
+    """Add an outline to the canvas unless it meets taken pixels or touches other marks; return whether it was added."""
     where, window = brush.cover(outline, len(canvas))
     core = window >= 128
     if (taken[where] & core).any():
@@ -81,7 +81,7 @@ def haemorrhages(
                 continue
             away = centre - np.asarray(disc)
             if rng.random() < 0.3 and np.hypot(*away) < 0.42:
-                # flames lie along the nerve fibres, about radial to the disc
+                # flames follow the nerve fibres, about radial to the disc
                 angle = float(np.arctan2(*away)) + rng.normal(0, 0.25)
                 shape = _flame(rng, centre, rng.uniform(0.007, 0.007 + 0.008 * crowd) * shrink, angle)
                 if put(both, shape, taken):

@@ -33,10 +33,10 @@ Grey = Float32[np.ndarray, "h w"]
 
 @dataclass
 class Disease:
-    """Profiles along the scan, mm: what lies under the pigment epithelium, on it, and under the retina.
+    """Profiles along the scan in mm: heights of the layers under the pigment epithelium, on it, and under the retina.
 
-    ``irregular`` (0..1) is how broken the outer bands are, ``neovascular`` 1 where a lesion is choroidal
-    neovascularisation.
+    ``irregular`` (0..1) is the degree to which the outer bands are broken, ``neovascular`` is 1 if a lesion is
+    choroidal neovascularisation.
     """
 
     below: Line
@@ -212,9 +212,9 @@ def _paint(bounds: list[Line], tones: list[Line | float], depth: Float[np.ndarra
 
 
 def _masks(bounds: list[Line], depth: Float[np.ndarray, "h 1"], x: Line, ill: Disease) -> np.ndarray:
-    """Drusen, lesion and fluid, one label a pixel: fluid first, then the lesion.
+    """Drusen, lesion and fluid, one label per pixel: fluid first, then the lesion.
 
-    Drusen and the lesion reach from the upper face of what is lifted down to Bruch's membrane.
+    Drusen and the lesion reach from the upper face of the lifted tissue down to Bruch's membrane.
     """
     bottom, wet, pigment, _, bruch = bounds[10], bounds[11], bounds[12], bounds[13], bounds[14]
     neo = ill.neovascular > 0
@@ -257,7 +257,7 @@ def _below_the_retina(
 
 
 def _inside_lesions(rng: np.random.Generator, image: Grey, masks: np.ndarray, ill: Disease) -> None:
-    """Grain of what lies under and on the pigment epithelium; fluid is dark and even."""
+    """Draw the grain of lesions under and on the pigment epithelium; fluid is dark and even."""
     grain = brush.noise(rng, image.shape, (40, 30), octaves=2)
     cnv = masks[1].astype(bool)
     image[cnv] *= (1 + 0.22 * grain)[cnv]

@@ -20,7 +20,7 @@ FIELD = 0.478
 
 @dataclass(frozen=True)
 class Eye:
-    """What both eyes of a patient share (pigment, disc size) and where things lie in this right eye, in sides."""
+    """Properties of a patient's eyes (pigment, disc size), and positions in the right eye, in sides of the image."""
 
     pigment: tuple[float, float, float]
     choroid: float
