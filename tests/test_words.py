@@ -46,7 +46,7 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"\b(whence|whither|lest|thereof|whereof|thereby|hitherto|albeit)\b", "write a plain sentence"),
     (r"(?<!DDR-)\bdatasets?\b(?!\.toml|\.json|/)", "write: data set"),
     (
-        r"\b(behavior|color|colors|gray|grayscale|(?<!C\. )localization|normalization|labeled|labeling)\b",
+        r"\b(behavior|(?<!PALETTE )color|colors|gray|grayscale|(?<!C\. )localization|normalization|labeled|labeling)\b",
         "British spelling",
     ),
 )
@@ -86,7 +86,7 @@ def python_texts(source: str) -> Iterator[Text]:
     for node in ast.walk(tree):
         if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or id(node) in quoted:
             continue
-        if " " in node.value.strip():
+        if " " in node.value:
             yield node.lineno, node.value, id(node) in docs
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:

@@ -34,8 +34,8 @@ def test_answers_are_settled(tmp_path: Path, at_least: int | str, x: dict[str, s
     assert [dict(row.answers) for row in settled] == [x, {"exudate": "yes", "grade": "2"}, {"grade": "0"}]
     assert settled.rows[0].cues["hard"][0].regions == ("macula",)
     left = 1 - len(x)
-    assert f"exudate: 2 images read by 3 readers; no 0, yes {1 + len(x)}; left out {left}" in told.output
-    assert "grade: 1 images read by 3 readers; 0 0, 1 0, 2 1; left out 0" in told.output
+    assert f"exudate: 2 images read by 3 annotators; no 0, yes {1 + len(x)}; left out {left}" in told.output
+    assert "grade: 1 images read by 3 annotators; 0 0, 1 0, 2 1; left out 0" in told.output
     assert "warning" not in told.output
 
 

@@ -95,7 +95,7 @@ def test_what_became_of_each_question_is_told() -> None:
     before = Manifest(SCHEMA, (row("0", "no", "no"), row("1", "yes", "no"), row("2", "yes", "yes"), row("3")), Path())
     exudate, grade = outcome(before, settle(before))
     assert (exudate.read, dict(exudate.answers), exudate.left_out) == (3, {"no": 1, "yes": 1}, 1)
-    assert str(exudate) == "exudate: 3 images read by 2 readers; no 1, yes 1; left out 1"
+    assert str(exudate) == "exudate: 3 images read by 2 annotators; no 1, yes 1; left out 1"
     assert str(grade) == "grade: read by nobody"
 
 
@@ -132,7 +132,7 @@ def test_rows_with_cues_are_written_and_read_back(tmp_path: Path) -> None:
         ({"cues": {"hard": [{"regions": ["fovea"]}]}}, "region must be one of .* got 'fovea'"),
         ({"cues": {"hard": [{"box": [0, 0, 1]}]}}, "cues.hard"),
         ({"cues": {"hard": [{"circle": [0, 0, 1]}]}}, "unknown key"),
-        ({"cues": {"drusen": "absent"}}, "label 'drusen' is none of"),
+        ({"cues": {"drusen": "absent"}}, "label must be one of .* got 'drusen'"),
         ({"readings": {"a": {"grade": "7"}}}, "answer must be one of .* got '7'"),
         ({"readings": {"a": {"drusen": "yes"}}}, "question must be one of .* got 'drusen'"),
     ],
@@ -161,7 +161,7 @@ def test_agreement_of_readers() -> None:
         {"a": "yes", "e": "no", "f": "no"},
     ]
     (some,) = [x for x in answered("exudate", ("no", "yes"), varying) if x.annotators[0].startswith("any")]
-    assert some.annotators == ("any 3 of 6 readers",)
+    assert some.annotators == ("any 3 of 6 annotators",)
     assert some.images == 3
     assert answered("exudate", ("no", "yes"), [{"a": "yes"}]) == ()
 

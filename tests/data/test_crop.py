@@ -109,7 +109,7 @@ def test_the_square_lies_about_the_label(top: int, left: int, tall: int, wide: i
 
 def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     rows = discs(tmp_path)
-    with pytest.raises(ValueError, match=r"around='cup' is none of the labels \['disc', 'lesion'\]"):
+    with pytest.raises(ValueError, match=r"around must be one of the labels \['disc', 'lesion'\], got 'cup'"):
         crop(rows, tmp_path / "out", around="cup")
     with pytest.raises(ValueError, match=r"reach=0: give the side of the square in diameters of 'disc'"):
         crop(rows, tmp_path / "out", around="disc", reach=0)

@@ -262,7 +262,7 @@ def test_the_same_name_in_unrelated_data_sets(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"file_ending": ".nii.gz"}, "no two-dimensional image"),
+        ({"file_ending": ".nii.gz"}, "that of a two-dimensional image"),
         ({"labels": {"background": 0}}, "background alone"),
         ({"labels": {"background": 0, "x": "1"}}, "not as nnU-Net v2 has it"),
         ({"labels": None}, "not as nnU-Net v2 has it"),

@@ -215,7 +215,7 @@ def test_metaimage_headers_that_say_too_little(tmp_path: Path) -> None:
     for old, new, said in (
         (b"DimSize = 16 10 3\n", b"", "no line DimSize"),
         (b"ElementDataFile = LOCAL\n", b"", "no line ElementDataFile"),
-        (b"MET_UCHAR", b"MET_OTHER", "MET_OTHER is none of"),
+        (b"MET_UCHAR", b"MET_OTHER", "ElementType must be one of .* got MET_OTHER"),
         (b"16 10 3", b"16 10 3 2", "two or three axes"),
         (b"16 10 3", b"0 10 3", "none of them empty"),
         (b"LOCAL", b"a%03d.raw", "one file of pixels is read"),

@@ -204,7 +204,7 @@ def test_numbers_that_cannot_be(dataset: Dataset) -> None:
     ):
         with pytest.raises(ValueError, match=named):
             batches(dataset, **wrong)
-    with pytest.raises(ValueError, match=r"annotators='second' is no rule .* \['grader1'\]"):
+    with pytest.raises(ValueError, match=r"annotators must be a rule .* \['grader1'\], got 'second'"):
         replace(dataset, prepare=Prepare(16, annotators="second"))
     replace(dataset, prepare=Prepare(16, annotators="grader1"))
 

@@ -108,7 +108,7 @@ def test_questions_that_differ_need_a_word(lesions: Manifest, grades: Manifest) 
     assert merge([grades, finer], mapping=Mapping.model_validate(said)).schema == finer.schema
     said["questions"]["grade"]["answers"] = ["0", "1", "2"]
     with pytest.raises(
-        ValueError, match=r"sources\.finer: its answer '3' to 'grade' is none of \['0', '1', '2'\]; map"
+        ValueError, match=r"sources\.finer: its answer to 'grade' must be one of \['0', '1', '2'\], got '3'; map"
     ):
         merge([grades, finer], mapping=Mapping.model_validate(said))
     said["questions"]["grades"] = {}
@@ -125,7 +125,7 @@ def test_labels_that_become_one_are_united_where_both_are_known(lesions: Manifes
     other = replace(lesions[0], masks={"exudate": LESION, "disc": (MaskSource(annotator="b"),)})
     whole = merge([lesions.with_rows([other]), grades], mapping=both)
     assert dict(whole[0].masks) == {}  # each was looked for by another annotator
-    with pytest.raises(ValueError, match=r"\['exudate', 'disc'\] all become 'disc'; say disc = 'disc' too if so"):
+    with pytest.raises(ValueError, match=r"\['exudate', 'disc'\] all become 'disc'; write disc = 'disc' too if so"):
         merge([lesions, grades], mapping=mapped(lesions={"labels": {"exudate": "disc"}}))
 
 
@@ -146,7 +146,7 @@ def test_exclusive_sets_enter_overlapping_ones_and_not_back(lesions: Manifest, t
 def test_folds_must_fit(lesions: Manifest, grades: Manifest) -> None:
     folded = lesions.with_rows(replace(row, fold=i) for i, row in enumerate(lesions))
     with pytest.raises(
-        ValueError, match=r"the sources have \{'lesions': 2, 'grades': 0\} folds; say splits = \"reset\""
+        ValueError, match=r"the sources have \{'lesions': 2, 'grades': 0\} folds; set splits = \"reset\""
     ):
         merge([folded, grades], mapping=Mapping())
     assert {row.fold for row in merge([folded, grades], mapping=Mapping(splits="reset"))} == {None}
@@ -192,7 +192,7 @@ def test_sources_need_names_of_their_own(lesions: Manifest, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("name = x", r"map\.toml is no TOML"),
+        ("name = x", r"map\.toml must be TOML"),
         ("[source.a]", r"map\.toml: unknown key 'source'"),
         ("splits = 'new'", r"map\.toml: splits='new'"),
         ("[sources.a.labels]\nx = true", r"map\.toml: sources\.a\.labels\.x=True"),

@@ -113,7 +113,7 @@ def test_paths_that_leave_the_folder_are_noted(root: Path, tmp_path: Path) -> No
     elsewhere = rows.write(tmp_path / "deep/m.jsonl")
     (note,) = [note for note in check(elsewhere).notes if "outside" in note]
     assert note.startswith(
-        "6 of 6 images lie outside the manifest's folder or have masks there, like scan0 (../set/p0/"
+        "6 of 6 images are outside the manifest's folder or have masks there, like scan0 (../set/p0/"
     )
     absolute = rows.with_rows([Row("a", str(root / "p0/scan0.png")), *rows.rows[1:]])
     (note,) = [note for note in check(absolute).notes if "outside" in note]

@@ -144,7 +144,7 @@ def test_several_annotators_are_merged_as_the_recipe_says(
     assert sum(absent) == 75 * 33
     assert json.loads((run.folder / "metrics.json").read_text())["about"]["annotators"] == "union"
     with pytest.raises(
-        ValueError, match=r"annotators='c' is no rule .* no annotator of the rows \['a', 'b', 'grader1'\]"
+        ValueError, match=r"annotators must be a rule .* one of the rows' annotators \['a', 'b', 'grader1'\], got 'c'"
     ):
         hold(annotators="c")
 

@@ -117,7 +117,7 @@ def label(
     more: dict[str, int],
     whole: bool,
 ) -> LabelSurvey:
-    """What the sample says of one label.
+    """Survey of one label, from a sample of the images.
 
     Args:
         seen: rows and what was measured.

@@ -82,15 +82,16 @@ def agreement(drawn: Iterable[Drawn]) -> tuple[Agreement, ...]:
 def answered(
     question: str, answers: Sequence[str], given: Iterable[Mapping[str, str]], *, least: int = 2, ordered: bool = False
 ) -> tuple[Agreement, ...]:
-    """Every pair of readers of a question (Cohen's kappa), then all together (Fleiss') where three or more read.
+    """Agreement of every pair of annotators of a question (Cohen's kappa), then of all (Fleiss'), if three or more.
 
-    Readers may differ from image to image: Fleiss' kappa is that of the images with the usual number of readers.
+    The annotators may differ from image to image: Fleiss' kappa is that of the images with the most frequent number of
+    annotators.
 
     Args:
-        question: its name; stands in ``Agreement.label``.
-        answers: all there are.
-        given: reader -> answer of each image.
-        least: images that a pair must share to be reported.
+        question: its name; becomes ``Agreement.label``.
+        answers: all answers of the question.
+        given: annotator -> answer of each image.
+        least: number of common images that a pair needs.
         ordered: the answers have an order: Cohen's kappa of a pair has quadratic weights.
     """
     read = [one for one in given if len(one) > 1]
@@ -105,7 +106,7 @@ def answered(
     if usual > 2:
         counts = [[list(one.values()).count(a) for a in answers] for one in read if len(one) == usual]
         names = tuple(sorted({reader for one in read if len(one) == usual for reader in one}))
-        said = names if len(names) == usual else (f"any {usual} of {len(names)} readers",)
+        said = names if len(names) == usual else (f"any {usual} of {len(names)} annotators",)
         out.append(Agreement(question, said, len(counts), *nothing, fleiss(np.array(counts, np.int64))))
     return tuple(out)
 
@@ -153,7 +154,7 @@ def fleiss(counts: Int[np.ndarray, "n k"]) -> float:
     """Fleiss' kappa (Fleiss 1971, Psychological Bulletin 76); nan where all agree by chance, or there is nothing.
 
     Args:
-        counts: how many annotators gave each answer, a line an image; every line has the same sum, two or more.
+        counts: how many annotators gave each answer, one line per image; every line has the same sum, two or more.
     """
     if not len(counts):
         return float("nan")

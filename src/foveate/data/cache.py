@@ -35,7 +35,7 @@ VERSION = 4
 """Part of every key: raise it when preparing the same file the same way gives other pixels."""
 
 HEADERS = (".mhd", ".xml", ".mha")
-"""Endings of files whose pixels may lie in another one; only these are opened to find it."""
+"""Endings of files whose pixels may be in another file; only these are opened to find it."""
 
 ROOMY = 1_000_000
 """Bytes of a limit from which on hashes are kept too."""
@@ -156,7 +156,7 @@ class Cache:
         return frame, _hash((frame, contents, masks, read_as))
 
     def _load(self, key: str, kind: str, unpack: Callable[[np.ndarray], T | None]) -> T | None:
-        """What is stored, or None if nothing is, it is damaged, or it may not be read."""
+        """The stored value; None if there is none, if it is damaged, or if it may not be read."""
         path = self._path(key, kind)
         try:
             data = np.fromfile(path, np.uint8)
@@ -176,14 +176,14 @@ class Cache:
             else:
                 self._warn(
                     "limit",
-                    "the images of this run need more than its limit; those that have no room are prepared anew in "
+                    "the images of this run need more than its limit; those that do not fit are prepared anew in "
                     "every epoch; raise it (--cache-limit, FOVEATE_CACHE_LIMIT)",
                 )
         except OSError as error:
             self._warn(
                 "write",
-                f"nothing more is kept there ({error.strerror or error}), every epoch prepares its images anew; make "
-                "room, or give another folder (FOVEATE_CACHE)",
+                f"nothing more is kept there ({error.strerror or error}), every epoch prepares its images anew; free "
+                "disk space, or give another folder (FOVEATE_CACHE)",
             )
 
     def _path(self, key: str, kind: str) -> Path:

@@ -32,7 +32,7 @@ def pack_image(image: UInt8[np.ndarray, "r c k"], geometry: Geometry) -> bytes:
 
     Args:
         image: 0 outside ``geometry.inner``.
-        geometry: how it lies in its original.
+        geometry: its position in the original.
     """
     header = {"channels": image.shape[2], "geometry": asdict(geometry)}
     return _framed(IMAGE, header, np.ascontiguousarray(_part(image, geometry.inner)).tobytes())

@@ -1,4 +1,4 @@
-"""The room that a cache takes: its files, its limit, and which of them go if it is reached.
+"""Disk space of a cache: its files, its limit, and which files are removed if the limit is reached.
 
 Several processes may share a folder. A file is written aside and moved into place, its time of modification is when it
 was last used, and each process counts again after it has written a twentieth of the limit.
@@ -32,7 +32,7 @@ KEPT = re.compile(r"[0-9a-f]{64}\.jsonl")
 BLOCK = 4096  # bytes that a file takes at least on most disks
 RESERVE = 100  # a hundredth of the limit is left for hashes
 TICK = 0.1  # seconds by which the clock of a file system may be behind
-AGAIN = 60  # seconds after which a folder that had no room is counted again
+AGAIN = 60  # seconds after which a full folder is counted again
 FORGOTTEN = 3600  # seconds after which a file that is still aside was left by a process that ended
 
 
@@ -47,7 +47,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a cache holds: prepared images, files and bytes."""
+    """Content of a cache: prepared images, files and bytes."""
 
     images: int
     files: int
@@ -71,7 +71,7 @@ def bytes_of(text: str | int, *, name: str = "cache limit") -> int:
 
 
 def entries(folder: Path) -> Iterator[Entry]:
-    """The files of a cache, and no others that lie in its folder."""
+    """The files of a cache, without other files of its folder."""
     for shelf in _listed(folder):
         if shelf.name == DIGESTS or SHELF.fullmatch(shelf.name):
             names = (KEPT,) if shelf.name == DIGESTS else (NAME, ASIDE)
@@ -97,17 +97,17 @@ def _listed(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def usage(folder: Path) -> Usage:
-    """What a cache holds; nothing if there is no such folder."""
+    """Content of a cache; zeros if there is no such folder."""
     found = list(entries(folder))
     images = sum(not entry.path.name.startswith(".") and entry.path.suffix in ("", ".image") for entry in found)
     return Usage(images, len(found), sum(entry.size for entry in found))
 
 
 def clear(folder: Path) -> Usage:
-    """Remove the files of a cache, and its folders as far as nothing else lies in them.
+    """Remove the files of a cache, and those of its folders that contain nothing else.
 
     Returns:
-        what was removed.
+        the number of removed files.
 
     Raises:
         OSError: a file may not be removed.
@@ -133,11 +133,11 @@ def default_limit(folder: Path, used: int) -> int:
 
 
 class Space:
-    """The room of a cache that one process uses.
+    """Disk space of a cache that one process uses.
 
-    What was last used longest ago goes first, but nothing that was used since this was made: were a set larger than
-    the limit, each epoch would otherwise remove what the next one needs (of a set twice the limit some 15 % would be
-    found instead of half). What has no room is not kept.
+    The files that were not used for the longest time are removed first, but none that was used since this object was
+    made. Otherwise, with a data set larger than the limit, each epoch would remove the files that the next one needs
+    (of a data set twice the limit about 15 % would be found instead of half). A file that does not fit is not kept.
 
     Args:
         folder: of the cache.
@@ -152,14 +152,14 @@ class Space:
         self._written = 0  # of them since they were last counted
         self._most = 0
         self._entries: list[Entry] = []
-        self._full: float | None = None  # when no room could be made
+        self._full: float | None = None  # time at which not enough could be removed
         if limit is not None and folder.is_dir():
             self.fits(0)
 
     def fits(self, size: int) -> bool:
-        """Whether so many bytes more have room, once files that were not used for long are removed.
+        """Whether so many more bytes fit, after files that were not used for long are removed.
 
-        A folder that is above its limit is brought below it.
+        A folder above its limit is brought below it.
         """
         size = _room(size)
         with self._lock:

@@ -105,7 +105,7 @@ def check(
 
 
 def _read(rows: Sequence[Row], schema: LabelSchema) -> tuple[Agreement, ...]:
-    """How far readers agree on each question."""
+    """Agreement of the annotators on each question."""
     out: list[Agreement] = []
     for q in schema.questions:
         given = [
@@ -164,7 +164,7 @@ def _notes(manifest: Manifest) -> list[str]:
         )
     if far := [row for row in manifest if _outside(row)]:
         out.append(
-            f"{len(far)} of {len(manifest)} images lie outside the manifest's folder or have masks there, like "
+            f"{len(far)} of {len(manifest)} images are outside the manifest's folder or have masks there, like "
             f"{far[0].id} ({far[0].image}): the manifest alone does not find them on another machine"
         )
     straying = {part: n for part, n in Counter(row.split for row in manifest).items() if part is not None}

@@ -1,4 +1,4 @@
-"""What a check found, and how it is told in text."""
+"""Results of a check, and their text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LabelCount:
 
 @dataclass(frozen=True)
 class Report:
-    """What `check` found.
+    """Results of `check`.
 
     Args:
         images: number of rows.

@@ -37,8 +37,9 @@ def clean(
     """Make unknown what is marked against the grade: those pixels alone; elsewhere the lesion stays absent.
 
     Annotators are united to find a contradiction, and every annotator's mask of the lesion becomes doubtful
-    (`MaskSource.doubtful`); no file is changed. A lesion that is merely too numerous for its grade stays: which of them
-    is wrong nobody can say. Nor does an image change whose grade lacks evidence, or whose files cannot be read.
+    (`MaskSource.doubtful`); no file is changed. A lesion that is only too numerous for its grade stays, because nobody
+    knows which of the marks are wrong. An image whose grade lacks evidence, or whose files cannot be read, does not
+    change.
 
     Args:
         manifest: its rows with a grade are looked at.
@@ -67,7 +68,7 @@ def clean(
 def refuted_marks(
     row: Row, root: Path, schema: LabelSchema, *, guideline: Guideline, indirect: bool = False
 ) -> list[Contradiction]:
-    """What in a row's files contradicts its grade; nothing where it has none, or they cannot be read.
+    """Marks in a row's files that contradict its grade; empty without a grade, or if the files cannot be read.
 
     Args:
         row: its masks are read, annotators united.
@@ -95,12 +96,12 @@ def against(
     guideline: Guideline,
     indirect: bool = False,
 ) -> list[Contradiction]:
-    """What in these masks contradicts the row's grade; nothing where it has none.
+    """Marks in these masks that contradict the row's grade; empty without a grade.
 
     Args:
-        row: its grade, and where disc and fovea lie.
+        row: gives the grade, and the positions of disc and fovea.
         masks: 0/1, by schema order.
-        known: where their truth is known. A lesion counts as looked for where all pixels of it are known.
+        known: pixels where their ground truth is known. A lesion counts as looked for if all its pixels are known.
         schema: names the labels.
         guideline: in the words of the schema.
         indirect: as for `clean`.
@@ -119,7 +120,7 @@ def against(
 
 
 def fits(guideline: Guideline, schema: LabelSchema) -> None:
-    """Hold a guideline against a schema.
+    """Check that a guideline fits a schema.
 
     Raises:
         ValueError: the schema does not ask its question with its grades, or marks none of its lesions.
@@ -133,7 +134,7 @@ def fits(guideline: Guideline, schema: LabelSchema) -> None:
     if not set(guideline.lesions) & set(schema.labels):
         raise ValueError(
             f"guideline: none of the labels {list(schema.labels)} is one of its lesions {list(guideline.lesions)}; "
-            "say which is which, as exudate=hard_exudate"
+            "relate them, as exudate=hard_exudate"
         )
 
 
@@ -166,7 +167,7 @@ def guideline_of(
 
 
 def in_words(guideline: Guideline, schema: LabelSchema) -> str:
-    """Which question and labels of a set are held against each other, in a line."""
+    """The question and labels of a data set that the check compares, in one line."""
     marked = [lesion for lesion in guideline.lesions if lesion in schema.labels]
     grades = f"{guideline.question} ({', '.join(guideline.grades)})"
     return f"guideline: {grades} against {', '.join(marked)}{', indirect ones too' if guideline.indirect else ''}"

@@ -1,4 +1,4 @@
-"""From what several readers said to what a manifest settles on: answers of findings and of graded questions."""
+"""Consensus of several annotators: the answers of a manifest to findings and to graded questions."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from foveate.data.manifest import Manifest
 
 
 def readings(row: Row, question: Question, schema: LabelSchema) -> dict[str, str]:
-    """Reader -> answer to one question: as given, else, of a finding, whether one of its cues marks anything.
+    """Annotator -> answer to one question: the given answer, or for a finding, whether a cue of it marks anything.
 
-    A reader who looked at some of the evidence alone and found nothing there has not answered.
+    An annotator who looked at a part of the evidence only, and found nothing there, has not answered.
 
     Args:
         row: its ``readings`` and ``cues``.
@@ -25,7 +25,7 @@ def readings(row: Row, question: Question, schema: LabelSchema) -> dict[str, str
     out: dict[str, str] = {}
     evidence = [member for label in question.evidence for member in schema.members(label)]
     said = {label: {cue.annotator: not cue.absent for cue in row.cues.get(label, ())} for label in evidence}
-    for label in evidence:  # a reader's cue that marks something outweighs one that says absent
+    for label in evidence:  # of one annotator's cues, one that marks something outweighs one for "absent"
         for cue in row.cues.get(label, ()):
             said[label][cue.annotator] |= not cue.absent
     for reader in dict.fromkeys(reader for given in said.values() for reader in given):
@@ -39,17 +39,19 @@ def readings(row: Row, question: Question, schema: LabelSchema) -> dict[str, str
 
 
 def settle(manifest: Manifest, *, at_least: int | str = 2) -> Manifest:
-    """The manifest with the answers that its readers agree on; what they do not agree on is unknown (left out).
+    """The manifest with the answers on which its annotators agree; the other answers become unknown.
 
-    A yes/no question is "yes" where at least so many readers said so, "no" where none did (Son et al. 2018); any other
-    has the answer that more than half of them gave (Wei et al. 2021). Rows that nobody read keep their answers.
+    A yes/no question is "yes" if at least so many annotators answered "yes", "no" if nobody did (Son et al. 2018).
+    Any other question has the answer of more than half of them (Wei et al. 2021). Rows without annotators keep
+    their answers.
 
     Args:
-        manifest: with readings, or cues of several readers.
-        at_least: readers who must have seen a finding, or the rule for those of an image (`core.consensus.RULES`).
+        manifest: with readings, or cues of several annotators.
+        at_least: number of annotators who must have seen a finding, or the rule for the annotators of an image
+            (`core.consensus.RULES`).
 
     Raises:
-        ValueError: at_least is below 1, or no rule.
+        ValueError: at_least is below 1, or not a rule.
     """
     rows = []
     for row in manifest.rows:
@@ -68,35 +70,35 @@ def settle(manifest: Manifest, *, at_least: int | str = 2) -> Manifest:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one question.
+    """Result of the consensus for one question.
 
     Args:
         question: its name.
-        read: images that a reader answered it for.
-        answers: answer -> images that it was settled on for, in the question's order.
-        readers: who answered it anywhere.
+        read: number of images for which an annotator answered it.
+        answers: answer -> number of images with this consensus, in the question's order.
+        annotators: those who answered it for any image.
     """
 
     question: str
     read: int
     answers: Mapping[str, int]
-    readers: tuple[str, ...]
+    annotators: tuple[str, ...]
 
     @property
     def left_out(self) -> int:
-        """Images that were read and on which the readers do not agree."""
+        """Number of images on which the annotators do not agree."""
         return self.read - sum(self.answers.values())
 
     def __str__(self) -> str:
         if not self.read:
             return f"{self.question}: read by nobody"
         found = ", ".join(f"{answer} {n}" for answer, n in self.answers.items())
-        read = f"{self.read} images read by {len(self.readers)} readers"
+        read = f"{self.read} images read by {len(self.annotators)} annotators"
         return f"{self.question}: {read}; {found}; left out {self.left_out}"
 
 
 def outcome(before: Manifest, settled: Manifest) -> tuple[Outcome, ...]:
-    """What `settle` made of each question of a manifest."""
+    """Results of `settle` for each question of a manifest."""
     out = []
     for question in before.schema.questions:
         said = [readings(row, question, before.schema) for row in before.rows]

@@ -1,8 +1,8 @@
-"""A data set cut to what matters in it: a square of each image about the disc, or about another label.
+"""A data set cut to its important part: a square of each image about the disc, or about another label.
 
 A lesion beside the disc fills a thousandth of a photograph. Seen at 128 pixels it is a dot; in a square of two and a
-half disc diameters it is six times as large. The cut is a data set of its own, with images, masks and places in its
-own pixels, and every verb takes it.
+half disc diameters it is six times as large. The result is a data set of its own, with images, masks and positions in
+its own pixels, and every command takes it.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ from foveate.data.writing import (
 )
 
 Find = Callable[[Row, UInt8[np.ndarray, "h w 3"]], Bool[np.ndarray, "h w"]]
-"""(row, its image) -> where the label is: a run's mask, say."""
+"""(row, its image) -> pixels of the label, for example the mask of a run."""
 
 MANIFEST = "manifest.jsonl"
 
 
 @dataclass(frozen=True)
 class Cut:
-    """What `crop` made.
+    """Results of `crop`.
 
     Args:
-        manifest: of the squares, as it stands in the folder.
+        manifest: of the squares, as written to the folder.
         boxes: image -> its square (top, left, height, width) in pixels of the original.
-        lost: images without a square, because the label is nowhere in them or not known.
-        beyond: label -> images in which some of it lies outside the square.
-        notes: what cannot be said of the squares, and what became of it.
+        lost: images without a square, because the label is absent in them or not known.
+        beyond: label -> images in which a part of it is outside the square.
+        notes: facts that the squares cannot keep, and how they were changed.
     """
 
     manifest: Manifest
@@ -69,10 +69,10 @@ def crop(
 ) -> Cut:
     """Cut every image to a square about a label, and write the squares as a data set of their own.
 
-    The square's centre is the label's, its side ``reach`` diameters of the circle of the same area; it is shifted into
-    the image where it would leave it, and is no wider than the image. Answers, patients, splits, readings and spacing
-    stay; disc, fovea and cues move with the pixels, and may come to lie outside. A cut keeps whole what the image knew:
-    an answer stays what it was although its evidence may lie outside (``Cut.beyond`` counts such images).
+    The square's centre is the label's, its side is ``reach`` diameters of the circle of the same area. A square that
+    would leave the image is shifted into it, and it is not wider than the image. Answers, patients, splits, readings
+    and spacing stay; disc, fovea and cues move with the pixels, and may then be outside. An answer stays the same
+    although its evidence may be outside (``Cut.beyond`` counts such images).
 
     Args:
         manifest: rows to cut.
@@ -89,7 +89,7 @@ def crop(
         Unreadable: an image or a mask cannot be read.
     """
     if around not in manifest.schema.labels and find is None:
-        raise ValueError(f"around={around!r} is none of the labels {list(manifest.schema.labels)}")
+        raise ValueError(f"around must be one of the labels {list(manifest.schema.labels)}, got {around!r}")
     if not 0 < reach < float("inf"):
         raise ValueError(f"reach={reach}: give the side of the square in diameters of {around!r}, such as 2.5")
     out, schema = Path(out), manifest.schema

@@ -1,8 +1,8 @@
-"""Cues: rough statements of where a finding is, from readers or from masks, as one channel a question in the frame.
+"""Cues: rough marks of a finding, from annotators or from masks, as one channel per question in the frame.
 
-A cue may be named regions, boxes, ellipses or polygons that readers gave (`core.types.Cue`), or be made of a mask; rows
-of all kinds train together. An image whose answer is "no" has an empty cue: the finding is nowhere. An image that
-nobody gave a cue for, or whose answer is left out because readers differ, has none.
+A cue may be regions, boxes, ellipses or polygons of annotators (`core.types.Cue`), or be made from a mask; rows of all
+kinds train together. An image with the answer "no" has an empty cue: the finding is absent. The cue is unknown if
+nobody gave one, or if the answer is left out because annotators do not agree.
 """
 
 from __future__ import annotations
@@ -66,11 +66,11 @@ def as_ellipses(mask: Mask, _regions: Regions | None, _geometry: Geometry) -> Ma
 
 
 FORMS: Mapping[str, Form] = {"regions": as_regions, "boxes": as_boxes, "ellipses": as_ellipses, "masks": as_marked}
-"""What a mask becomes before it guides."""
+"""Form of the cue that is made from a mask."""
 
 
 def _groups(mask: Mask) -> list[tuple[tuple[slice, slice], Mask]]:
-    """Where each group of near pixels lies, and the pixels in there."""
+    """The box of each group of near pixels, and the pixels in it."""
     reach = max(1, round(NEAR * max(mask.shape)))
     joined = cv2.dilate(mask.astype(np.uint8), np.ones((reach, reach), np.uint8))
     _, parts = cv2.connectedComponents(joined, connectivity=8)
@@ -84,18 +84,18 @@ class Cues:
     """Sample -> ``(question, row, col)`` 0/1 cues in its frame and ``(question,)`` which of them are known.
 
     Only findings (yes/no questions with evidence) have cues. In the form "regions" a label's cues in the row come
-    first, its mask where the row has none. In the finer forms its mask comes first, for nothing finer can be made of
-    what a reader marked roughly: a row with cues alone guides by these, as they were drawn, whatever the form. Pixels
-    whose truth is unknown are left in a cue made of a mask: nothing is held against them.
+    first, then its mask. In the finer forms its mask comes first, because nothing finer can be made from a rough mark:
+    a row that has only cues guides by these as they were drawn, whatever the form. Unknown pixels stay in a cue that
+    is made from a mask: activation there is not an error.
 
     Args:
-        schema: that samples are made by.
-        form: name of `FORMS`; what masks become.
-        at_least: readers who must have marked a place (1: the union, as in Son et al. 2018), or a name of
-            `core.consensus.RULES` for those who gave a cue of the label or answered that the finding is not there.
+        schema: schema of the samples.
+        form: name of `FORMS`: the form of cues that are made from masks.
+        at_least: number of annotators who must have marked a place (1: the union, as in Son et al. 2018), or a name
+            of `core.consensus.RULES`, for those who gave a cue of the label or answered that the finding is absent.
 
     Raises:
-        ValueError: no such form, or at_least is below 1 or no rule.
+        ValueError: no such form, or at_least is below 1 or not a rule.
     """
 
     schema: LabelSchema = field(repr=False)
@@ -104,11 +104,11 @@ class Cues:
 
     def __post_init__(self) -> None:
         if self.form not in FORMS:
-            raise ValueError(f"form={self.form!r} is none of {list(FORMS)}")
+            raise ValueError(f"form must be one of {list(FORMS)}, got {self.form!r}")
         needed(self.at_least, annotators=1)
 
     def __call__(self, sample: Sample) -> tuple[UInt8[np.ndarray, "q h w"], UInt8[np.ndarray, " q"]]:
-        """The cues of a sample that is not varied yet."""
+        """The cues of a sample before augmentation."""
         size = sample.geometry.size
         cues = np.zeros((len(self.schema.questions), *size), np.uint8)
         known = np.zeros(len(self.schema.questions), np.uint8)
@@ -159,7 +159,7 @@ class Cues:
     def _read(
         self, given: Sequence[Cue], against: Sequence[str], regions: Regions | None, geometry: Geometry
     ) -> Mask | None:
-        """What enough readers marked; those against it have marked nothing, unless they gave a cue."""
+        """Pixels that enough annotators marked; those in ``against`` marked nothing, unless they gave a cue."""
         by_reader: dict[str, Mask] = {}
         for cue in given:
             drawn = draw(cue, geometry, regions=regions)
@@ -193,7 +193,7 @@ def given_of(row: Row, label: str, schema: LabelSchema) -> tuple[Cue, ...]:
 
 
 def drawn_in(row: Row, question: Question, schema: LabelSchema) -> bool:
-    """Whether somebody drew where a finding is, by mask or by cue, in an image that is said to have it.
+    """Whether a finding is drawn, by mask or by cue, in an image with the answer "yes".
 
     Args:
         row: of a manifest.
@@ -226,7 +226,7 @@ def unplaced(sample: Sample, schema: LabelSchema) -> tuple[str, ...]:
 
 
 def draw(cue: Cue, geometry: Geometry, *, regions: Regions | None) -> Mask | None:
-    """A reader's cue in the frame; None where it names regions and the disc is not known.
+    """An annotator's cue in the frame; None if it names regions and the disc is unknown.
 
     Args:
         cue: in pixels of the original image.
@@ -272,7 +272,7 @@ def regions_of(sample: Sample, schema: LabelSchema) -> Regions | None:
 
 
 def region_index(regions: Regions, geometry: Geometry) -> np.ndarray:
-    """Which region each pixel of the frame lies in, padding included; exact where rows and columns scale apart."""
+    """The region of each pixel of the frame, padding included; exact also if rows and columns have different scales."""
     rows, cols = geometry.size
     at_rows = np.array([geometry.to_source((r, 0))[0] for r in range(rows)])
     at_cols = np.array([geometry.to_source((0, c))[1] for c in range(cols)])

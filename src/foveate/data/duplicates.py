@@ -3,8 +3,8 @@
 An image becomes 256 bits: the signs of the lowest 16 x 16 cosine coefficients (without the constant ones) of its green
 channel at 64 x 64 pixels. A mirrored image has the same bits but for a fixed pattern. On 749 photographs and B-scans
 copies halved and saved as JPEG of quality 30 differ in 13 bits (median; 99 %: 31), images of different people in 125
-(least of 230,000 pairs: 35). What the bits suggest is looked at again before it is told: high-passed, copies correlate
-with 0.94 and more (99 %), different images with 0.95 at most.
+(least of 230,000 pairs: 35). Pairs that the bits suggest are compared again before they are reported: after a high-pass
+filter copies correlate with 0.94 and more (99 %), different images with 0.95 at most.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from jaxtyping import Float, Int, UInt8
 SIDE, KEPT = 64, 16
 BITS = KEPT * KEPT
 FAR = 32  # bits in which copies differ at most
-ALIKE = 0.96  # correlation from which two images are told to show the same
+ALIKE = 0.96  # correlation from which two images are reported as the same
 BANDS, WIDTH = 32, 16  # a copy 32 bits off shares a band with probability 0.98, one 20 bits off with 0.9999
 FLAT = 2.0  # grey levels of standard deviation below which there is nothing to compare
 BLUR = 3.0  # pixels of SIDE: what is coarser is the shape of the field of view, which all retinas share
@@ -48,7 +48,7 @@ class Near:
     Args:
         ids: the two.
         likeness: correlation of what is finer than the field of view, in [-1, 1].
-        how: "" where they lie alike, else how the second is mirrored or turned.
+        how: "" if they have the same orientation, else how the second is mirrored or turned.
     """
 
     ids: tuple[str, str]

@@ -27,7 +27,7 @@ FAINT = 16
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What one row's files hold; small, whatever the size of the image.
+    """Facts on the files of one row; small, whatever the size of the image.
 
     Args:
         pixels: SHA-256 over size and pixels of the image; empty where it could not be read.
@@ -44,7 +44,7 @@ class FileFacts:
         flat: every pixel has the same colour.
         faint: no pixel is brighter than `FAINT`.
         unnamed: label -> values in its masks that no source names; the pixels are unknown.
-        unplaced: findings that are marked and lie in no region, for the disc is not known (`cues.unplaced`).
+        unplaced: findings that are marked but in no region, because the disc is not known (`cues.unplaced`).
     """
 
     pixels: bytes = b""
@@ -196,7 +196,7 @@ def _drawn(sample: Sample, root: Path, schema: LabelSchema) -> list[Drawn]:
 
 
 def _cued(sample: Sample, schema: LabelSchema) -> list[Drawn]:
-    """Every pair of readers of a label's cues; those that name regions count where the disc is known."""
+    """Every pair of annotators of a label's cues; cues that name regions count if the disc is known."""
     row, out = sample.row, []
     for label, cues in row.cues.items():
         readers = sorted({cue.annotator for cue in cues})

@@ -15,10 +15,10 @@ from foveate.core.types import Cue, MaskSource, Row
 LATERALITIES = ("OD", "OS")
 SPLITS = ("train", "val", "test")
 ABSENT = (MaskSource(),)
-"""Masks of a label that is known to be nowhere in the image; written ``"absent"``."""
+"""Masks of a label that is known to be absent in the image; written ``"absent"``."""
 
 NOWHERE = (Cue(),)
-"""Cues of a label that the one reader of the image found nowhere; written ``"absent"``."""
+"""Cues of a label that the only annotator of the image did not find; written ``"absent"``."""
 
 VERSION = 2
 """Written today. Version 1 had the key ``grader`` instead of ``annotator``; both are read."""
@@ -132,7 +132,7 @@ def header_to_line(schema: LabelSchema, info: Mapping[str, Any]) -> str:
 
 
 def problem(row: Row, schema: LabelSchema) -> str | None:
-    """What is wrong with a row under a schema, and the remedy; None if nothing is."""
+    """The first fault of a row under a schema, and the remedy; None if there is none."""
     for name in ("id", "image"):
         if not getattr(row, name).strip():
             return f"{name}={getattr(row, name)!r} is empty; give the image a name and a file"
@@ -147,17 +147,17 @@ def problem(row: Row, schema: LabelSchema) -> str | None:
     except ValueError as error:
         return f"readings: {error}"
     if strange := sorted(set(row.cues) - set(schema.labels)):
-        return f"cues: label {strange[0]!r} is none of {list(schema.labels)}; add it to the schema or leave it out"
+        return f"cues: label must be one of {list(schema.labels)}, got {strange[0]!r}; add it to the schema or drop it"
     if strange := sorted(set(row.masks) - set(schema.labels)):
-        return f"masks: label {strange[0]!r} is none of {list(schema.labels)}; add it to the schema or leave it out"
+        return f"masks: label must be one of {list(schema.labels)}, got {strange[0]!r}; add it to the schema or drop it"
     if row.laterality not in (None, *LATERALITIES):
         return f"laterality={row.laterality!r}: write 'OD' for a right eye, 'OS' for a left one, or leave it out"
     if row.split not in (None, *SPLITS):
-        return f"split={row.split!r} is none of {list(SPLITS)}; rename it or leave it out"
+        return f"split must be one of {list(SPLITS)}, got {row.split!r}; rename it or leave it out"
     if row.fold is not None and row.fold < 0:
         return f"fold={row.fold}: folds count from 0"
     if row.spacing is not None and min(row.spacing) <= 0:
-        return f"spacing={list(row.spacing)}: millimetres a row and a column, both above 0"
+        return f"spacing={list(row.spacing)}: give millimetres per row and per column, both above 0"
     return None
 
 

@@ -45,7 +45,7 @@ class Dataset:
             them are known (`data.cues.Cues`).
 
     Raises:
-        ValueError: ``prepare.annotators`` is no rule and no annotator of these rows.
+        ValueError: ``prepare.annotators`` must be a rule, or an annotator of these rows.
     """
 
     rows: Sequence[Row]
@@ -63,7 +63,8 @@ class Dataset:
             there = {s.annotator for row in self.rows for sources in row.masks.values() for s in sources}
             if annotators not in there:
                 raise ValueError(
-                    f"annotators={annotators!r} is no rule {sorted(MERGE)} and no annotator of the rows {sorted(there)}"
+                    f"annotators must be a rule of {sorted(MERGE)} or one of the rows' annotators {sorted(there)}, "
+                    f"got {annotators!r}"
                 )
 
     def __len__(self) -> int:
@@ -175,7 +176,7 @@ def batches(
     so the same batches come whatever the threads, the start and the number of processes.
 
     Args:
-        dataset: rows to read.
+        `dataset`: rows to read.
         batch: images of a batch over all processes together.
         seed: whole number, not negative.
         epoch: from 0.

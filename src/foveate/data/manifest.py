@@ -1,19 +1,20 @@
 """Manifest: the images of a study and all that is known of them, as JSON lines.
 
-The first line says what is asked and marked, each further line is one image::
+The first line has the questions and labels, each further line is one image::
 
     {"foveate": 2, "schema": {"questions": [{"name": "fluid", "evidence": ["fluid"]}], "labels": ["fluid"], "exclusive": false}, "info": {}}
     {"id": "S01_00", "image": "images/S01_00.png", "answers": {"fluid": "yes"}, "masks": {"fluid": [{"path": "masks/S01_00.png", "bit": 0}]}}
 
-Paths are relative to the manifest's folder. What a line does not name is unknown, never "no"; a label that is known to
-be absent from the whole image says so: ``"masks": {"fluid": "absent"}``.
+Paths are relative to the manifest's folder. What a line does not name is unknown, never "no". A label that is known to
+be absent from the whole image is written as ``"masks": {"fluid": "absent"}``.
 
-Rough marks are ``cues``, and what single readers answered ``readings``; positions are (row, col)::
+Rough marks are ``cues``, answers of single annotators are ``readings``; positions are (row, col)::
 
     "cues": {"exudate": [{"regions": ["macula"], "annotator": "a"}, {"box": [10, 20, 40, 60], "annotator": "b"}]}
     "readings": {"a": {"exudate": "yes"}, "b": {"exudate": "yes"}, "c": {"exudate": "no"}}
 
-A cue without a shape says that its reader found the label nowhere; ``"absent"`` says that for a single reader.
+A cue without a shape means that its annotator did not find the label; ``"absent"`` means the same for a single
+annotator.
 """  # noqa: E501
 
 from __future__ import annotations
@@ -154,7 +155,7 @@ class Manifest:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over schema and rows: the same wherever the files lie together, other for any other truth or split.
+        """SHA-256 over schema and rows: the same in any folder, different if any ground truth or split differs.
 
         Paths count from the deepest folder that holds all the files.
         """
@@ -253,7 +254,7 @@ class Manifest:
         return replace(self, schema=schema, rows=tuple(rows))
 
     def with_rows(self, rows: Iterable[Row]) -> Manifest:
-        """The same manifest with other rows; ``path`` still tells which file they come from."""
+        """The same manifest with other rows; ``path`` remains that of their file."""
         return replace(self, rows=tuple(rows))
 
 

@@ -30,14 +30,14 @@ Name = Annotated[str, Field(min_length=1)]
 
 
 class LabelMap(BaseModel):
-    """What becomes of a label: a new name, or None where it is dropped."""
+    """Mapping of a label: a new name, or None to drop it."""
 
     model_config = STRICT
     to: Name | None
 
 
 class QuestionMap(BaseModel):
-    """What becomes of a question, and of its answers: new ones, or None where an answer is unknown after it."""
+    """Mapping of a question and its answers: new names, or None for an answer that becomes unknown."""
 
     model_config = STRICT
     to: Name | None
@@ -80,9 +80,9 @@ class Mapping(BaseModel):
 
     Args:
         name: of the merged set.
-        exclusive: whether a pixel of the merged set has one label at most; None = where every source says so.
+        exclusive: whether a pixel of the merged set has at most one label; None = if this is so in every source.
         splits: keep the sources' splits and folds, or reset them.
-        questions: of the merged set, where the sources do not say them alike.
+        questions: of the merged set, if they differ between the sources.
         sources: by `merge.source_name`.
     """
 
@@ -107,6 +107,6 @@ def read_mapping(path: str | Path) -> Mapping:
     except FileNotFoundError:
         raise ValueError(f"{path}: there is no such file; without --map what has the same name is joined") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no TOML: {error}") from None
+        raise ValueError(f"{path} must be TOML: {error}") from None
     except ValidationError as error:
         raise ValueError(f"{path}: {explain(error, Mapping)}") from None

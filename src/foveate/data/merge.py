@@ -31,7 +31,7 @@ def merge(manifests: Sequence[Manifest], *, mapping: Mapping) -> Manifest:
     - Patients, eyes and volumes get the source's name in front, so that "17" of two sets is not one person; sources
       that share their people name the same ``people``. An id that two sources have gets the source's name in front.
     - ``Row.source`` stays where it is given.
-    - Every source's info (licence, citation, ...) lies in ``info["sources"]``; the licences are listed in ``info``.
+    - Every source's info (licence, citation, ...) is in ``info["sources"]``; the licences are listed in ``info``.
 
     Args:
         manifests: two or more, each with a name of its own (`source_name`).
@@ -105,7 +105,7 @@ class _Part:
         for label, olds in self.labels.items():
             if len(olds) > 1 and (silent := [old for old in olds if old not in self.said.labels]):
                 raise ValueError(
-                    f"{where}.labels: {olds} all become {label!r}; say {silent[0]} = {label!r} too if so, or "
+                    f"{where}.labels: {olds} all become {label!r}; write {silent[0]} = {label!r} too if so, or "
                     "give it another name"
                 )
         for new, olds in self.united.items():
@@ -241,7 +241,7 @@ class _Part:
         return out
 
     def _cues(self, row: Row) -> dict[str, tuple[Cue, ...]]:
-        """As the masks: known where all of the labels that become one were looked for by the same readers."""
+        """Cues of a row; as for masks, known if the same annotators looked for all labels that become one."""
         out = {}
         for new, olds in self.labels.items():
             given = [row.cues.get(old, ()) for old in olds]
@@ -295,16 +295,17 @@ def _questions(parts: Sequence[_Part], mapping: Mapping) -> list[Question]:
             for source, q in versions.items():
                 if strange := [a for a in q.answers if a not in whole.answers]:
                     raise ValueError(
-                        f"sources.{source}: its answer {strange[0]!r} to {name!r} is none of {list(whole.answers)}; "
-                        f"map it in sources.{source}.questions, or add it to questions.{name}.answers"
+                        f"sources.{source}: its answer to {name!r} must be one of {list(whole.answers)}, "
+                        f"got {strange[0]!r}; map it in sources.{source}.questions, "
+                        f"or add it to questions.{name}.answers"
                     )
             out.append(whole)
             continue
         if len({(q.answers, q.ordered, q.merged) for q in versions.values()}) > 1 or len(healthy_of(versions)) > 1:
             told = "; ".join(f"{s}: {list(q.answers)}{' in order' * q.ordered}" for s, q in versions.items())
             raise ValueError(
-                f"question {name!r} is not the same in all sources ({told}); map the answers, or say what the merged "
-                f"one is in [questions.{name}]"
+                f"question {name!r} is not the same in all sources ({told}); map the answers, or write the merged "
+                f"one in [questions.{name}]"
             )
         healthy = next(iter(healthy_of(versions)), None)
         out.append(replace(next(iter(versions.values())), evidence=evidence, healthy=healthy))
@@ -321,7 +322,7 @@ def _exclusive(parts: Sequence[_Part], mapping: Mapping) -> bool:
     overlapping = [p.name for p in marked if not (p.manifest.schema.exclusive or p.said.exclusive)]
     if mapping.exclusive and overlapping:
         raise ValueError(
-            f"exclusive = true, but labels of {overlapping[0]!r} may overlap; if they do not, say exclusive = true in "
+            f"exclusive = true, but labels of {overlapping[0]!r} may overlap; if they do not, set exclusive = true in "
             f"[sources.{overlapping[0]}] too, else leave it out above"
         )
     return bool(marked) and not overlapping if mapping.exclusive is None else mapping.exclusive
@@ -330,7 +331,7 @@ def _exclusive(parts: Sequence[_Part], mapping: Mapping) -> bool:
 def _folds_fit(parts: Sequence[_Part]) -> None:
     counts = {part.name: 1 + max((r.fold for r in part.manifest if r.fold is not None), default=-1) for part in parts}
     if len(set(counts.values())) > 1:
-        raise ValueError(f'the sources have {counts} folds; say splits = "reset" and split the merged set')
+        raise ValueError(f'the sources have {counts} folds; set splits = "reset" and split the merged set')
 
 
 def _info(parts: Sequence[_Part], mapping: Mapping) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def _each(call: Callable[[T], R], items: Sequence[T], start: int, end: int) -> l
 
 
 class _Work:
-    """What a worker process was started for; each has its own, set once."""
+    """The task of a worker process; each process has its own, set once."""
 
     portion: Callable[[int, int], list[Any]]
 

@@ -40,7 +40,7 @@ class Framed(NamedTuple):
 
     Args:
         image: ``(row, col, channel)`` uint8.
-        geometry: how it lies in the whole image.
+        geometry: its position in the whole image.
         whole: the whole image in RGB, if all of it was decoded.
     """
 
@@ -152,7 +152,7 @@ class Prepare:
         return Sample(Row(id, ""), framed, nothing, nothing.copy(), answers, geometry)
 
     def frame(self, image: UInt8[np.ndarray, "h w 3"]) -> tuple[UInt8[np.ndarray, "r c k"], Geometry]:
-        """The image as a frame, and how the frame lies in it."""
+        """The image as a frame, and the position of the frame in it."""
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
             raise ValueError(f"image is {image.dtype} of shape {image.shape}; give RGB as uint8 (row, col, 3)")
         size = image.shape[0], image.shape[1]
@@ -217,11 +217,11 @@ def _level(image: np.ndarray, clip: float | None) -> np.ndarray:
 
 
 def field(image: UInt8[np.ndarray, "h w 3"], *, size: tuple[int, int] | None = None) -> Box:
-    """Bounding box of the lit field of view of a fundus photograph; the whole image where none stands out.
+    """Bounding box of the lit field of view of a fundus photograph; the whole image if no field is found.
 
-    Brightness is the largest channel (the red of a dark retina is far above a camera's black). Lit is what lies above
-    15 % of the way from the 1st to the 99th percentile, after a median filter against specks; the largest connected
-    part is the field, so that printed text beside it is left out. Found at 512 pixels and rounded outwards.
+    Brightness is the largest channel (the red of a dark retina is far above a camera's black). A pixel is lit if it is
+    above 15 % of the way from the 1st to the 99th percentile, after a median filter against specks. The largest
+    connected part is the field, so that printed text beside it is left out. Found at 512 pixels and rounded outwards.
 
     Args:
         image: RGB, the whole photograph or a reduced picture of it, of 512 pixels or more along its longer side.
@@ -245,7 +245,7 @@ def field(image: UInt8[np.ndarray, "h w 3"], *, size: tuple[int, int] | None = N
 
 
 def fill_white_edges(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
-    """The image with its white edges filled by the median of what lies next to each of them.
+    """The image with each white edge filled by the median of the pixels next to it.
 
     An edge is a region of 250 and above in every channel that touches the image's border and holds a square of nine
     pixels (a saturated pigment epithelium that runs out of the image is broken by speckle and does not).

@@ -94,11 +94,11 @@ def image(path: Path, *, frame: int | None = None) -> UInt8[np.ndarray, "h w 3"]
     Args:
         path: JPEG, PNG, TIFF, BMP, GIF, PPM or PGM, WebP, JPEG 2000; DICOM; MetaImage, NIfTI, Heidelberg .vol, .e2e
             and HEYEX XML, Topcon .fda.
-        frame: which B-scan, slice or page, from 0; None where the file holds one image.
+        frame: which B-scan, slice or page, from 0; None if the file has one image.
 
-    Raises:
-        Unreadable: no such file, damaged or cut off, several images and no frame, values out of range or not numbers,
-            too many pixels, or a reader that is not installed.
+        Raises:
+            Unreadable: no such file, damaged or cut off, several images and no frame, values out of range or not
+                numbers, too many pixels, or a missing decoder.
     """
     with reading(path):
         found = format_of(path).pixels(path, frame)
@@ -223,10 +223,10 @@ class _Mask:
 
 
 def outline(path: Path, shape: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
-    """Pixels inside the closed outline that a text file gives: one corner a line, x (across) and y (down).
+    """Pixels inside the closed outline of a text file: one corner per line, x (across) and y (down).
 
     Args:
-        path: two numbers a line, parted by blanks, tabs, a comma or a semicolon; what lies outside the image is cut.
+        path: two numbers per line, separated by blanks, tabs, a comma or a semicolon; parts outside the image are cut.
         shape: (rows, cols) of the image.
 
     Raises:
@@ -239,9 +239,11 @@ def outline(path: Path, shape: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
         lines = [line.replace(",", " ").replace(";", " ").split() for line in text.splitlines() if line.strip()]
         corners = np.array(lines).astype(float)
     except ValueError as error:  # UnicodeDecodeError included
-        raise Unreadable(path, f"is no outline, two numbers a line ({error})") from None
+        raise Unreadable(path, f"must be an outline, two numbers per line ({error})") from None
     if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 3 or not np.isfinite(corners).all():
-        raise Unreadable(path, f"is no outline of three corners or more, two numbers each (found: {corners.shape})")
+        raise Unreadable(
+            path, f"must be an outline of three corners or more, two numbers each (found: {corners.shape})"
+        )
     return polygon(shape, [(float(y), float(x)) for x, y in corners])
 
 
@@ -278,11 +280,11 @@ def masks(
     0 and 255 of a one-bit file, the value itself else); ``frame`` picks the slice or page. Each is decoded once.
     A value that no source names, in a file without any named value but 0, is unknown: another rule made the file.
     Several sources of one annotator for one label are parts of one mask: their union; so are the labels that one label
-    of the schema stands for.
+    of the schema represents.
 
     Args:
-        row: its ``masks`` are read; a label without sources is unknown everywhere, a source without a path says that
-            the label is absent everywhere.
+        row: its ``masks`` are read; a label without sources is unknown everywhere, a source without a path means
+            that the label is absent everywhere.
         root: folder that the paths are relative to.
         schema: names the labels.
         annotators: a rule of `MERGE` or an annotator's name (a label is unknown where that annotator gave none).

@@ -17,9 +17,9 @@ from foveate.core.types import Row
 from foveate.data.inspect_files import FileFacts
 
 FOLDS, SHUFFLES = 5, 200
-LEAST = 20  # groups below which nothing is said
+LEAST = 20  # groups below which nothing is reported
 RARE = 5  # groups below which an answer is left out
-MARGIN = 0.1  # balanced accuracy above chance from which it is told
+MARGIN = 0.1  # balanced accuracy above chance from which a shortcut is reported
 KINDS = 20  # different values from which a number is cut into fifths
 
 
@@ -59,8 +59,9 @@ def find_shortcuts(
 ) -> tuple[Shortcut, ...]:
     """Answers that can be guessed from source, image size, aspect, kind of file or brightness; the surest first.
 
-    One image a group counts (`Row.group`, drawn by the seed), so that a patient with many does not count as many.
-    Told is what beats chance by 0.1 and 99 % of shuffled answers; it is a warning, for a disease may well look darker.
+    One image per group counts (`Row.group`, drawn by the seed), so that a patient with many images counts once. A
+    shortcut is reported if it beats chance by 0.1, and 99 % of shuffled answers. It is only a warning, because a
+    disease may really look darker.
 
     Args:
         rows: all of a manifest.
@@ -141,7 +142,7 @@ def _answers(rows: Sequence[Row], found: Sequence[FileFacts], schema: LabelSchem
 
 
 def _features(rows: Sequence[Row], found: Sequence[FileFacts]) -> dict[str, np.ndarray]:
-    """What is known of a row without looking at it, as categories."""
+    """Properties of a row that are known without looking at the image, as categories."""
     shapes = np.array([f.shape for f in found], np.float64).reshape(-1, 2)
     sizes = [f"{f.shape[0]} x {f.shape[1]}" for f in found]
     return {

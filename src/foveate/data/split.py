@@ -20,12 +20,12 @@ KINDS = 64  # of groups tried in an exchange; keeps a pass linear in the number 
 
 @dataclass(frozen=True)
 class Leak:
-    """Images that belong together and lie in different parts.
+    """Images that belong together and are in different parts.
 
     Args:
-        group: patient (or eye, volume) they share, or the first id where they share only their pixels.
+        group: their common patient (or eye, volume), or the first id if they have only the same pixels.
         column: "split" or "fold".
-        parts: the parts they lie in.
+        parts: the parts that contain them.
         ids: the images.
     """
 
@@ -94,10 +94,10 @@ def split(
 
 
 def leaks(manifest: Manifest, *, same: Iterable[Sequence[str]] = ()) -> list[Leak]:
-    """Groups that lie in more than one split, or more than one fold.
+    """Groups that are in more than one split, or in more than one fold.
 
     Args:
-        manifest: its `Row.group`, `Row.sha256`, `Row.split` and `Row.fold` are read; None is no part.
+        manifest: its `Row.group`, `Row.sha256`, `Row.split` and `Row.fold` are read; None is not a part.
         same: further ids that show the same image (`check` finds them by their pixels).
     """
     found = []
@@ -181,7 +181,7 @@ def stratify(counts: Int[np.ndarray, "g s"], shares: Sequence[float], *, seed: i
 
 
 def _added(have: np.ndarray, want: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """What chi-square grows by, ``(n + c - d)^2 / d - (n - d)^2 / d`` over the strata, the last axis."""
+    """Increase of chi-square, ``(n + c - d)^2 / d - (n - d)^2 / d``, summed over the strata, the last axis."""
     return np.asarray((count * (2 * (have - want) + count) / want).sum(-1))
 
 
@@ -258,7 +258,7 @@ def _divide(rows: Sequence[Row], shares: Sequence[float], seed: int) -> list[int
 
 
 def _strata(row: Row) -> list[str]:
-    """What is to be spread evenly."""
+    """Strata of a row: its answers and masks, to be divided evenly between the parts."""
     named = [f"answer {question} {answer}" for question, answer in row.answers.items()]
     named += [
         f"mask {label} {'given' if any(s.path for s in sources) else 'absent'}" for label, sources in row.masks.items()

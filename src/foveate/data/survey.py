@@ -1,7 +1,7 @@
-"""What a manifest's images and truth measure: sizes, colour, lit field, lesions and answers, for a plan of training.
+"""Survey of a manifest's images and ground truth: sizes, colour, lit field, lesions and answers, for a training plan.
 
-Pixels are read of a sample of images; a label of which the sample has no positive image is sought in all others. The
-numbers speak of what a network will see, so diameters are also given as a share of the lit field's longer side.
+The pixels of a sample of images are read. A label without a positive image in the sample is sought in all other images.
+The numbers describe the input of a network, so diameters are also given as a share of the lit field's longer side.
 """
 
 from __future__ import annotations

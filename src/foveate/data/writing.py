@@ -28,12 +28,12 @@ COPIED = (".jpg", ".jpeg", ".png")
 
 @dataclass(frozen=True)
 class Written:
-    """What an export made.
+    """Result of an export.
 
     Args:
         paths: the folders or files.
         images: number of images written.
-        notes: what the format cannot say, and what became of it.
+        notes: facts that the format cannot express, and how they were changed.
     """
 
     paths: tuple[Path, ...]
@@ -109,7 +109,7 @@ def put(row: Row, root: Path, folder: Path) -> str:
 
 
 def said_of(manifest: Manifest) -> list[str]:
-    """What neither nnU-Net nor COCO can say of these rows."""
+    """Facts of these rows that neither nnU-Net nor COCO can express."""
     notes = []
     if answered := sum(bool(row.answers) for row in manifest):
         asked = ", ".join(q.name for q in manifest.schema.questions)

@@ -215,14 +215,14 @@ def test_papila_damaged_outline_is_named(tmp_path: Path) -> None:
         text(tmp_path / f"ExpertsSegmentations/Contours/RET002OD_{name}.txt", *lines)
     manifest = scan("papila", tmp_path)
     for annotator, label in (("exp2", "disc"), ("exp1", "disc|cup")):
-        with pytest.raises(read.Unreadable, match=rf"RET002OD_({label})_{annotator}\.txt: is no outline"):
+        with pytest.raises(read.Unreadable, match=rf"RET002OD_({label})_{annotator}\.txt: must be an outline"):
             truth(manifest, manifest[0], "disc", annotator)
 
 
 @pytest.mark.parametrize("lines", [("1 2", "3 4"), ("1 2", "3", "5 6"), ("a b",) * 3, ("1 2 3",) * 3, ("1 inf",) * 3])
 def test_outline_of_what_is_none(tmp_path: Path, lines: tuple[str, ...]) -> None:
     text(tmp_path / "o.txt", *lines)
-    with pytest.raises(read.Unreadable, match=r"o\.txt: is no outline"):
+    with pytest.raises(read.Unreadable, match=r"o\.txt: must be an outline"):
         read.outline(tmp_path / "o.txt", SHAPE)
     with pytest.raises(read.Unreadable, match=r"p\.txt: there is no such file"):
         read.outline(tmp_path / "p.txt", SHAPE)

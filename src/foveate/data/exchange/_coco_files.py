@@ -1,4 +1,4 @@
-"""COCO JSON files as they lie in a folder: their categories, images and annotations, and where the images are."""
+"""COCO JSON files of a folder: their categories, images and annotations, and the paths of the images."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def find_sheets(root: Path, base: Path) -> list[Sheet]:
             data = json.loads(path.read_text(encoding="utf-8"))
         except (UnicodeDecodeError, ValueError) as error:
             if root.is_file():
-                raise ValueError(f"{path} is no JSON ({error})") from None
+                raise ValueError(f"{path} must be JSON ({error})") from None
             continue
         if isinstance(data, dict) and all(isinstance(data.get(key), list) for key in KEYS):
             found.append((path, data))
@@ -123,7 +123,7 @@ def _places(base: Path) -> dict[str, list[str]]:
 
 
 def _place(name: str, split: str | None, path: Path, base: Path, places: dict[str, list[str]]) -> str | None:
-    """Where an image lies: the path that ends as the file names it, rather in a folder called as the split."""
+    """Path of an image: it ends with the name in the file; preferably in a folder with the name of the split."""
     wanted = PurePosixPath(name.replace("\\", "/"))
     there = [p for p in places.get(wanted.name, ()) if PurePosixPath(p).parts[-len(wanted.parts) :] == wanted.parts]
     there = there or places.get(wanted.name, [])

@@ -41,7 +41,7 @@ def read(root: Path, *, complete: bool = False, masks: Path | None = None) -> Ma
         masks: folder for the mask files; ``coco_masks`` in the root if None.
 
     Returns:
-        the manifest; ``info["warnings"]`` tells what was not as expected.
+        the manifest; ``info["warnings"]`` lists unexpected files and values.
 
     Raises:
         ValueError: no such file, none with images, annotations and categories, or none of the images is there.
@@ -69,7 +69,7 @@ def read(root: Path, *, complete: bool = False, masks: Path | None = None) -> Ma
                 warnings.append(str(error))
                 continue
             if shape != image.shape:
-                warnings.append(f"{path} is {shape} (rows, cols), its file says {image.shape}; left out")
+                warnings.append(f"{path} is {shape} (rows, cols), but {image.shape} in its JSON file; left out")
                 continue
             drawn, lost = image.draw(labels, names[path], aside, Path(os.path.relpath(target, base)))
             warnings += lost
@@ -101,7 +101,7 @@ def read(root: Path, *, complete: bool = False, masks: Path | None = None) -> Ma
 
 @dataclass
 class _Image:
-    """One image and what all files say of it."""
+    """One image with the entries of all files on it."""
 
     first: Picture
     split: str | None = None
@@ -170,11 +170,11 @@ def draw(segmentation: Any, mask: Bool[np.ndarray, "h w"]) -> None:
     """Mark a COCO segmentation: a list of polygons, or run lengths as numbers or text.
 
     Args:
-        segmentation: as it stands in the JSON; positions count from the outer corner of the first pixel.
+        segmentation: as in the JSON; positions count from the outer corner of the first pixel.
         mask: marked in place; stored column by column (``order="F"``).
 
     Raises:
-        ValueError: it is none, or its size is another one.
+        ValueError: it is not a segmentation, or it has another size.
     """
     if isinstance(segmentation, Mapping):
         counts, size = segmentation.get("counts"), segmentation.get("size")

@@ -27,14 +27,14 @@ def write(
     annotators: str = "union",
     progress: Progress | None = None,
 ) -> Written:
-    """Write a manifest as COCO, one JSON a split, whole or not at all.
+    """Write a manifest as COCO, one JSON file per split, whole or not at all.
 
     ``images/SPLIT/ID.jpg`` and ``annotations/instances_SPLIT.json`` ("all" for rows without a split). Each connected
     piece (8 neighbours) of a label is one annotation with ``iscrowd`` 0; both ways of writing it give back the same
-    pixels. COCO cannot say that something is not known. So each image lists, as LVIS does, ``neg_category_ids``
-    (looked for and absent) and ``not_exhaustive_category_ids`` (marked, but not known everywhere); a category in
-    neither list and without annotation is unknown. Programs that read plain COCO take it for absent: the notes say how
-    many images that concerns.
+    pixels. COCO cannot express "unknown". So each image lists, as LVIS does, ``neg_category_ids`` (looked for and
+    absent) and ``not_exhaustive_category_ids`` (marked, but not known everywhere). A category that is in neither list
+    and has no annotation is unknown. Programs that read plain COCO take it for absent: the notes give the number of
+    such images.
 
     Args:
         manifest: rows to write.
@@ -45,7 +45,7 @@ def write(
         progress: called after each image.
 
     Returns:
-        the folder, and what COCO cannot say.
+        the folder, and the facts that COCO cannot express.
 
     Raises:
         ValueError: no labels, or ``out`` is there already.
@@ -130,6 +130,6 @@ def _notes(labels: tuple[str, ...], unknown: Counter[str], partly: Counter[str])
     if not lost:
         return []
     return [
-        f"COCO cannot say what is not known ({'; '.join(lost)}): the images' neg_category_ids and "
-        "not_exhaustive_category_ids tell, as in LVIS; a program that does not read them takes it for absent"
+        f"COCO cannot express what is not known ({'; '.join(lost)}): it is in the images' neg_category_ids and "
+        "not_exhaustive_category_ids, as in LVIS; a program that does not read them takes it for absent"
     ]

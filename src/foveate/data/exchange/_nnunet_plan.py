@@ -1,8 +1,8 @@
-"""Which of nnU-Net's data sets a manifest becomes: one mask that says all that is known, or one data set a label.
+"""Choose how a manifest becomes nnU-Net data sets: one mask with all that is known, or one data set per label.
 
-One mask can say it where, at every pixel, either all labels are known or none is (with exclusive labels a marked pixel
-tells of all), and where any two labels are apart in all images or one lies inside the other in all (then nnU-Net's
-regions say it). Otherwise nothing is lost only by a data set for each label.
+One mask is enough if two conditions are met. At every pixel either all labels are known or none is (with exclusive
+labels, all are known at a marked pixel). Any two labels are separate in all images, or one is inside the other in all
+(then they are nnU-Net's regions). Otherwise one data set per label is needed to lose nothing.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Sheet:
 
 
 class Survey:
-    """What is seen of the masks while they pass by."""
+    """Facts on the masks, collected image by image."""
 
     def __init__(self, schema: LabelSchema) -> None:
         count = len(schema.labels)
@@ -100,12 +100,12 @@ class Survey:
 
 
 def describe(sheets: Sequence[Sheet], schema: LabelSchema) -> list[str]:
-    """What the choice of sheets means to whoever uses them."""
+    """Notes for users on the choice of sheets."""
     if len(sheets) == 1:
         if not schema.exclusive and len(schema.labels) > 1 and not sheets[0].regions:
-            return ["labels may overlap but nowhere do: nnU-Net will treat them as exclusive classes"]
+            return ["labels may overlap, but do not in any image: nnU-Net will treat them as exclusive classes"]
         return []
     return [
-        f"one data set for each of {len(sheets)} labels, as no single mask can say it all: labels overlap in part, or "
-        "some are known where others are not"
+        f"one data set for each of {len(sheets)} labels, because one mask cannot express all: labels overlap in "
+        "part, or some are known where others are not"
     ]

@@ -31,10 +31,10 @@ def read(root: Path) -> Manifest:
         root: the folder with dataset.json, or the folder of such folders.
 
     Returns:
-        the manifest; ``info["warnings"]`` tells what was not as expected.
+        the manifest; ``info["warnings"]`` lists unexpected files and values.
 
-    Raises:
-        ValueError: no dataset.json, one that is none, or files that are no two-dimensional images.
+        Raises:
+            ValueError: no dataset.json, an unreadable one, or files that are not two-dimensional images.
     """
     folders = [root] if (root / "dataset.json").is_file() else sorted(p.parent for p in root.glob("*/dataset.json"))
     if not folders:
@@ -81,12 +81,13 @@ class _Set:
             ending, labels = data["file_ending"], data["labels"]
             values = {name: tuple(v) if isinstance(v, list) else (v,) for name, v in labels.items()}
             if not all(isinstance(v, int) for of_label in values.values() for v in of_label):
-                raise ValueError("labels are no whole numbers")
+                raise ValueError("labels must be whole numbers")
         except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path}: not as nnU-Net v2 has it ({error}); it needs labels, file_ending") from None
         if ending.lower() not in ENDINGS:
             raise ValueError(
-                f"{path}: file_ending={ending!r} is no two-dimensional image; save slices as .png, one case a slice"
+                f"{path}: file_ending={ending!r} must be that of a two-dimensional image; save slices as .png, "
+                "one case per slice"
             )
         ignore = values.pop("ignore", ())
         values = {name: of_label for name, of_label in values.items() if of_label != (0,)}
@@ -95,7 +96,7 @@ class _Set:
         return cls(folder, str(data.get("name") or folder.name), ending, values, ignore)
 
     def rows(self, root: Path, warnings: list[str]) -> list[Row]:
-        """One row a case, training cases first."""
+        """One row per case, training cases first."""
         turns = self._turns(warnings)
         tests = self._cases("Ts", warnings)
         rows = []
@@ -140,9 +141,9 @@ class _Set:
         try:
             turns = [set(turn["val"]) for turn in json.loads(path.read_text(encoding="utf-8"))]
         except (UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
-            warnings.append(f"{path}: is no list of train and val ({error}); it was not used")
+            warnings.append(f"{path}: must be a list of train and val ({error}); it was not used")
             return []
         if len(turns) > 1 and max(Counter(case for turn in turns for case in turn).values(), default=0) > 1:
-            warnings.append(f"{path}: a case validates twice, so turns are no folds; it was not used")
+            warnings.append(f"{path}: a case validates twice, so turns are not folds; it was not used")
             return []
         return turns

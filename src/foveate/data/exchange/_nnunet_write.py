@@ -42,11 +42,11 @@ def write(
 ) -> Written:
     """Write a manifest as nnU-Net v2 raw data sets; each appears whole or not at all.
 
-    Images become PNG (one channel where all are grey), upright; rows of ``test`` go to imagesTs and labelsTs, all
-    others to imagesTr and labelsTr. Labels share one mask where one mask can say all that is known of them
-    (`_nnunet_plan`): as values 1, 2, ..., as regions where one label lies inside another, with the last value as
-    nnU-Net's ignore label where nothing is known of a pixel. Else there is one data set a label, with the images that
-    label is known in. Rows with a fold (or, without folds, with the split ``val``) make a ``splits_final.json``.
+    Images become PNG (one channel if all are grey), upright; rows of ``test`` go to imagesTs and labelsTs, all
+    others to imagesTr and labelsTr. Labels share one mask if it can express all that is known of them
+    (`_nnunet_plan`): as values 1, 2, ..., or as regions if one label is inside another; the last value is nnU-Net's
+    ignore label, for unknown pixels. Otherwise there is one data set per label, with the images in which that label
+    is known. Rows with a fold (or, without folds, with the split ``val``) make a ``splits_final.json``.
 
     Args:
         manifest: rows to write.
@@ -57,7 +57,7 @@ def write(
         progress: called after each image of two rounds: looking, then writing.
 
     Returns:
-        the folders, and what nnU-Net cannot say.
+        the folders, and the facts that nnU-Net cannot express.
 
     Raises:
         ValueError: no labels, a label called background or ignore, no training image with a known mask, a number that
@@ -171,7 +171,7 @@ class _Book:
         _json(self.folder / "dataset.json", data)
         if parts := self._parts():
             _json(self.folder / "splits_final.json", parts)
-            return ["splits_final.json lies in the data set; nnU-Net looks for it in nnUNet_preprocessed/DatasetXXX"]
+            return ["splits_final.json is in the data set; nnU-Net looks for it in nnUNet_preprocessed/DatasetXXX"]
         return []
 
     def _parts(self) -> list[dict[str, list[str]]]:

@@ -10,10 +10,10 @@ Corner = tuple[int, int]
 
 
 def outlines(mask: Bool[np.ndarray, "h w"]) -> list[list[Corner]] | None:
-    """Closed outlines of a mask, straight pieces joined; None where it has a hole, which polygons alone cannot say.
+    """Closed outlines of a mask, straight pieces joined; None if it has a hole, because polygons cannot express it.
 
-    Edges are walked with the mask on the right hand; where two pixels touch by a corner the walk turns right, so that
-    each outline goes round one piece.
+    Edges are followed with the mask on the right. If two pixels touch at a corner, the path turns right, so that each
+    outline goes round one piece.
     """
     inside = np.pad(mask, 1)
     ahead: dict[Corner, list[Corner]] = {}
@@ -51,7 +51,7 @@ def outlines(mask: Bool[np.ndarray, "h w"]) -> list[list[Corner]] | None:
 
 
 def _edges(inside: Bool[np.ndarray, "h w"]) -> dict[Corner, list[Corner]]:
-    """Starts of the directed edges by direction; the mask lies on their right (rows grow downwards)."""
+    """Starts of the directed edges by direction; the mask is on their right (rows grow downwards)."""
     top = inside[1:, 1:] & ~inside[:-1, 1:]
     bottom = inside[:-1, 1:] & ~inside[1:, 1:]
     left = inside[1:, 1:] & ~inside[1:, :-1]

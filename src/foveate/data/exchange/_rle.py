@@ -81,14 +81,14 @@ def from_text(text: str) -> list[int]:
     """Inverse of `to_text`.
 
     Raises:
-        ValueError: a character is none of the 64, or the text ends inside a count.
+        ValueError: a character is not one of the 64, or the text ends inside a count.
     """
     counts: list[int] = []
     value = shift = 0
     for character in text:
         code = ord(character) - 48
         if not 0 <= code < 64:
-            raise ValueError(f"counts: {character!r} stands in no run-length text")
+            raise ValueError(f"counts: {character!r} cannot be in a run-length text")
         value |= (code & 31) << shift
         shift += 5
         if code & 32:

@@ -1,4 +1,4 @@
-"""Plain folders: images, one mask a label named by the image's id, a table and the dataset.toml that describes it."""
+"""Plain folders: images, one mask per label with the image's id as name, a table, and their dataset.toml."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def write(manifest: Manifest, out: Path, *, annotators: str = "union", progress:
     if several := several_annotators(manifest):
         notes.append(f"{several} images have masks of several annotators; one mask merged from them is written")
     if renamed := [name for name in images if file_name(name) != name]:
-        notes.append(f"{len(renamed)} ids are no file names and read back percent-encoded ({listed(renamed)})")
+        notes.append(f"{len(renamed)} ids cannot be file names and read back percent-encoded ({listed(renamed)})")
     return Written((out,), len(images), tuple(notes))
 
 
@@ -83,7 +83,7 @@ def _table(manifest: Manifest, images: Mapping[str, str], path: Path) -> None:
 
 
 def _toml(manifest: Manifest, folders: Mapping[str, str]) -> str:
-    """What the folder adapter needs to know; JSON strings are TOML strings."""
+    """The dataset.toml for the folder adapter; JSON strings are TOML strings."""
     text = partial(json.dumps, ensure_ascii=False)
     there = {name for name in (*TEXTS, *PAIRS) if any(getattr(row, name) is not None for row in manifest)}
     lines = [f"name = {text(str(manifest.info.get('name') or 'exported'))}"]

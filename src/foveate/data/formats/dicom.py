@@ -28,7 +28,7 @@ def companions(path: Path, frame: int | None) -> tuple[Path, ...]:
 
 
 def slices(path: Path) -> list[Slice]:
-    """Every frame, with what the shared and its own functional groups say of it."""
+    """Every frame, with the facts of the shared functional groups and its own."""
     with _header(path) as header:
         size = within_limit(path, int(header.Rows), int(header.Columns))
         patient = str(header.get("PatientID") or "").strip() or None
@@ -61,7 +61,7 @@ def pixels(path: Path, frame: int | None) -> Pixels:
         if header.PhotometricInterpretation == "PALETTE COLOR":
             values = apply_color_lut(values, header)
         if values.shape[:2] != shape:
-            raise Unreadable(path, f"a frame is {values.shape[:2]} (rows, cols), and the header says {shape}")
+            raise Unreadable(path, f"a frame is {values.shape[:2]} (rows, cols), but {shape} in the header")
         if values.ndim == 3:
             return Pixels((values[:, :, :3] >> (8 * (values.dtype.itemsize - 1))).astype(np.uint8))
         black, white, window = _ends(header, _groups(header, place))

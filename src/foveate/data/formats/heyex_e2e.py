@@ -4,8 +4,8 @@ No specification is public; offsets are those that the eyepy, OCT-Converter and 
 are numbers of 16 bit without sign: 6 bits exponent (bias 63), 10 bits mantissa. The width of a column is not stored
 (only degrees, and an eye's length is needed to make them mm), so the spacing is unknown.
 
-Not read through eyepy, whose index of a damaged file need not end (each directory says where the next begins), and
-which counts B-scans that were cut off as never there.
+Not read through eyepy: its reading of a damaged file may never end (each directory has the position of the next one),
+and it does not notice B-scans that were cut off.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""HEYEX XML export: an .xml file that names one image file a B-scan, in the same folder."""
+"""HEYEX XML export: an .xml file that names one image file per B-scan, in the same folder."""
 
 from __future__ import annotations
 
@@ -34,21 +34,19 @@ def pixels(path: Path, frame: int | None) -> Pixels:
     """One B-scan.
 
     Raises:
-        Unreadable: its image file is missing, or of another size than the export says.
+        Unreadable: its image file is missing, or of another size than in the export.
     """
     found = _scans(path)
     name, one = found[chosen(path, frame, len(found))]
     with reading(name):
         image = picture.pixels(name, None)
     if image.values.shape[:2] != one.size:
-        raise Unreadable(
-            name, f"is {image.values.shape[:2]} (rows, cols), and {path.name} says {one.size}; export again"
-        )
+        raise Unreadable(name, f"is {image.values.shape[:2]} (rows, cols), but {one.size} in {path.name}; export again")
     return image
 
 
 def _scans(path: Path) -> list[tuple[Path, Slice]]:
-    # names of patients are now and then Latin-1 in a file that says UTF-8; they are not read
+    # names of patients are sometimes Latin-1 in a file that is declared as UTF-8; they are not read
     text = path.read_bytes().decode("utf-8-sig", errors="replace")
     root = ElementTree.fromstring(re.sub(r"^\s*<\?xml[^>]*\?>", "", text))
     found = []

@@ -107,7 +107,7 @@ def _header(path: Path) -> _Header:
         raise Unreadable(path, "holds its pixels as text (BinaryData = False); save it as binary")
     kind = said["ElementType"]
     if kind not in TYPES:
-        raise Unreadable(path, f"ElementType = {kind} is none of {list(TYPES)}; save it as MET_UCHAR")
+        raise Unreadable(path, f"ElementType must be one of {list(TYPES)}, got {kind}; save it as MET_UCHAR")
     size = within_limit(path, axes[1], axes[0])
     big = _true(said, "BinaryDataByteOrderMSB") or _true(said, "ElementByteOrderMSB")
     channels = int(said.get("ElementNumberOfChannels", 1))

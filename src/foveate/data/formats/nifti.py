@@ -95,7 +95,7 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _version(head: bytes) -> tuple[int, bool] | None:
-    """(bytes of the header, whether the pixels are in the same file); None where it is no NIfTI."""
+    """(bytes of the header, whether the pixels are in the same file); None if it is not NIfTI."""
     if head.startswith(b"\x1f\x8b"):
         try:
             head = zlib.decompressobj(31).decompress(head, 600)

@@ -81,7 +81,7 @@ def size(path: Path, frame: int | None) -> tuple[int, int]:
 
 
 def pixels(path: Path, frame: int | None) -> Pixels:
-    """One page, turned upright as its EXIF orientation says; transparency is dropped."""
+    """One page, turned upright by its EXIF orientation; transparency is dropped."""
     with _opened(path) as file:
         _turn_to(path, file, frame)
         return _decoded(path, file)
@@ -134,7 +134,7 @@ def _factor(file: Image.Image, most: int) -> int:
 
 
 def pixels_of(path: Path, data: bytes) -> Pixels:
-    """An image that lies inside another file.
+    """An image inside another file.
 
     Args:
         path: that file, for messages.

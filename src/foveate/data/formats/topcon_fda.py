@@ -58,7 +58,7 @@ def pixels(path: Path, frame: int | None) -> Pixels:
         file.seek(start)
         found = picture.pixels_of(path, file.read(size))
     if found.values.shape[:2] != (rows, cols):
-        raise Unreadable(path, f"a B-scan is {found.values.shape[:2]} (rows, cols), and its header says {(rows, cols)}")
+        raise Unreadable(path, f"a B-scan is {found.values.shape[:2]} (rows, cols), but {(rows, cols)} in its header")
     return found
 
 
@@ -95,7 +95,7 @@ def _volume(path: Path) -> _Volume:
     )
     spacing = None
     if said is not None:
-        across, _, down = struct.unpack_from("<3d", said, 12)  # mm a B-scan, mm the volume, µm a pixel
+        across, _, down = struct.unpack_from("<3d", said, 12)  # mm per B-scan, mm per volume, µm per pixel
         spacing = down / 1000, across / cols
     patient = None if who is None else who.partition(b"\0")[0].decode("latin-1").strip() or None
     laterality = None if side is None else SIDES.get(side[0])
@@ -103,7 +103,7 @@ def _volume(path: Path) -> _Volume:
 
 
 def _listed(path: Path, at: int, length: int, count: int) -> tuple[tuple[int, int], ...]:
-    """(start, bytes) of B-scans that lie one after the other, each after its size."""
+    """(start, bytes) of consecutive B-scans, each after its size."""
     places: list[tuple[int, int]] = []
     end = at + length
     at += 25
