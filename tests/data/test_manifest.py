@@ -236,7 +236,7 @@ def test_select_trims_schema_and_rows(tmp_path: Path) -> None:
             r"split must be one of \['train', 'val', 'test'\], got 'training'",
         ),
         ('{"id": "b", "image": "b.png", "fold": -1}', r"fold=-1: folds count from 0"),
-        ('{"id": "b", "image": "b.png", "spacing": [0, 1]}', r"spacing=\[0.0, 1.0\]: millimetres"),
+        ('{"id": "b", "image": "b.png", "spacing": [0, 1]}', r"spacing=\[0.0, 1.0\]: give millimetres"),
     ],
 )
 def test_every_slip_of_a_line_is_named(tmp_path: Path, line: str, said: str) -> None:
