@@ -48,4 +48,5 @@ def test_a_manifest_that_nobody_read_is_told(tmp_path: Path) -> None:
         wrong = CliRunner().invoke(app, ["consensus", str(readers(tmp_path)), "-o", str(tmp_path / "o.jsonl"),
                                          "--at-least", value])  # fmt: skip
         assert isinstance(wrong.exception, ValueError)
-        assert f"at_least={value}" in str(wrong.exception).replace("'", "")
+        assert "at_least" in str(wrong.exception)
+        assert value in str(wrong.exception)

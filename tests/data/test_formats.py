@@ -124,7 +124,7 @@ def test_heyex_xml(tmp_path: Path) -> None:
     assert (one.spacing, one.laterality, one.patient) == ((0.0039, 0.0117), "R", "4711")
     assert read.parts(path, frame=1) == (path, tmp_path / "b1.tif")
     Image.fromarray(values[0, :5]).save(tmp_path / "b1.tif")
-    with pytest.raises(read.Unreadable, match=r"b1\.tif: is \(5, 16\) .*scan\.xml says \(10, 16\)"):
+    with pytest.raises(read.Unreadable, match=r"b1\.tif: is \(5, 16\) .* but \(10, 16\) in scan\.xml"):
         read.image(path, frame=1)
     (tmp_path / "b2.tif").unlink()
     with pytest.raises(read.Unreadable, match=r"b2\.tif: there is no such file"):

@@ -124,7 +124,7 @@ def test_idrid_grades_and_centres(tmp_path: Path) -> None:
     assert rows["grade/train/IDRiD_001"].answers == {"grade": "3", "oedema_risk": "2"}
     assert rows["grade/test/IDRiD_001"].answers == {"grade": "4", "oedema_risk": "1"}
     assert rows["grade/test/IDRiD_002"].answers == {"oedema_risk": "0"}
-    assert warned(manifest, "Testing Labels.csv, line 3", "grade='9'")
+    assert warned(manifest, "Testing Labels.csv, line 3", "grade must be one of", "got '9'")
     assert rows["grade/train/IDRiD_001"].disc == (12, 30)
     assert rows["grade/train/IDRiD_001"].fovea == (14, 20.5)
     assert rows["grade/train/IDRiD_002"].disc is None  # part C has another photograph under that name
