@@ -51,7 +51,8 @@ def test_lesions_are_counted_measured_and_placed() -> None:
     assert bled.mm2 == pytest.approx(12 * 0.0002)
     assert bled.quadrants == {"superior nasal": 2, "superior temporal": 1}  # the disc is on the right: a right eye
     assert str(bled) == (
-        "haemorrhage: 3 (12 px, 0.25 % of the image, 0.0024 mm2); 2 superior nasal, 1 superior temporal"
+        "haemorrhage: 3 (12 px, 0.25 % of the image, 0.0024 mm2, probability 1.00); "
+        "2 superior nasal, 1 superior temporal"
     )
     assert [one.label for one in found.lesions] == ["haemorrhage", "disc"]
 
@@ -192,6 +193,7 @@ def test_evidence_is_written_in_words_and_json(tmp_path: Path) -> None:
             "count": 1,
             "area": {"pixels": 4, "percent": 0.083333, "mm2": 0.0004},
             "quadrants": {"upper left": 1},
+            "probability": 1.0,
         }
     ]
     assert [one["question"] for one in data["reasons"]] == ["grade", "dme"]

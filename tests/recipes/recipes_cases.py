@@ -24,7 +24,9 @@ from foveate.recipes import load_recipe
 from foveate.recipes._lookup import defaults, effective
 from foveate.studies._rows import row_recipe
 
-NARROW: dict[str, Any] = {"encoder": "resnet10t", "size": 64, "width": 4, "batch": 4, "epochs": 3}
+NARROW: dict[str, Any] = {
+    "encoder": "resnet10t", "size": 64, "width": 4, "batch": 4, "epochs": 3, "anatomy": True,
+}  # fmt: skip
 NAMES = list(find.names("recipes"))
 COMPARISONS = [f"comparisons/{name}" for name in find.names("studies/comparisons")]
 

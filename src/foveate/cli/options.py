@@ -58,6 +58,9 @@ CacheLimit = Annotated[
         help="Space for prepared images, such as 20GB (docs/guides/cache.md); default: $FOVEATE_CACHE_LIMIT or 50GB.",
     ),
 ]
+Unfinished = Annotated[
+    bool, typer.Option("--unfinished", help="Also a run whose training was interrupted, with the weights kept so far.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Time = Annotated[
     str | None, typer.Option(metavar="30m", help="Time that training may take: 90s, 30m, 2h (recipes with a plan).")
@@ -75,6 +78,14 @@ def cache_of(limit: str | None) -> Any:
     from foveate.data.cache_space import bytes_of
 
     return cache_at(None, limit=None if limit is None else bytes_of(limit, name="--cache-limit"))
+
+
+def check_finished(run: Any, *, unfinished: bool) -> None:
+    """Raise ValueError if a run was interrupted; print a warning instead if that is allowed."""
+    from foveate.engine.unfinished import refuse_unfinished
+
+    if warning := refuse_unfinished(run, allow=unfinished):
+        typer.secho(f"warning: {warning}", fg="yellow", err=True)
 
 
 def amount(text: str | None, units: dict[str, float], *, option: str) -> float | None:

@@ -119,8 +119,8 @@ class Guideline:
     def in_labels(self, labels: Sequence[str]) -> Guideline:
         """The guideline with the names that a set has for its lesions (`ALSO`); a lesion's own name comes first."""
         known = set(self.lesions)
-        return self.named({label: ALSO[label] for label in labels
-                           if ALSO.get(label) in known and ALSO[label] not in labels})  # fmt: skip
+        other = {label: ALSO[label] for label in labels if ALSO.get(label) in known and ALSO[label] not in labels}
+        return self.named(other) if other else self
 
     def question_in(self, questions: Sequence[Question], *, name: str | None = None) -> Question | None:
         """The graded question of a data set; None if no question can be graded.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from foveate.core.guideline import GUIDELINE, Guideline, Marks, Sign, marks_of
 from foveate.core.labels import LabelSchema, Question
 from foveate.core.reading import placed, presence_only
 from foveate.core.types import Prediction
+from foveate.inference.lesion_rules import LesionRule, counted_part, rules_for
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Lesions:
         share: of the image's pixels, in [0, 1].
         mm2: area; None if the spacing is unknown.
         quadrants: name -> number of single lesions; empty quadrants are left out.
+        probability: the highest of its pixels.
+        doubt: why it does not count as evidence (`lesion_rules`); empty if some of it counts.
         presence: probability that the image bears it, if the network predicts only that; number, area and place are
             then unknown.
     """
@@ -36,23 +39,40 @@ class Lesions:
     mm2: float | None
     quadrants: Mapping[str, int]
     presence: float | None = None
+    probability: float | None = None
+    doubt: str = ""
+
+    @property
+    def measured(self) -> str:
+        """Area and probability in words."""
+        if self.presence is not None:
+            return f"probability {self.presence:.2f}"
+        sure = f", probability {self.probability:.2f}" if self.probability is not None else ""
+        return f"{self.marks.pixels} px{sure}"
 
     def __str__(self) -> str:
         if self.presence is not None:
-            return f"{_plain(self.label)}: present (probability {self.presence:.2f}); place not predicted"
+            doubt = f"; does not count: {self.doubt}" if self.doubt else ""
+            return f"{_plain(self.label)}: present (probability {self.presence:.2f}); place not predicted{doubt}"
         size = f"{self.marks.pixels} px, {100 * self.share:.3g} % of the image"
         size += f", {self.mm2:.3g} mm2" if self.mm2 is not None else ""
+        size += f", probability {self.probability:.2f}" if self.probability is not None else ""
         where = ", ".join(f"{n} {name}" for name, n in self.quadrants.items())
-        return f"{_plain(self.label)}: {self.marks.count} ({size}); {where}"
+        doubt = f"; does not count: {self.doubt}" if self.doubt else ""
+        return f"{_plain(self.label)}: {self.marks.count} ({size}); {where}{doubt}"
 
     def to_json(self) -> dict[str, Any]:
         """Convert to plain data."""
         if self.presence is not None:
-            return {"label": self.label, "count": None, "area": None, "presence": round(self.presence, 6)}
+            given = {"label": self.label, "count": None, "area": None, "presence": round(self.presence, 6)}
+            return {**given, **({"doubt": self.doubt} if self.doubt else {})}
         area = {"pixels": self.marks.pixels, "percent": round(100 * self.share, 6)}
         if self.mm2 is not None:
             area["mm2"] = round(self.mm2, 6)
-        return {"label": self.label, "count": self.marks.count, "area": area, "quadrants": dict(self.quadrants)}
+        sure = {} if self.probability is None else {"probability": round(self.probability, 6)}
+        doubt = {"doubt": self.doubt} if self.doubt else {}
+        places = {"quadrants": dict(self.quadrants)}
+        return {"label": self.label, "count": self.marks.count, "area": area, **places, **sure, **doubt}
 
 
 @dataclass(frozen=True)
@@ -68,6 +88,7 @@ class Reasons:
         by_lesions: the most severe answer for which a lesion found suffices; the mildest if none does.
         source: of the guideline; empty if the evidence follows from the schema alone.
         unsupported: text in place of the support if ``support`` is empty.
+        measured: lesion -> its area and probability in words.
     """
 
     question: str
@@ -78,12 +99,14 @@ class Reasons:
     by_lesions: str
     source: str = ""
     unsupported: str = "no lesion found supports it directly"
+    measured: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         lines = [f"{self.question}: the lesions found amount to {self.by_lesions}"]
         if self.answer is not None:
             lines[0] = f"{self.question}: {self.answer} (probability {self.probability:.2f})"
-            lines.append(f"  for it: {', '.join(map(str, self.support)) or self.unsupported}")
+            signs = (f"{s} ({self.measured[s.lesion]})" if s.lesion in self.measured else str(s) for s in self.support)
+            lines.append(f"  for it: {', '.join(signs) or self.unsupported}")
             lines.append(f"  against it: {'; '.join(self.against) or 'nothing'}")
             if self.by_lesions != self.answer:
                 lines.append(f"  the lesions found alone amount to {self.by_lesions}")
@@ -135,6 +158,7 @@ def explain(
     disc: tuple[float, float] | None = None,
     fovea: tuple[float, float] | None = None,
     laterality: str | None = None,
+    rules: Mapping[str, LesionRule] | None = None,
 ) -> Evidence:
     """Collect the evidence for every answer: by the guideline for its question, by the schema for the others.
 
@@ -152,6 +176,8 @@ def explain(
         disc: centre of the optic disc, (row, col) in pixels, if known.
         fovea: (row, col) in pixels, if known.
         laterality: "OD" or "OS", if known.
+        rules: label -> the area and probability that a single lesion of it needs to count; those left out follow
+            `lesion_rules.rules_for`. What does not count is listed with the reason.
     """
     shape = (prediction.probability.shape[1], prediction.probability.shape[2])
     side = laterality or _side(placed(prediction))
@@ -162,21 +188,35 @@ def explain(
         for label, mask in zip(prediction.labels, prediction.masks, strict=True)
     }
     sure = {label: float(p.max()) for label, p in zip(prediction.labels, prediction.probability, strict=True)}
-    lesions = tuple(
-        replace(_lesions(label, found, four, shape, spacing), presence=sure[label] if label in whole else None)
-        for label, found in marks.items()
-        if found.count
-    )
+    rule = rules_for(guideline, prediction.labels, given=rules)
+    counted = dict(marks)
+    lesions = []
+    for label, mask, p in zip(prediction.labels, prediction.masks, prediction.probability, strict=True):
+        if not marks[label].count:
+            continue
+        if label in whole:
+            counts = mask & (sure[label] >= rule[label].probability)
+            counted[label] = marks[label] if counts.any() else Marks(0, 0, (0, 0, 0, 0), known=False)
+        else:
+            counts = counted_part(mask.astype(bool), p, rule[label])
+            counted[label] = marks_of(counts, quarters=four)
+        lesion = _lesions(label, marks[label], four, shape, spacing)
+        known_sure = {"presence": sure[label]} if label in whole else {"probability": float(p[mask > 0].max())}
+        doubt = "" if counts.any() else f"a {_plain(label)} needs {rule[label]}"
+        lesions.append(replace(lesion, doubt=doubt, **known_sure))
+    measured = {one.label: one.measured for one in lesions}
+    marks = counted
     reasons = []
     for question in schema.questions:
         if (scale := _scale(question, guideline)) is not None and question.name in prediction.answers:
             answer = prediction.answers[question.name]
             probability = prediction.probabilities[question.name][answer]
-            reasons.append(_reasons(scale, marks, answer=answer, probability=probability))
+            found = _reasons(scale, marks, answer=answer, probability=probability)
+            reasons.append(replace(found, measured=measured))
     if marks and guideline.question not in prediction.answers and set(guideline.lesions) & set(marks):
         reasons.append(_reasons(guideline, marks, answer=None, probability=None))
     known = disc is not None and fovea is not None
-    return Evidence(prediction.id, lesions, tuple(reasons), "the fovea" if known else "the middle of the image")
+    return Evidence(prediction.id, tuple(lesions), tuple(reasons), "the fovea" if known else "the middle of the image")
 
 
 def _scale(question: Question, guideline: Guideline) -> Guideline | None:

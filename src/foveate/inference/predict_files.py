@@ -12,7 +12,9 @@ from foveate.core.labels import LabelSchema
 from foveate.core.reading import presence_only
 from foveate.core.text import printable
 from foveate.data.manifest import Manifest
+from foveate.engine.unfinished import refuse_unfinished
 from foveate.inference.evidence import explain
+from foveate.inference.lesion_rules import LesionRule, rules_for
 from foveate.inference.predictor import ImageResult, Predictor, UnreadImage
 from foveate.inference.write_results import EVIDENCE, list_images, result_files, write_evidence, write_reading
 
@@ -25,9 +27,11 @@ def predict_all(
     cam: bool = False,
     why: bool = False,
     guideline: Guideline | None = None,
+    rules: Mapping[str, LesionRule] | None = None,
     rows: Manifest | None = None,
     spacing: tuple[float, float] | None = None,
     device: str = "auto",
+    unfinished: bool = False,
     say: Callable[[str], None] = print,
 ) -> int:
     """Read every image; return how many could not be read (each is named in one line with its reason).
@@ -42,17 +46,22 @@ def predict_all(
         cam: also write an activation map per answer.
         why: also write the lesions that are evidence for and against each answer (`inference.evidence`).
         guideline: relates lesions to grades, with the run's names; None = `GUIDELINE`, its question found by `bound`.
+        rules: label -> the area and probability that a lesion needs to count as evidence (`inference.lesion_rules`).
         rows: a manifest with disc, fovea, laterality or spacing of some of the images.
         spacing: mm per pixel (rows, cols); used instead of the values in the file and the manifest.
         device: where the networks of a run folder run.
+        unfinished: also a run whose training was interrupted; a bundle is of finished runs.
         `say`: called with one line per image.
 
     Raises:
         ValueError: there is no image or no run, or several questions could be the graded one.
     """
     predictor = run if isinstance(run, Predictor) else Predictor.load(run, device=device)
+    if predictor.of_run and (warning := refuse_unfinished(predictor.run, allow=unfinished)):
+        say(f"warning: {warning}")
     schema = predictor.schema
     scale = guideline or (bound(GUIDELINE, schema) if why else GUIDELINE)
+    rules_for(scale, schema.labels, given=rules)  # a wrong label is reported before the first image
     good = bad = 0
     listed = list_images(images, report=say)
     names = _free_names(listed, out)
@@ -75,6 +84,7 @@ def predict_all(
                 disc=eye.disc,
                 fovea=eye.fovea,
                 laterality=eye.laterality,
+                rules=rules,
             )
             write_evidence(evidence, out, name=name)
         found = [f"{q}: {a} {reading.probabilities[q][a]:.2f}{_where(reading, q)}" for q, a in reading.answers.items()]

@@ -96,9 +96,14 @@ class Predictor:
         return cls(load_run(folder), device=device, thresholds=thresholds)
 
     @property
+    def of_run(self) -> bool:
+        """Whether images are read with a run, not with a bundle."""
+        return hasattr(self.backend, "run")
+
+    @property
     def networks(self) -> RunBackend:
         """The run and its networks on their device; ValueError if images are read with a bundle."""
-        if not hasattr(self.backend, "run"):
+        if not self.of_run:
             raise ValueError(
                 "this predictor reads with a bundle, which has no run folder and no features; open the run"
             )

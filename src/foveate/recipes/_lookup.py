@@ -20,6 +20,9 @@ they are found by name (`core.plugins`), and only if somebody asks for one."""
 FORMER = {"masks": "annotation_fraction", "aim": "eval_cue", "graders": "annotators"}
 """Former name of a keyword -> its name today."""
 
+BEFORE = {"stretch": False, "anatomy": True}
+"""Keyword that earlier versions did not have -> the value by which they worked."""
+
 
 def recipe_file(name: str) -> ModuleType:
     """Import the file of a recipe.
@@ -87,7 +90,10 @@ def renamed(name: str, keywords: Mapping[str, Any]) -> dict[str, Any]:
     if name.endswith(".py"):
         return dict(keywords)
     known = defaults(name)
-    return {FORMER.get(k, k) if k not in known else k: v for k, v in keywords.items()}
+    given = {FORMER.get(k, k) if k not in known else k: v for k, v in keywords.items()}
+    added = {k: v for k, v in BEFORE.items() if k in known and k not in given}
+    every = {**known, **given, **added}
+    return {k: v for k, v in added.items() if idle(k, every, effect_of(name)) is None} | given
 
 
 def _own(path: Path) -> ModuleType:

@@ -55,6 +55,7 @@ def recipe(
     classify: float = 0.5,
     rare: float = RARE,
     size: int = 384,
+    stretch: bool = False,
     window: int | None = None,
     each: int | None = None,
     marked: float | None = None,
@@ -91,6 +92,7 @@ def recipe(
         classify: share of the answers in the loss, in (0, 1); without labels or questions there is nothing to share.
         rare: how much the pixels of rare labels weigh at the start, 0 (not) to 1 (`recipes._marking`).
         size: frame in pixels; with windows the fine one.
+        stretch: resize rows and columns each by its own factor; False = keep the aspect and pad.
         window: side of a window; None = whole frames.
         each: windows per training image; None = 2.
         marked: share of the windows about something marked; None = a third.
@@ -137,7 +139,9 @@ def recipe(
     moves = (*((flip_horizontal(0.5),) * mirror), *((flip_vertical(0.5),) * turn_over))
     return Recipe(
         schema=learnt,
-        prepare=Prepare(size=size, grey=grey, crop_field=crop_field, fill_white=fill_white, annotators=annotators),
+        prepare=Prepare(
+            size=size, stretch=stretch, grey=grey, crop_field=crop_field, fill_white=fill_white, annotators=annotators
+        ),
         augment=Augment((*moves, rotate(rotation), zoom(0.9, 1.1), brightness(0.15), contrast(0.15))),
         optimizer=partial(AdamW, lr=lr, weight_decay=weight_decay),
         schedule=cosine(warmup=0.05),

@@ -58,6 +58,7 @@ def recipe(
     encoder: str = "resnet18",
     weights: str = "none",
     size: int = 512,
+    stretch: bool = True,
     grey: bool = True,
     fill_white: bool = True,
     crop_field: bool = False,
@@ -80,7 +81,8 @@ def recipe(
         gate: images read as healthy are left unmarked; the paper scores pathological images only and is silent on it.
         stride: of CM-CNN's map, in pixels: 16 or 8 give small images one as fine as the paper's (16x16 at 512 px).
         encoder, weights: of both networks; weights "none", "hub" or a file.
-        size, grey, fill_white, crop_field, `annotators`: of the preparation.
+        size, stretch, grey, fill_white, crop_field, `annotators`: of the preparation.
+            The papers resize to a square, stretch=True; False keeps the aspect and pads.
         epochs, batch, lr: of each stage.
         annotation_fraction: share of the training patients whose masks are shown; of the others only the answers are
             learnt.
@@ -115,7 +117,9 @@ def recipe(
     )
     return Recipe(
         schema=schema,
-        prepare=Prepare(size=size, grey=grey, fill_white=fill_white, crop_field=crop_field, annotators=annotators),
+        prepare=Prepare(
+            size=size, stretch=stretch, grey=grey, fill_white=fill_white, crop_field=crop_field, annotators=annotators
+        ),
         augment=AUGMENT,
         optimizer=partial(Adam, lr=lr),
         batch=batch,

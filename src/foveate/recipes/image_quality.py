@@ -75,6 +75,7 @@ def recipe(
     grouping: str | None = None,
     question: str | None = None,
     size: int = 512,
+    stretch: bool = True,
     grey: bool = False,
     crop_field: bool = False,
     fill_white: bool = False,
@@ -112,6 +113,7 @@ def recipe(
         grouping: merge neighbouring grades, e.g. "012|3".
         question: the question that is grouped and balanced; None = the first ordered one, else the first.
         size: frame in pixels.
+        stretch: resize rows and columns each by its own factor, as the papers do; False = keep the aspect and pad.
         grey: one channel.
         crop_field: crop to the lit field of a fundus photograph first.
         fill_white: fill white edges of OCT B-scans first.
@@ -159,7 +161,13 @@ def recipe(
     return Recipe(
         schema=learnt,
         prepare=Prepare(
-            size=size, grey=grey, crop_field=crop_field, fill_white=fill_white, clahe=clahe, annotators=annotators
+            size=size,
+            stretch=stretch,
+            grey=grey,
+            crop_field=crop_field,
+            fill_white=fill_white,
+            clahe=clahe,
+            annotators=annotators,
         ),
         augment=Augment(
             (

@@ -64,6 +64,7 @@ def recipe(
     attend_skips: bool = False,
     dropout: float = 0.0,
     size: int = 512,
+    stretch: bool = True,
     grey: bool = False,
     crop_field: bool = False,
     clahe: float | None = 2.0,
@@ -94,7 +95,8 @@ def recipe(
         width: 32 = published widths; all channels that are not the encoder's shrink with it.
         attend_skips: attention in the skip connections too.
         dropout: before the answer and in the decoder.
-        size, grey, crop_field, clahe, `annotators`: of the preparation.
+        size, stretch, grey, crop_field, clahe, `annotators`: of the preparation.
+            The papers resize to a square, stretch=True; False keeps the aspect and pads.
         rotation: largest turn in degrees.
         epochs, batch, lr, weight_decay: of the training.
         annotation_fraction: share of the training patients whose masks are shown.
@@ -131,7 +133,9 @@ def recipe(
     )
     return Recipe(
         schema=learnt,
-        prepare=Prepare(size=size, grey=grey, crop_field=crop_field, clahe=clahe, annotators=annotators),
+        prepare=Prepare(
+            size=size, stretch=stretch, grey=grey, crop_field=crop_field, clahe=clahe, annotators=annotators
+        ),
         augment=flips_and_turns(rotation),
         optimizer=adam(lr, weight_decay=weight_decay),
         batch=batch,

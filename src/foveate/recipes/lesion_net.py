@@ -58,7 +58,13 @@ PIXEL_F1 = best("dice_pooled")
 STRIDES = (2, 4, 8, 16, 32)
 """The strides at which the paper cuts the path."""
 
-EFFECT = {name: [{"grade": [True]}] for name in ("shrink", "ordinal", "finetune", "grade_lr", "grade_epochs")}
+ANATOMY = ("disc", "optic_disc", "cup", "optic_cup", "fovea", "macula", "vessel", "vessels", "artery", "vein")
+"""Labels of parts of the eye."""
+
+EFFECT = {
+    **{name: [{"grade": [True]}] for name in ("shrink", "ordinal", "finetune", "grade_lr", "grade_epochs")},
+    "anatomy": [{"labels": [None]}],
+}
 """Keywords of the stage that grades."""
 
 AUGMENT = Augment(
@@ -88,9 +94,11 @@ def recipe(
     finetune: bool = False,
     question: str | None = None,
     labels: Sequence[str] | None = None,
+    anatomy: bool = False,
     encoder: str = "inception_v3",
-    weights: str = "none",
+    weights: str = "auto",
     size: int = 896,
+    stretch: bool = True,
     crop_field: bool = True,
     annotators: str = "union",
     epochs: int = 200,
@@ -120,9 +128,12 @@ def recipe(
             entropy.
         finetune: stage 2 trains stage 1's network too, on both losses; the paper keeps it frozen.
         question: the question that is graded; None = the first ordered one, else the first.
-        labels: the labels that are learnt; None = all.
-        encoder, weights: of both trunks; weights "none", "hub" or a file.
-        size, crop_field, `annotators`: of the preparation.
+        labels: the labels that are learnt; None = all lesions.
+        anatomy: without ``labels``: parts of the eye (`ANATOMY`) are learnt too; they are not lesions.
+        encoder, weights: of both trunks; weights "auto" (those of ImageNet from a file in $FOVEATE_WEIGHTS,
+            the hub or its cache; else none), "none", "hub" or a file.
+        size, stretch, crop_field, `annotators`: of the preparation.
+            The papers resize to a square, stretch=True; False keeps the aspect and pads.
         epochs, batch, lr, momentum, weight_decay, validate_every: of each stage; validate_every in steps.
         grade_lr: of the stage that grades, whose loss is steeper than Dice; None = ``lr``.
         grade_epochs: of that stage, if many more images have a grade than lesions; None = ``epochs``.
@@ -137,7 +148,7 @@ def recipe(
     """
     one_of("stride", stride, STRIDES)
     one_of("shrink", shrink, tuple(SHRINK))
-    learnt, asked = what_is_learnt(schema, question=question, labels=labels, grade=grade)
+    learnt, asked = what_is_learnt(schema, question=question, labels=labels, anatomy=anatomy, grade=grade)
     lesions = partial(LesionNet, encoder, learnt.select(questions=()), stride=stride)
     before, after = dual_losses(share=share, late=late, per_lesion=per_lesion)
     mark = mark_stage("lesion_net", lesions, learnt, before=before, after=after, weights=weights)
@@ -156,7 +167,7 @@ def recipe(
         stages = (mark, guided_by(mark, answer, finetune=finetune))
     return Recipe(
         schema=learnt,
-        prepare=Prepare(size=size, crop_field=crop_field, annotators=annotators),
+        prepare=Prepare(size=size, stretch=stretch, crop_field=crop_field, annotators=annotators),
         augment=AUGMENT,
         optimizer=sgd(lr, momentum=momentum, weight_decay=weight_decay),
         schedule=divide_when_flat(by=10.0, patience=flat),
@@ -268,7 +279,7 @@ def grade_loss(asked: Question, *, ordinal: bool) -> Weigh:
 
 
 def what_is_learnt(
-    schema: LabelSchema, *, question: str | None, labels: Sequence[str] | None, grade: bool
+    schema: LabelSchema, *, question: str | None, labels: Sequence[str] | None, anatomy: bool, grade: bool
 ) -> tuple[LabelSchema, Question | None]:
     """The schema that is learnt, and the question that is graded.
 
@@ -279,6 +290,8 @@ def what_is_learnt(
     """
     if not schema.questions and grade:
         raise ValueError("lesion_net: the schema has no question to grade by; set grade=False to mark lesions alone")
+    if labels is None and not anatomy:
+        labels = [label for label in schema.labels if not set(schema.members(label)) <= set(ANATOMY)]
     ordered_first = sorted(schema.questions, key=lambda q: not q.ordered)
     asked = schema.question(question) if question is not None else next(iter(ordered_first), None)
     learnt = schema.select(questions=() if asked is None else (asked.name,), labels=labels)

@@ -96,6 +96,7 @@ def recipe(
     pyramid: int = 64,
     peak: int = 2,
     size: int = 512,
+    stretch: bool = True,
     crop_field: bool = True,
     annotators: str = "union",
     epochs: int = 50,
@@ -119,7 +120,8 @@ def recipe(
         at_least: annotators who must have marked a place, or a name of `core.consensus.RULES`.
         findings: yes/no questions to learn; None = all that have evidence. The paper trains one network each.
         width, levels, blocks, pyramid, peak: of `models.region_cnn.RegionCNN`.
-        size, crop_field, `annotators`: of the preparation.
+        size, stretch, crop_field, `annotators`: of the preparation.
+            The papers resize to a square, stretch=True; False keeps the aspect and pads.
         epochs, batch, lr: of the training.
         patience: stop after so many epochs without a lower validation loss; None = never.
         vary: flip, scale, turn, shift, shear and re-scale brightness in training.
@@ -144,7 +146,7 @@ def recipe(
     )
     return Recipe(
         schema=learnt,
-        prepare=Prepare(size=size, crop_field=crop_field, annotators=annotators),
+        prepare=Prepare(size=size, stretch=stretch, crop_field=crop_field, annotators=annotators),
         augment=AUGMENT if vary else Augment(()),
         optimizer=partial(SGD, lr=lr, momentum=0.9, nesterov=True),
         schedule=divide_when_flat(by=10, patience=5),

@@ -51,6 +51,8 @@ ALSO = {
     "epiretinal membrane": "membrane",
     "rnfl defect": "RNFL defect",
     "nerve fibre layer defect": "RNFL defect",
+    "retinal nerve fibre layer defect": "RNFL defect",
+    "retinal nerve fiber layer defect": "RNFL defect",
     "peripapillary atrophy": "atrophy",
     "chorioretinal atrophy": "atrophy",
 }

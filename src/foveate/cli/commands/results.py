@@ -16,6 +16,8 @@ from foveate.cli.options import (
     Runtime,
     Seed,
     Threads,
+    Unfinished,
+    check_finished,
     keywords,
     spacing_of,
 )
@@ -31,6 +33,7 @@ def report(
         Path | None,
         typer.Option(metavar="FILE.json", help="Of a study of annotation cost: kind of label -> seconds of one."),
     ] = None,
+    unfinished: Unfinished = False,
     device: Device = "auto",
 ) -> None:
     """Write report.html: data, curves, metrics with intervals, cases and activation maps on one page.
@@ -39,8 +42,11 @@ def report(
 
     Example: `foveate report STUDY --looks` also measures where each method saw its answers.
     """
+    from foveate.recipes import load_run
     from foveate.reporting.pages import read_seconds, write_report
 
+    if not (folder / "study.json").is_file():
+        check_finished(load_run(folder), unfinished=unfinished)
     times = None if seconds is None else read_seconds(seconds)
     page = write_report(
         folder,
@@ -63,6 +69,14 @@ def predict(
         bool, typer.Option("--explain", help="Also the lesions for and against each answer, in words and JSON.")
     ] = False,
     lesions: Lesions = None,
+    rules: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--lesion-rule",
+            metavar="LABEL=PERCENT,P",
+            help="For --explain: a lesion counts from this area (percent of the image) and probability on.",
+        ),
+    ] = None,
     grade: Grade = None,
     manifest: Annotated[
         Path | None,
@@ -75,6 +89,7 @@ def predict(
     date: Annotated[
         str | None, typer.Option(metavar="YYYY-MM-DD", help="Of a pipeline: date of the visit; default: the file's.")
     ] = None,
+    unfinished: Unfinished = False,
     device: Device = "auto",
     runtime: Runtime = None,
     precision: Precision = "fp32",
@@ -91,6 +106,7 @@ def predict(
     Example: `foveate predict BUNDLE new_images/ -o OUT --runtime openvino` reads with a bundle, without PyTorch.
     """
     from foveate.data.manifest import Manifest
+    from foveate.inference.lesion_rules import rules_given
     from foveate.inference.pipeline.spec import is_pipeline
     from foveate.inference.predict_files import guideline_for, predict_all
     from foveate.inference.predictor import Predictor
@@ -98,7 +114,7 @@ def predict(
     if is_pipeline(run):
         from foveate.reporting.pipeline_files import predict_pipeline
 
-        if given := [name for name, on in (("--cam", cam), ("--explain", why), ("--lesion", lesions)) if on]:
+        if given := [name for name, on in (("--cam", cam), ("--explain", why), ("--lesion", lesions), ("--lesion-rule", rules)) if on]:
             raise ValueError(f"{given[0]}: has no effect on a pipeline; leave it out")
         if predict_pipeline(
             run,
@@ -115,7 +131,7 @@ def predict(
         return
     if dicom or date is not None:
         raise ValueError("--dicom and --date belong to a pipeline; write a pipeline.toml with this run as its step")
-    why = why or bool(lesions) or grade is not None
+    why = why or bool(lesions) or bool(rules) or grade is not None
     opened = Predictor.load(run, device=device, runtime=runtime, precision=precision, threads=threads)
     bad = predict_all(
         opened,
@@ -124,8 +140,10 @@ def predict(
         cam=cam,
         why=why,
         guideline=guideline_for(opened.schema, keywords(lesions), grade=grade) if why else None,
+        rules=rules_given(rules or ()),
         rows=None if manifest is None else Manifest.read(manifest),
         spacing=spacing_of(spacing),
+        unfinished=unfinished,
         say=typer.echo,
     )
     if bad:

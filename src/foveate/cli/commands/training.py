@@ -21,8 +21,10 @@ from foveate.cli.options import (
     Seed,
     Set,
     Time,
+    Unfinished,
     amount,
     cache_of,
+    check_finished,
     keywords,
     rows_of,
 )
@@ -118,6 +120,7 @@ def evaluate(
         typer.Option("--seen", help="Of folds: all of them predict every image, also those that they were trained on."),
     ] = False,
     device: Device = "auto",
+    unfinished: Unfinished = False,
     cache_limit: CacheLimit = None,
     quiet: Quiet = False,
 ) -> None:
@@ -134,6 +137,7 @@ def evaluate(
 
     rows = rows_of(manifest, fold)
     opened = load_run(run)
+    check_finished(opened, unfinished=unfinished)
     if split is None:
         split = "all" if opened.members[0] is not opened and not any(row.split == "test" for row in rows) else "test"
     chosen = rows if split == "all" else rows.where(split=split)

@@ -102,6 +102,7 @@ def recipe(
     encoder: str = "resnet18",
     weights: str = "none",
     size: int = 512,
+    stretch: bool = True,
     grey: bool = True,
     fill_white: bool = True,
     crop_field: bool = False,
@@ -123,8 +124,8 @@ def recipe(
         mask: of CM-CNN, a name of `models.parts.masks.MASKS`; "none" is the plain ResNet18 row.
         fuse: of CAM-UNet, "refine", "widen" or None (Res18-UNet).
         guided: whether the segmenter sees the map.
-        guide, question, unite, segment_on, printed, encoder, weights, size, grey, fill_white, crop_field, `annotators`,
-            epochs, batch, lr, annotation_fraction, gate, stride: as of `recipes.dual_guidance`.
+        guide, question, unite, segment_on, printed, encoder, weights, size, stretch, grey, fill_white, crop_field,
+            `annotators`, epochs, batch, lr, annotation_fraction, gate, stride: as of `recipes.dual_guidance`.
 
     Raises:
         ValueError: a value that is not allowed, a schema without questions or labels, or a gate without a healthy
@@ -174,7 +175,9 @@ def recipe(
         stages = (replace(stages[0], writes=seen), segment)
     return Recipe(
         schema=schema,
-        prepare=Prepare(size=size, grey=grey, fill_white=fill_white, crop_field=crop_field, annotators=annotators),
+        prepare=Prepare(
+            size=size, stretch=stretch, grey=grey, fill_white=fill_white, crop_field=crop_field, annotators=annotators
+        ),
         augment=paper.AUGMENT,
         optimizer=partial(Adam, lr=lr),
         batch=batch,

@@ -78,6 +78,7 @@ def recipe(
     attend_skips: bool = False,
     dropout: float = 0.0,
     size: int = 512,
+    stretch: bool = True,
     grey: bool = False,
     crop_field: bool = False,
     clahe: float | None = 2.0,
@@ -103,7 +104,7 @@ def recipe(
         weights: of networks that are built on a timm encoder "none", "hub" or a file; of others "none" or "hub".
         depth: transformer blocks; None = as published.
         neighbour, gate, calibrated, question, exclusive, pixels, overlap, answers, eps, stride_first, width,
-            attend_skips, dropout, size, grey, crop_field, clahe, `annotators`, rotation, epochs, batch, lr,
+            attend_skips, dropout, size, stretch, grey, crop_field, clahe, `annotators`, rotation, epochs, batch, lr,
             weight_decay, annotation_fraction, keep: as of `recipes.joint_dice`.
 
     Raises:
@@ -148,7 +149,9 @@ def recipe(
     )
     return Recipe(
         schema=learnt,
-        prepare=Prepare(size=size, grey=grey, crop_field=crop_field, clahe=clahe, annotators=annotators),
+        prepare=Prepare(
+            size=size, stretch=stretch, grey=grey, crop_field=crop_field, clahe=clahe, annotators=annotators
+        ),
         augment=paper.flips_and_turns(rotation),
         optimizer=paper.adam(lr, weight_decay=weight_decay),
         batch=batch,

@@ -45,6 +45,7 @@ EFFECT = {
     "late": [{"loss": ["dual"]}],
     "per_lesion": DICE,
     "labels": [{"network": AllBut([None])}],
+    "anatomy": [{"network": AllBut([None]), "labels": [None]}],
     "attention": SIDE,
     "shrink": SIDE,
     "finetune": SIDE,
@@ -71,9 +72,11 @@ def recipe(
     finetune: bool = False,
     question: str | None = None,
     labels: Sequence[str] | None = None,
+    anatomy: bool = False,
     encoder: str = "inception_v3",
-    weights: str = "none",
+    weights: str = "auto",
     size: int = 896,
+    stretch: bool = True,
     crop_field: bool = True,
     annotators: str = "union",
     epochs: int = 200,
@@ -101,8 +104,8 @@ def recipe(
         `grader`: the network of stage 2, one of `GRADERS`; None = stage 1 alone. "classifier" and "abn" do without
             stage 1.
         attention: "conv", "cw_maxpool" or "concat".
-        share, late, per_lesion, shrink, ordinal, finetune, question, labels, encoder, weights, size, crop_field,
-            `annotators`, epochs, batch, lr, grade_lr, grade_epochs, momentum, weight_decay, validate_every,
+        share, late, per_lesion, shrink, ordinal, finetune, question, labels, anatomy, encoder, weights, size, stretch,
+            crop_field, `annotators`, epochs, batch, lr, grade_lr, grade_epochs, momentum, weight_decay, validate_every,
             validations, flat, patience, balance: as of `recipes.lesion_net`.
 
     Raises:
@@ -110,7 +113,9 @@ def recipe(
     """
     _check(network, grader, stride=stride, loss=loss, attention=attention, shrink=shrink, parts=parts, size=size)
     rate = partial(paper.sgd, momentum=momentum, weight_decay=weight_decay)
-    learnt, asked = paper.what_is_learnt(schema, question=question, labels=labels, grade=grader is not None)
+    learnt, asked = paper.what_is_learnt(
+        schema, question=question, labels=labels, anatomy=anatomy, grade=grader is not None
+    )
     learnt = learnt.select(labels=()) if network is None else learnt
     stages: list[Stage] = []
     if network is not None:
@@ -140,7 +145,7 @@ def recipe(
         stages.append(_filled(answer, weights=weights))
     return Recipe(
         schema=learnt,
-        prepare=Prepare(size=size, crop_field=crop_field, annotators=annotators),
+        prepare=Prepare(size=size, stretch=stretch, crop_field=crop_field, annotators=annotators),
         augment=paper.AUGMENT,
         optimizer=rate(lr),
         schedule=divide_when_flat(by=10.0, patience=flat),

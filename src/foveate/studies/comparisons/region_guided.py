@@ -64,6 +64,7 @@ def recipe(
     findings: Sequence[str] | None = None,
     weights: str = "none",
     size: int = 512,
+    stretch: bool = True,
     crop_field: bool = True,
     annotators: str = "union",
     epochs: int = 50,
@@ -80,8 +81,8 @@ def recipe(
         schema: the manifest's; needs a finding, a yes/no question whose evidence is a label.
         network: a name of `NETWORKS`, or a timm network ("inception_v3").
         weights: of the encoder, "none", "hub" or a file.
-        guide, guidance_loss, eps, cue, eval_cue, at_least, findings, size, crop_field, `annotators`, epochs, batch, lr,
-            patience, vary, balance, annotation_fraction: as of `recipes.region_guided`.
+        guide, guidance_loss, eps, cue, eval_cue, at_least, findings, size, stretch, crop_field, `annotators`,
+            epochs, batch, lr, patience, vary, balance, annotation_fraction: as of `recipes.region_guided`.
 
     Raises:
         ValueError: the schema has no such finding, a name is not one of those there are, or a number is out of range.
@@ -98,7 +99,7 @@ def recipe(
     stage = paper.findings_stage(make, guide=guide, loss=paper.LOSSES[guidance_loss](eps))
     return Recipe(
         schema=learnt,
-        prepare=Prepare(size=size, crop_field=crop_field, annotators=annotators),
+        prepare=Prepare(size=size, stretch=stretch, crop_field=crop_field, annotators=annotators),
         augment=paper.AUGMENT if vary else Augment(()),
         optimizer=partial(SGD, lr=lr, momentum=0.9, nesterov=True),
         schedule=divide_when_flat(by=10, patience=5),
