@@ -14,7 +14,7 @@ from foveate.core.guideline import Guideline
 
 @dataclass(frozen=True)
 class LesionRule:
-    """What a single lesion needs to count.
+    """Smallest area and probability of a single lesion that counts.
 
     Args:
         share: smallest area, as a share of the image's pixels.
