@@ -3,18 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from foveate.core.labels import LabelSchema, Question
 from foveate.data import synthetic
 from foveate.data.manifest import Manifest
-from foveate.metrics.counts import Counts
 from foveate.metrics.interval import Estimate
 from foveate.metrics.listing import full
-from foveate.metrics.measure import measure
-from foveate.metrics.paired_over_seeds import seeds_difference
 from foveate.reporting.results_page import decided, make_page
 from foveate.reporting.results_plan import read_plan
 from foveate.reporting.results_stamp import code_digests, in_step, mark_page, reasons
@@ -23,50 +18,6 @@ from foveate.studies import load_study
 PAGES = Path(__file__).parent.parent.parent / "docs" / "results"
 PLANS = sorted(PAGES.glob("*.toml"))
 DRAWN = {"dual_guidance": "oct", "image_quality": "enface"}
-
-
-def graded(right: np.ndarray) -> Counts:
-    """Answers to one question, right or wrong with a probability of 0.9; one patient per image."""
-    schema = LabelSchema((Question("fluid"),))
-    truth = np.arange(len(right)) % 2
-    yes = np.where(right == (truth == 1), 0.9, 0.1)
-    names = [f"i{k:03d}" for k in range(len(right))]
-    return Counts.of(
-        schema,
-        images=names,
-        groups=names,
-        probability=np.zeros((len(right), 0, 1, 1)),
-        predicted=np.zeros((len(right), 0, 1, 1), bool),
-        masks=np.zeros((len(right), 0, 1, 1), bool),
-        known=np.zeros((len(right), 0, 1, 1), bool),
-        answer_probability={"fluid": np.stack([1 - yes, yes], 1)},
-        given={"fluid": (yes >= 0.5).astype(np.int64)},
-        answers=truth[:, None],
-    )
-
-
-def accuracy(counts: Counts, weights: np.ndarray) -> dict[str, np.ndarray]:
-    return measure(counts, weights, names=["image/accuracy/fluid"])
-
-
-def test_differences_are_paired_over_seeds_and_patients() -> None:
-    rng = np.random.default_rng(0)
-    worse = [rng.random(80) < 0.6 for _ in range(4)]
-    better = [one | (rng.random(80) < 0.6) for one in worse]
-    a, b = [graded(one) for one in better], [graded(one) for one in worse]
-    gap = seeds_difference(accuracy, a, b, metric="image/accuracy/fluid", repeats=400)
-    assert gap.value == pytest.approx(np.mean([x.mean() - y.mean() for x, y in zip(better, worse, strict=True)]))
-    assert 0 < gap.low < gap.value < gap.high
-    assert decided(gap) == "yes"
-    same = seeds_difference(accuracy, a, a, metric="image/accuracy/fluid", repeats=50)
-    assert (same.value, same.low, same.high) == (0, 0, 0)
-    apart = [graded(np.full(80, k % 2 == 0)) for k in range(4)]  # seeds differ far more than patients
-    wide = seeds_difference(accuracy, apart, b, metric="image/accuracy/fluid", repeats=400)
-    assert wide.high - wide.low > 0.5
-    assert decided(wide) == "this data cannot decide"
-    for wrong in ([], a[:2]):
-        with pytest.raises(ValueError, match="as many of both"):
-            seeds_difference(accuracy, wrong, b, metric="image/accuracy/fluid")
 
 
 def test_a_margin_decides_that_nothing_is_lost() -> None:

@@ -13,7 +13,7 @@ from foveate.metrics.counts import Counts
 from foveate.metrics.interval import Estimate, interval
 from foveate.metrics.listing import full
 from foveate.metrics.measure import measure
-from foveate.metrics.paired_over_seeds import seeds_difference
+from foveate.metrics.seeds import seed_difference
 from foveate.reporting.results_plan import ENOUGH, PlannedQuestion, PlannedStudy, ResultsPlan, read_plan
 from foveate.reporting.results_stamp import marked, run_digest, stamp
 from foveate.studies import load_study, pooled, run_study, study_record
@@ -89,7 +89,7 @@ def answer(question: PlannedQuestion, seeds: Mapping[int, Path]) -> tuple[str, E
     name = full(question.metric, labels=schema.labels, questions=[q.name for q in schema.questions])
     policy = study_record(next(iter(seeds.values())))["tables"][question.table]["absent"]
     statistic = partial(measure, names=[name], absent=policy)
-    gap = seeds_difference(statistic, [a[s] for s in both], [b[s] for s in both], metric=name)
+    gap = seed_difference(statistic, [a[s] for s in both], [b[s] for s in both])[name]
     return decided(gap, margin=question.margin), gap, len(both)
 
 

@@ -114,7 +114,11 @@ def predict(
     if is_pipeline(run):
         from foveate.reporting.pipeline_files import predict_pipeline
 
-        if given := [name for name, on in (("--cam", cam), ("--explain", why), ("--lesion", lesions), ("--lesion-rule", rules)) if on]:
+        if given := [
+            name
+            for name, on in (("--cam", cam), ("--explain", why), ("--lesion", lesions), ("--lesion-rule", rules))
+            if on
+        ]:
             raise ValueError(f"{given[0]}: has no effect on a pipeline; leave it out")
         if predict_pipeline(
             run,
