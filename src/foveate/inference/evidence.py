@@ -201,9 +201,9 @@ def explain(
             counts = counted_part(mask.astype(bool), p, rule[label])
             counted[label] = marks_of(counts, quarters=four)
         lesion = _lesions(label, marks[label], four, shape, spacing)
-        known_sure = {"presence": sure[label]} if label in whole else {"probability": float(p[mask > 0].max())}
         doubt = "" if counts.any() else f"a {_plain(label)} needs {rule[label]}"
-        lesions.append(replace(lesion, doubt=doubt, **known_sure))
+        shown = (sure[label], None) if label in whole else (None, float(p[mask > 0].max()))
+        lesions.append(replace(lesion, doubt=doubt, presence=shown[0], probability=shown[1]))
     measured = {one.label: one.measured for one in lesions}
     marks = counted
     reasons = []
