@@ -12,7 +12,6 @@ from foveate.core.labels import LabelSchema
 from foveate.core.reading import presence_only
 from foveate.core.text import printable
 from foveate.data.manifest import Manifest
-from foveate.engine.unfinished import refuse_unfinished
 from foveate.inference.evidence import explain
 from foveate.inference.lesion_rules import LesionRule, rules_for
 from foveate.inference.predictor import ImageResult, Predictor, UnreadImage
@@ -57,8 +56,11 @@ def predict_all(
         ValueError: there is no image or no run, or several questions could be the graded one.
     """
     predictor = run if isinstance(run, Predictor) else Predictor.load(run, device=device)
-    if predictor.of_run and (warning := refuse_unfinished(predictor.run, allow=unfinished)):
-        say(f"warning: {warning}")
+    if predictor.of_run:
+        from foveate.engine.unfinished import refuse_unfinished  # torch, which a bundle does without
+
+        if warning := refuse_unfinished(predictor.run, allow=unfinished):
+            say(f"warning: {warning}")
     schema = predictor.schema
     scale = guideline or (bound(GUIDELINE, schema) if why else GUIDELINE)
     rules_for(scale, schema.labels, given=rules)  # a wrong label is reported before the first image
