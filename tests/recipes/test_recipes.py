@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import pytest
 import torch
-from recipes_cases import CASES, NAMES, four_retinas, known, narrow, served, stages_with_batches
+from recipes_cases import CASES, NAMES, NARROW, four_retinas, known, narrow, served, stages_with_batches
 from torch import nn
 
 from foveate.cli import options
@@ -108,7 +108,7 @@ def test_text_shows_every_number(name: str) -> None:
             assert shows(text, key, value)
         assert not re.search(r" at 0x[0-9a-f]+", text), text
     keywords |= {key: getattr(narrow(name, served(name)[0]), key) for key in TRAINING}
-    for key, default in keywords.items():
+    for key, default in (keywords | {k: v for k, v in NARROW.items() if k in keywords}).items():
         if not isinstance(default, (bool, int, float)):
             continue
         seen = False

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy import ndimage
 
 from foveate.core.guideline import Guideline
 
@@ -75,6 +74,8 @@ def counted_part(
     """
     if rule == PLAIN or not mask.any():
         return mask
+    from scipy import ndimage  # a bundle is read without it
+
     parts, number = ndimage.label(mask, structure=np.ones((3, 3)))
     at = np.arange(1, number + 1)
     area = np.bincount(parts.ravel(), minlength=number + 1)[1:]
