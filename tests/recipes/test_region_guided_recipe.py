@@ -203,7 +203,7 @@ def test_the_text_that_runs_are_found_by_lists_what_has_an_effect() -> None:
     recipe = made(network="inception_v3", guide=0.0)
     assert recipe.name == "comparisons/region_guided"
     assert re.findall(r"^  (\w+) = ", str(recipe), re.MULTILINE) == [
-        "network", "guide", "eval_cue", "at_least", "findings", "weights", "size", "crop_field", "stretch", "annotators", "lr",
-        "vary", "balance",
+        "network", "guide", "eval_cue", "at_least", "findings", "weights", "size", "stretch", "crop_field",
+        "annotators", "lr", "vary", "balance",
     ]  # fmt: skip
     assert "\n  network: on_its_maps('inception_v3', schema)\n" in str(recipe)
