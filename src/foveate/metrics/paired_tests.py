@@ -96,8 +96,8 @@ def holm(p: Sequence[float]) -> list[float]:
 
     The i-th smallest of m becomes max over j <= i of min(1, (m - j + 1) p_j).
 
-    >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
-    [0.03, 0.06, 0.06]
+    >>> tuple(round(p, 3) for p in holm([0.01, 0.04, 0.03]))
+    (0.03, 0.06, 0.06)
     """
     values = np.asarray(p, np.float64)
     known = np.flatnonzero(~np.isnan(values))
