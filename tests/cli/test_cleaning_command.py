@@ -8,15 +8,17 @@ from typer.testing import CliRunner
 
 from foveate.cli.main import app
 from foveate.core.labels import LabelSchema, Question
+from foveate.core.types import MaskSource
 from foveate.data.manifest import Manifest
 from foveate.data.synthetic import SCHEMAS, write
 
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six drawn retinas, of which the third (grade 2) is called grade 1."""
+    """Six drawn retinas, of which the third (grade 2) is called grade 1; a label that none has is stated absent."""
     folder = tmp_path_factory.mktemp("drawn")
-    rows = write("fundus", folder, n=6, size=96)
+    nowhere = {"preretinal_haemorrhage": (MaskSource(),)}
+    rows = [replace(row, masks={**row.masks, **nowhere}) for row in write("fundus", folder, n=6, size=96)]
     at = next(i for i, row in enumerate(rows) if row.answers["grade"] == "2")
     rows[at] = replace(rows[at], answers={**rows[at].answers, "grade": "1"})
     Manifest(SCHEMAS["fundus"], tuple(rows), folder).write(folder / "m.jsonl")

@@ -97,7 +97,14 @@ def wrong(part) -> np.ndarray:
     return part.number(part["given"] != part["truth"])
 
 
-def test_a_new_entry_is_everywhere(four: Counts, tmp_path, monkeypatch) -> None:
+@pytest.fixture
+def listed_anew():
+    """The list of metrics is made once; it is made again when a test has changed the entries, and after it."""
+    yield listing.every.cache_clear
+    listing.every.cache_clear()
+
+
+def test_a_new_entry_is_everywhere(listed_anew, four: Counts, tmp_path, monkeypatch) -> None:
     """A metric of a further column of counts.csv and one of answers: each is added in one place."""
     distance = Metric(
         "pixel/distance", "distance", farthest, better="lower", per_image=True, absent="exclude", columns=("distance",)
@@ -105,6 +112,7 @@ def test_a_new_entry_is_everywhere(four: Counts, tmp_path, monkeypatch) -> None:
     errors = Metric("image/errors", "errors", wrong, of="question", better="lower")
     monkeypatch.setattr(pixel, "METRICS", (*pixel.METRICS, distance))
     monkeypatch.setattr(image, "METRICS", (*image.METRICS, errors))
+    listed_anew()
     assert listing.lines()["pixel/distance"] == "distance: The largest distance of an image."
 
     assert "pixel/distance/ma" not in summary(four)  # the counts have no such column, so no log has it

@@ -202,7 +202,7 @@ def test_the_map_of_a_cascade_is_its_classifiers(study: Path) -> None:
     (answer,) = kept.prediction.cam["class"]
     assert answer == kept.prediction.answers["class"]
     sample = predictor.recipe.prepare.image_only(pixels, schema=OCT, id=row.id)
-    first = next(iter(predictor.pipeline.steps(collate([sample], OCT))))
+    first = next(iter(predictor.networks.pipeline.steps(collate([sample], OCT))))
     assert first.stage.name == "cm_cnn"
     handed = guiding_map(first.network, first.batch, first.outputs, question="class", of="predicted")
     assert handed.max() == 1
